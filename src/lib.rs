@@ -1,0 +1,4 @@
+//! topicsync: an engine for shared state.
+
+pub mod types;
+pub mod value;

@@ -1,0 +1,459 @@
+//! An edit of a text: what to keep, insert and delete, from its beginning to its end.
+//!
+//! Its algebra (apply, compose, rebase) walks two edits side by side. The representation is that of
+//! Google Wave's operations (D. Wang, A. Mah, S. Lassen, "Google Wave Operational Transformation",
+//! 2010), with one departure: inserts and deletes at one place keep the order in which they came.
+//! `[delete 3, insert "x"]` leaves the same text as `[insert "x", delete 3]`, but says that the
+//! insert came after the deleted range. Because of it, rebasing over a composition gives exactly what
+//! rebasing over its parts in turn gives.
+
+use std::iter::Peekable;
+
+use ecow::EcoString;
+use smallvec::SmallVec;
+
+use super::Rebased;
+use crate::value::text::count_chars;
+use crate::value::{Invalid, Text, Value};
+
+/// One step through a text. Lengths count code points.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Retain(usize),
+    Insert(EcoString),
+    Delete(Deletion),
+}
+
+/// What a step deletes: its length, and its text where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    pub len: usize,
+    pub text: Option<EcoString>,
+}
+
+impl Deletion {
+    pub fn of_text(text: EcoString) -> Deletion {
+        Deletion { len: count_chars(&text), text: Some(text) }
+    }
+
+    pub fn of_len(len: usize) -> Deletion {
+        Deletion { len, text: None }
+    }
+}
+
+/// A walk through a text. What lies behind the last step is kept.
+///
+/// Neighbouring steps differ in kind, none is empty, and the last is no `Retain`: one edit has one
+/// form, but for the order of inserts and deletes at one place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edit {
+    steps: SmallVec<[Step; 2]>,
+}
+
+impl Edit {
+    pub fn insertion(position: usize, text: EcoString) -> Edit {
+        let mut edit = Edit::default();
+        edit.retain(position);
+        edit.insert(text);
+        edit
+    }
+
+    pub fn deletion(position: usize, deletion: Deletion) -> Edit {
+        let mut edit = Edit::default();
+        edit.retain(position);
+        edit.delete(deletion);
+        edit
+    }
+
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Appends a step that keeps `len` code points. They only count once a step follows.
+    pub fn retain(&mut self, len: usize) {
+        match self.steps.last_mut() {
+            _ if len == 0 => {}
+            Some(Step::Retain(last)) => *last += len,
+            _ => self.steps.push(Step::Retain(len)),
+        }
+    }
+
+    /// Appends a step that inserts `text`.
+    pub fn insert(&mut self, text: EcoString) {
+        match self.steps.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Step::Insert(last)) => last.push_str(&text),
+            _ => self.steps.push(Step::Insert(text)),
+        }
+    }
+
+    /// Appends a step that deletes.
+    pub fn delete(&mut self, deletion: Deletion) {
+        match self.steps.last_mut() {
+            _ if deletion.len == 0 => {}
+            Some(Step::Delete(last)) => {
+                last.len += deletion.len;
+                match (&mut last.text, deletion.text) {
+                    (Some(text), Some(more)) => text.push_str(&more),
+                    (text, _) => *text = None,
+                }
+            }
+            _ => self.steps.push(Step::Delete(deletion)),
+        }
+    }
+
+    /// The edit as it was built, without what it keeps at the end.
+    pub fn finish(mut self) -> Edit {
+        if let Some(Step::Retain(_)) = self.steps.last() {
+            self.steps.pop();
+        }
+        self
+    }
+
+    /// Applies the edit to `text`. O(s · log n), s being the number of steps.
+    ///
+    /// # Errors
+    /// It reaches beyond the end, or a deleted text is another; `text` is then as it was.
+    pub fn apply(&self, text: &mut Text) -> Result<(), Invalid> {
+        self.check(text)?;
+        let mut position = 0;
+        for step in &self.steps {
+            match step {
+                Step::Retain(len) => position += len,
+                Step::Insert(insertion) => {
+                    text.insert(position, insertion);
+                    position += count_chars(insertion);
+                }
+                Step::Delete(deletion) => text.remove(position..position + deletion.len),
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the edit fits `text`.
+    fn check(&self, text: &Text) -> Result<(), Invalid> {
+        let len = text.len_chars();
+        let mut position = 0_usize;
+        for step in &self.steps {
+            let end = match step {
+                Step::Retain(len) => position.saturating_add(*len),
+                Step::Insert(_) => position,
+                Step::Delete(deletion) => position.saturating_add(deletion.len),
+            };
+            if end > len {
+                return Err(Invalid::OutOfBounds { position: end as i64, len });
+            }
+            if let Step::Delete(Deletion { text: Some(deleted), .. }) = step
+                && text.slice(position..end) != *deleted
+            {
+                return Err(Invalid::TextDiffers { position });
+            }
+            position = end;
+        }
+        Ok(())
+    }
+
+    /// The edit with every deleted text named; `None` if they all are.
+    ///
+    /// # Errors
+    /// It does not fit `text`.
+    pub fn resolve(&self, text: &Text) -> Result<Option<Edit>, Invalid> {
+        let unknown = |step: &Step| matches!(step, Step::Delete(Deletion { text: None, .. }));
+        if !self.steps.iter().any(unknown) {
+            return Ok(None);
+        }
+        self.check(text)?;
+        let mut position = 0;
+        let mut resolved = self.clone();
+        for step in &mut resolved.steps {
+            match step {
+                Step::Retain(len) => position += *len,
+                Step::Insert(_) => {}
+                Step::Delete(deletion) => {
+                    let end = position + deletion.len;
+                    deletion.text = Some(text.slice(position..end));
+                    position = end;
+                }
+            }
+        }
+        Ok(Some(resolved))
+    }
+
+    /// The edit that takes this one back, `before` being the text it was applied to.
+    pub fn invert(&self, before: &Text) -> Edit {
+        let mut inverse = Edit::default();
+        let mut position = 0;
+        for step in &self.steps {
+            match step {
+                Step::Retain(len) => {
+                    inverse.retain(*len);
+                    position += len;
+                }
+                Step::Insert(text) => inverse.delete(Deletion::of_text(text.clone())),
+                Step::Delete(deletion) => {
+                    let end = position + deletion.len;
+                    inverse.insert(before.slice(position..end));
+                    position = end;
+                }
+            }
+        }
+        inverse.finish()
+    }
+
+    /// One edit that does what this and then `second` do. O(s + t), the numbers of steps.
+    ///
+    /// What this deletes at a place comes before what `second` inserts there.
+    pub fn compose(&self, second: &Edit) -> Edit {
+        let mut composed = Edit::default();
+        let (mut a, mut b) = (Cursor::new(self), Cursor::new(second));
+        loop {
+            match (a.peek(), b.peek()) {
+                (None, None) => return composed.finish(),
+                (Some(Step::Delete(_)), _) => composed.delete(a.take_deletion(usize::MAX)),
+                (_, Some(Step::Insert(_))) => composed.insert(b.take_insertion(usize::MAX)),
+                (Some(Step::Insert(_)), second) => {
+                    let deletes = matches!(second, Some(Step::Delete(_)));
+                    let len = a.len().min(b.len());
+                    let insertion = a.take_insertion(len);
+                    b.skip(len);
+                    if !deletes {
+                        composed.insert(insertion);
+                    }
+                }
+                (_, Some(Step::Delete(_))) => {
+                    let len = a.len().min(b.len());
+                    composed.delete(b.take_deletion(len));
+                    a.skip(len);
+                }
+                _ => {
+                    let len = a.len().min(b.len());
+                    composed.retain(len);
+                    a.skip(len);
+                    b.skip(len);
+                }
+            }
+        }
+    }
+
+    /// Carries two edits of one text past each other. O(s + t), the numbers of steps.
+    ///
+    /// Inserted text is never lost: inside a deleted range it moves to where the range was, and a
+    /// delete goes around it. Of two inserts at one place the incoming goes to the left.
+    ///
+    /// Deletes come out by length alone: what is left of them is named when they are resolved.
+    pub fn rebase(incoming: &Edit, accepted: &Edit) -> Rebased<Edit> {
+        let incoming = incoming.inserts_first();
+        let (mut c, mut a) = (Cursor::new(&incoming), Cursor::new(accepted));
+        let (mut over_accepted, mut over_incoming) = (Edit::default(), Edit::default());
+        loop {
+            match (c.peek(), a.peek()) {
+                (None, None) => break,
+                (Some(Step::Insert(_)), _) => {
+                    over_incoming.retain(c.len());
+                    over_accepted.insert(c.take_insertion(usize::MAX));
+                }
+                (_, Some(Step::Insert(_))) => {
+                    over_accepted.retain(a.len());
+                    over_incoming.insert(a.take_insertion(usize::MAX));
+                }
+                (mine, theirs) => {
+                    let mine = matches!(mine, Some(Step::Delete(_)));
+                    let theirs = matches!(theirs, Some(Step::Delete(_)));
+                    let len = c.len().min(a.len());
+                    match (mine, theirs) {
+                        (true, true) => {}
+                        (true, false) => over_accepted.delete(Deletion::of_len(len)),
+                        (false, true) => over_incoming.delete(Deletion::of_len(len)),
+                        (false, false) => {
+                            over_accepted.retain(len);
+                            over_incoming.retain(len);
+                        }
+                    }
+                    c.skip(len);
+                    a.skip(len);
+                }
+            }
+        }
+        let left = |edit: Edit| Some(edit.finish()).filter(|edit| !edit.is_empty());
+        Rebased { incoming: left(over_accepted), accepted: left(over_incoming) }
+    }
+
+    /// The same edit with inserts before the deletes at the same place: a newcomer's text goes to the
+    /// left of all that is inserted there, in the deleted range too.
+    fn inserts_first(&self) -> std::borrow::Cow<'_, Edit> {
+        let swapped = |pair: &[Step]| matches!(pair, [Step::Delete(_), Step::Insert(_)]);
+        if !self.steps.windows(2).any(swapped) {
+            return std::borrow::Cow::Borrowed(self);
+        }
+        let mut sorted = Edit::default();
+        let mut deletion = None::<Edit>;
+        for step in &self.steps {
+            match step {
+                Step::Retain(len) => {
+                    sorted.append(deletion.take());
+                    sorted.retain(*len);
+                }
+                Step::Insert(text) => sorted.insert(text.clone()),
+                Step::Delete(deleted) => {
+                    deletion.get_or_insert_default().delete(deleted.clone());
+                }
+            }
+        }
+        sorted.append(deletion);
+        std::borrow::Cow::Owned(sorted)
+    }
+
+    /// Appends the deletes of `deletion`.
+    fn append(&mut self, deletion: Option<Edit>) {
+        for step in deletion.into_iter().flat_map(|edit| edit.steps) {
+            if let Step::Delete(deletion) = step {
+                self.delete(deletion);
+            }
+        }
+    }
+
+    /// Reads the wire's list: a number keeps, a string inserts, `{"d": …}` deletes so many code
+    /// points, or that text.
+    ///
+    /// # Errors
+    /// It is no such list.
+    pub fn decode(value: &Value) -> Result<Edit, Invalid> {
+        let malformed = |found: &Value| Invalid::FieldType {
+            field: "edit",
+            expected: "a list of numbers, strings and {\"d\": …}",
+            found: found.kind(),
+        };
+        let Value::List(steps) = value else { return Err(malformed(value)) };
+        let mut edit = Edit::default();
+        for step in steps {
+            match step {
+                Value::String(text) => edit.insert(text.into()),
+                Value::Dict(dict) if dict.len() == 1 => match dict.get("d") {
+                    Some(Value::String(text)) => edit.delete(Deletion::of_text(text.into())),
+                    Some(len) => edit.delete(Deletion::of_len(decode_len(len, "edit")?)),
+                    None => return Err(malformed(step)),
+                },
+                _ => edit.retain(decode_len(step, "edit")?),
+            }
+        }
+        Ok(edit.finish())
+    }
+
+    /// The wire's list.
+    pub fn encode(&self) -> Value {
+        let steps = self.steps.iter().map(|step| match step {
+            Step::Retain(len) => Value::Int(*len as i64),
+            Step::Insert(text) => text.clone().into(),
+            Step::Delete(deletion) => Value::Dict([("d", deletion.encode())].into()),
+        });
+        Value::List(steps.collect())
+    }
+}
+
+impl Deletion {
+    /// The deleted text, or its length where that is all that is known.
+    pub fn encode(&self) -> Value {
+        match &self.text {
+            Some(text) => text.clone().into(),
+            None => Value::Int(self.len as i64),
+        }
+    }
+}
+
+/// Reads a length or position in a text, in code points.
+///
+/// # Errors
+/// No whole number, negative, or beyond what a text can have.
+pub fn decode_len(value: &Value, field: &'static str) -> Result<usize, Invalid> {
+    let len = value.as_int().ok_or(Invalid::FieldType {
+        field,
+        expected: "a whole number",
+        found: value.kind(),
+    })?;
+    u32::try_from(len)
+        .map(|len| len as usize)
+        .map_err(|_| Invalid::OutOfBounds { position: len, len: u32::MAX as usize })
+}
+
+/// Walks an edit, a part of a step at a time. Behind the last step it keeps on without end.
+struct Cursor<'a> {
+    steps: Peekable<std::slice::Iter<'a, Step>>,
+    /// How many code points of the present step are done.
+    done: usize,
+    /// The same in bytes of the present step's text.
+    done_bytes: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(edit: &'a Edit) -> Cursor<'a> {
+        Cursor { steps: edit.steps.iter().peekable(), done: 0, done_bytes: 0 }
+    }
+
+    fn peek(&mut self) -> Option<&'a Step> {
+        self.steps.peek().copied()
+    }
+
+    /// How many code points are left of the present step.
+    fn len(&mut self) -> usize {
+        match self.peek() {
+            None => usize::MAX,
+            Some(Step::Retain(len)) => len - self.done,
+            Some(Step::Insert(text)) => count_chars(&text[self.done_bytes..]),
+            Some(Step::Delete(deletion)) => deletion.len - self.done,
+        }
+    }
+
+    /// Goes on by `len` code points, at most what is left of the present step.
+    fn skip(&mut self, len: usize) {
+        match self.peek() {
+            None => {}
+            Some(Step::Insert(_)) => drop(self.take_insertion(len)),
+            Some(Step::Delete(_)) => drop(self.take_deletion(len)),
+            Some(Step::Retain(all)) => self.advance(len, 0, *all == self.done + len),
+        }
+    }
+
+    /// Up to `len` code points of the present step's inserted text.
+    fn take_insertion(&mut self, len: usize) -> EcoString {
+        let Some(Step::Insert(text)) = self.peek() else { return EcoString::new() };
+        if self.done_bytes == 0 && (len == usize::MAX || len >= text.len()) {
+            self.advance(0, 0, true);
+            return text.clone();
+        }
+        let (piece, last) = split(&text[self.done_bytes..], len);
+        self.advance(0, piece.len(), last);
+        piece.into()
+    }
+
+    /// Up to `len` code points of the present step's deletion.
+    fn take_deletion(&mut self, len: usize) -> Deletion {
+        let Some(Step::Delete(deletion)) = self.peek() else { return Deletion::of_len(0) };
+        let len = len.min(deletion.len - self.done);
+        let last = self.done + len == deletion.len;
+        let text = deletion.text.as_ref().map(|text| split(&text[self.done_bytes..], len).0);
+        self.advance(len, text.map_or(0, str::len), last);
+        Deletion { len, text: text.map(EcoString::from) }
+    }
+
+    fn advance(&mut self, len: usize, bytes: usize, last: bool) {
+        if last {
+            self.steps.next();
+            (self.done, self.done_bytes) = (0, 0);
+        } else {
+            self.done += len;
+            self.done_bytes += bytes;
+        }
+    }
+}
+
+/// The first `len` code points of `text`, and whether that is all of it.
+fn split(text: &str, len: usize) -> (&str, bool) {
+    match text.char_indices().nth(len) {
+        Some((byte, _)) => (&text[..byte], false),
+        None => (text, true),
+    }
+}

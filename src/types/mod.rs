@@ -1,0 +1,205 @@
+//! Topic types: what a change is, and how it applies, rebases, inverts and composes.
+//!
+//! [`TopicType`] is the one door: the built-in types are written against it, a file each, and
+//! registered with it like a host's own. Nothing here treats a built-in as special, and nothing knows
+//! of versions, ids or clients. [`erased`] lets one engine hold topics of every type.
+//!
+//! | type | file | value | changes |
+//! |---|---|---|---|
+//! | `generic` | [`generic`] | any value | set |
+//! | `bool` | [`bool`] | a boolean | set |
+//! | `int`, `float` | [`int`], [`float`] | a number | set, add |
+//! | `string` | [`string`], [`edit`] | text | set, insert, delete, edit |
+//! | `list` | [`list`] | values in a row | set, insert, pop, replace, move |
+//! | `set` | [`set`] | distinct values, sorted | set, append, remove |
+//! | `dict` | [`dict`] | values by key | set, add, remove, change_value |
+//! | `event` | [`event`] | none | emit |
+
+pub mod bool;
+pub mod dict;
+pub mod edit;
+pub mod erased;
+pub mod event;
+pub mod float;
+pub mod generic;
+pub mod int;
+pub mod list;
+pub mod place;
+pub mod registry;
+pub mod run;
+pub mod set;
+pub mod string;
+
+use std::fmt::Debug;
+
+use thiserror::Error;
+
+use crate::value::{Fields, Invalid, Key, Value};
+
+pub use erased::{AnyChange, AnyValue, TypeRef};
+pub use registry::Registry;
+
+/// A kind of topic: its values, its changes, and the algebra that lets many hands edit one value.
+///
+/// All functions are pure: what they return depends on their arguments alone, on every machine. They
+/// never panic, whatever the network sent; what cannot be is an [`Invalid`] or a [`Conflict`].
+///
+/// # Laws
+///
+/// For every value `v` and changes `c`, `a`, `b` (`v · c` is `v` with `c` applied):
+///
+/// 1. *apply is a function*: the same value and change give the same result, in every encoding;
+/// 2. *inverse*: `v · c · invert(c, v) = v`;
+/// 3. *rebase is total*: it answers every pair;
+/// 4. *the square closes*: `v · a · c' = v · c · a'` for what [`rebase`](Self::rebase) carried, and
+///    what it carried applies (unless a number leaves its range);
+/// 5. *compose agrees*: `v · compose(a, b) = v · a · b`;
+/// 6. *round trip*: decoding what was encoded gives an equal value or change.
+pub trait TopicType: Send + Sync + 'static {
+    /// What a topic of this type holds. A clone should be a pointer: one is taken for each snapshot.
+    type Value: Clone + PartialEq + Debug + Send + Sync + 'static;
+
+    /// One typed operation on a value.
+    type Change: Clone + PartialEq + Debug + Send + Sync + 'static;
+
+    /// The name in `subscribe`.
+    const NAME: &'static str;
+
+    /// Whether a topic has a value to take a snapshot of. An event has none.
+    const STATEFUL: bool = true;
+
+    /// Whether rebasing over `compose(a, b)` always equals rebasing over `a`, then over `b`. It lets
+    /// the engine compose a long missed log first and rebase once.
+    const REBASES_OVER_COMPOSED: bool = false;
+
+    /// The value at version 0.
+    fn initial() -> Self::Value;
+
+    /// Reads a value, as `set` and snapshots carry it.
+    ///
+    /// # Errors
+    /// `value` is none of this type.
+    fn decode_value(value: &Value) -> Result<Self::Value, Invalid>;
+
+    /// The plain form of a value: what [`decode_value`](Self::decode_value) reads.
+    fn encode_value(value: &Self::Value) -> Value;
+
+    /// Reads a change from its fields; unknown fields are ignored.
+    ///
+    /// # Errors
+    /// The change's shape is wrong, whatever the value is that it is for.
+    fn decode_change(fields: Fields) -> Result<Self::Change, Invalid>;
+
+    /// The fields of a change: what [`decode_change`](Self::decode_change) reads.
+    fn encode_change(change: &Self::Change) -> Fields;
+
+    /// Whether the change may be made on a base. One that names "the end" may not: it has no place
+    /// that others' changes could move.
+    fn takes_base(_change: &Self::Change) -> bool {
+        true
+    }
+
+    /// Makes a change exact before it is accepted on `value`: "the end" becomes a position, a length
+    /// to delete becomes the text deleted. `None` if it is exact already.
+    ///
+    /// # Errors
+    /// The change does not fit `value`.
+    fn resolve(
+        _change: &Self::Change,
+        _value: &Self::Value,
+    ) -> Result<Option<Self::Change>, Invalid> {
+        Ok(None)
+    }
+
+    /// Applies a change in place, copying only what is shared with other versions.
+    ///
+    /// # Errors
+    /// The change does not fit `value`, which is then as it was.
+    fn apply(value: &mut Self::Value, change: &Self::Change) -> Result<(), Invalid>;
+
+    /// Carries two changes made on one value past each other: `incoming` over `accepted`, which the
+    /// server took first, and `accepted` over `incoming`. Law 4 says what that means. Of two inserts
+    /// at one position, the newcomer goes to the left.
+    ///
+    /// # Errors
+    /// A [`Conflict`] if `incoming` can no longer do what its author meant.
+    fn rebase(
+        incoming: &Self::Change,
+        accepted: &Self::Change,
+    ) -> Result<Rebased<Self::Change>, Conflict>;
+
+    /// The change that takes `change` back, `before` being the value it was applied to. `None` if it
+    /// changed nothing.
+    fn invert(change: &Self::Change, before: &Self::Value) -> Option<Self::Change>;
+
+    /// One change that does what `first` and then `second` do.
+    fn compose(_first: &Self::Change, _second: &Self::Change) -> Composed<Self::Change> {
+        Composed::Separate
+    }
+}
+
+/// Two changes carried past each other. `None` means that nothing is left to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rebased<C> {
+    /// The incoming change, as it applies after the accepted one.
+    pub incoming: Option<C>,
+    /// The accepted change, as it applies after the incoming one.
+    pub accepted: Option<C>,
+}
+
+impl<C: Clone> Rebased<C> {
+    /// Neither change touches the other.
+    pub fn unaffected(incoming: &C, accepted: &C) -> Rebased<C> {
+        Rebased { incoming: Some(incoming.clone()), accepted: Some(accepted.clone()) }
+    }
+}
+
+/// What [`TopicType::compose`] made of two changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Composed<C> {
+    /// One change that does what both did.
+    One(C),
+    /// The second took the first back.
+    Nothing,
+    /// No one change does what both do.
+    Separate,
+}
+
+/// Why a change cannot be carried over another. The sentence goes on "… in version 43".
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Conflict {
+    #[error("the value was changed")]
+    Changed,
+    #[error("the whole value was set")]
+    Overwritten,
+    #[error("the item at position {position} was removed")]
+    ItemRemoved { position: usize },
+    #[error("the item at position {position} was replaced")]
+    ItemReplaced { position: usize },
+    #[error("key {key:?} was added")]
+    KeyAdded { key: Key },
+    #[error("key {key:?} was removed")]
+    KeyRemoved { key: Key },
+    #[error("key {key:?} was changed")]
+    KeyChanged { key: Key },
+    /// What a host's own type has to say.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The error for a change type that `T` does not have.
+fn unknown_change<T: TopicType>(fields: &Fields) -> Invalid {
+    Invalid::ChangeType {
+        topic_type: T::NAME.to_owned(),
+        change_type: fields.change_type().to_owned(),
+    }
+}
+
+/// The nesting left for what stands in a container that is a topic's value.
+const ITEM_NESTING_MAX: usize = crate::value::limits::NESTING_MAX - 1;
+
+/// Checks an item of a list or set, or a value of a dict.
+fn check_item(item: Value) -> Result<Value, Invalid> {
+    item.check_within(ITEM_NESTING_MAX)?;
+    Ok(item)
+}

@@ -1,0 +1,126 @@
+//! Runs of changes: several by one author, each made on the value the one before leaves.
+//!
+//! An action that edits a topic three times, a replica's pending changes and an undo are all runs.
+//! Carrying a run over an accepted change walks along it: `(c1', a1) = rebase(c1, a)`, then
+//! `(c2', a2) = rebase(c2, a1)`, and so on. In a run, `None` is a change of which nothing is left.
+
+use super::{AnyChange, AnyValue, Composed, Conflict, TypeRef};
+
+/// A change, or none: what `none` is on the wire.
+pub type MaybeChange = Option<AnyChange>;
+
+/// Carries `run` over `accepted`, and gives `accepted` carried over the run.
+///
+/// # Errors
+/// The conflict of the first change that cannot be carried, with its index; the run is then of no
+/// further use.
+pub fn carry(
+    kind: TypeRef,
+    run: &mut [MaybeChange],
+    accepted: MaybeChange,
+) -> Result<MaybeChange, (usize, Conflict)> {
+    let mut accepted = accepted;
+    for (index, slot) in run.iter_mut().enumerate() {
+        accepted = carry_one(kind, slot, accepted).map_err(|conflict| (index, conflict))?;
+    }
+    Ok(accepted)
+}
+
+/// Carries one change over `accepted`, and gives `accepted` carried over it.
+///
+/// # Errors
+/// Their conflict; `change` is then as it was.
+pub fn carry_one(
+    kind: TypeRef,
+    change: &mut MaybeChange,
+    accepted: MaybeChange,
+) -> Result<MaybeChange, Conflict> {
+    match (&*change, &accepted) {
+        (Some(incoming), Some(first)) => {
+            let rebased = kind.rebase(incoming, first)?;
+            *change = rebased.incoming;
+            Ok(rebased.accepted)
+        }
+        _ => Ok(accepted),
+    }
+}
+
+/// A change that fell out of a run, by its index in it, and why.
+pub type Dropped = (usize, Conflict);
+
+/// Carries `run`, made on `base`, over `accepted`. Instead of failing, what cannot be carried falls
+/// out, becomes `None` and is reported: the changes behind it are carried over its inverse.
+///
+/// Gives `accepted` carried over what is left of the run.
+pub fn carry_what_can_be(
+    kind: TypeRef,
+    run: &mut [MaybeChange],
+    base: &AnyValue,
+    accepted: MaybeChange,
+) -> (MaybeChange, Vec<Dropped>) {
+    let (mut value, mut accepted, mut dropped) = (base.clone(), accepted, Vec::new());
+    for index in 0..run.len() {
+        let original = run[index].clone();
+        match carry_one(kind, &mut run[index], accepted.clone()) {
+            Ok(carried) => {
+                accepted = carried;
+                if let Some(change) = &original
+                    && let Err(error) = kind.apply(&mut value, change)
+                {
+                    // The run was not made on `base`: nothing behind this can be trusted.
+                    run[index] = None;
+                    dropped.push((index, Conflict::Other(error.to_string())));
+                }
+            }
+            Err(conflict) => {
+                dropped.push((index, conflict));
+                dropped.extend(drop_from(kind, run, index, &value));
+            }
+        }
+    }
+    (accepted, dropped)
+}
+
+/// Takes the change at `index` out of a run, `value` being what it was made on: those behind it are
+/// carried over its inverse, and what cannot be carried goes with it and is reported.
+pub fn drop_from(
+    kind: TypeRef,
+    run: &mut [MaybeChange],
+    index: usize,
+    value: &AnyValue,
+) -> Vec<Dropped> {
+    let Some(change) = run[index].take() else { return Vec::new() };
+    let inverse = kind.invert(&change, value);
+    let mut after = value.clone();
+    if kind.apply(&mut after, &change).is_err() {
+        return Vec::new();
+    }
+    let (_, dropped) = carry_what_can_be(kind, &mut run[index + 1..], &after, inverse);
+    dropped.into_iter().map(|(behind, conflict)| (index + 1 + behind, conflict)).collect()
+}
+
+/// Composes `changes` into as few as their type can make of them, in O(n log n) composings of pairs.
+pub fn compose_all(kind: TypeRef, changes: &[AnyChange]) -> Vec<AnyChange> {
+    if changes.len() < 2 {
+        return changes.to_vec();
+    }
+    let (left, right) = changes.split_at(changes.len() / 2);
+    let mut composed = compose_all(kind, left);
+    for change in compose_all(kind, right) {
+        push_composed(kind, &mut composed, change);
+    }
+    composed
+}
+
+/// Appends `change` to a run, composed with the last one if that can be.
+pub fn push_composed(kind: TypeRef, run: &mut Vec<AnyChange>, change: AnyChange) {
+    let composed = run.last().map(|last| kind.compose(last, &change));
+    match composed {
+        None | Some(Composed::Separate) => run.push(change),
+        Some(Composed::Nothing) => drop(run.pop()),
+        Some(Composed::One(one)) => {
+            run.pop();
+            run.push(one);
+        }
+    }
+}
