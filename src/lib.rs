@@ -1,4 +1,6 @@
 //! topicsync: an engine for shared state.
 
+pub mod protocol;
+pub mod topic;
 pub mod types;
 pub mod value;

@@ -29,7 +29,7 @@ use DictChange::{Add, ChangeValue, Remove};
 
 impl DictChange {
     /// The key that the change touches; a `set` touches all.
-    fn key(&self) -> Option<&Key> {
+    pub fn key(&self) -> Option<&Key> {
         match self {
             DictChange::Set(_) => None,
             Add { key, .. } | Remove { key } | ChangeValue { key, .. } => Some(key),
@@ -46,6 +46,7 @@ impl TopicType for Dict {
     type Change = DictChange;
 
     const NAME: &'static str = "dict";
+    const KEYED: bool = true;
 
     fn initial() -> DictValue {
         DictValue::new()
@@ -145,6 +146,14 @@ impl TopicType for Dict {
             Remove { key } => Add { key: key.clone(), value: old(key) },
             ChangeValue { key, .. } => ChangeValue { key: key.clone(), value: old(key) },
         })
+    }
+
+    fn key(change: &DictChange) -> Option<&str> {
+        change.key().map(Key::as_str)
+    }
+
+    fn removal(value: &DictValue, key: &str) -> Option<DictChange> {
+        value.contains_key(key).then(|| Remove { key: key.into() })
     }
 
     fn compose(first: &DictChange, second: &DictChange) -> Composed<DictChange> {

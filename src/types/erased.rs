@@ -102,6 +102,7 @@ trait AnyType: Send + Sync {
     fn name(&self) -> &'static str;
     fn stateful(&self) -> bool;
     fn rebases_over_composed(&self) -> bool;
+    fn keyed(&self) -> bool;
     fn initial(&self) -> AnyValue;
     fn decode_value(&self, value: &Value) -> Result<AnyValue, Invalid>;
     fn encode_value(&self, value: &AnyValue) -> Value;
@@ -117,6 +118,8 @@ trait AnyType: Send + Sync {
     ) -> Result<Rebased<AnyChange>, Conflict>;
     fn invert(&self, change: &AnyChange, before: &AnyValue) -> Option<AnyChange>;
     fn compose(&self, first: &AnyChange, second: &AnyChange) -> Composed<AnyChange>;
+    fn key<'a>(&self, change: &'a AnyChange) -> Option<&'a str>;
+    fn removal(&self, value: &AnyValue, key: &str) -> Option<AnyChange>;
 }
 
 struct Erased<T>(PhantomData<fn() -> T>);
@@ -132,6 +135,10 @@ impl<T: TopicType> AnyType for Erased<T> {
 
     fn rebases_over_composed(&self) -> bool {
         T::REBASES_OVER_COMPOSED
+    }
+
+    fn keyed(&self) -> bool {
+        T::KEYED
     }
 
     fn initial(&self) -> AnyValue {
@@ -195,6 +202,14 @@ impl<T: TopicType> AnyType for Erased<T> {
             Composed::Separate => Composed::Separate,
         }
     }
+
+    fn key<'a>(&self, change: &'a AnyChange) -> Option<&'a str> {
+        T::key(change.expect::<T>())
+    }
+
+    fn removal(&self, value: &AnyValue, key: &str) -> Option<AnyChange> {
+        T::removal(value.expect::<T>(), key).map(AnyChange::new::<T>)
+    }
 }
 
 /// A topic type, its own type forgotten. The functions are those of [`TopicType`].
@@ -216,6 +231,10 @@ impl TypeRef {
 
     pub fn rebases_over_composed(self) -> bool {
         self.0.rebases_over_composed()
+    }
+
+    pub fn keyed(self) -> bool {
+        self.0.keyed()
     }
 
     pub fn initial(self) -> AnyValue {
@@ -276,6 +295,14 @@ impl TypeRef {
 
     pub fn compose(self, first: &AnyChange, second: &AnyChange) -> Composed<AnyChange> {
         self.0.compose(first, second)
+    }
+
+    pub fn key(self, change: &AnyChange) -> Option<&str> {
+        self.0.key(change)
+    }
+
+    pub fn removal(self, value: &AnyValue, key: &str) -> Option<AnyChange> {
+        self.0.removal(value, key)
     }
 }
 

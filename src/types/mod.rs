@@ -72,6 +72,10 @@ pub trait TopicType: Send + Sync + 'static {
     /// the engine compose a long missed log first and rebase once.
     const REBASES_OVER_COMPOSED: bool = false;
 
+    /// Whether a value has entries under keys, each of which can belong to a session: what a presence
+    /// topic needs. Such a type has [`key`](Self::key) and [`removal`](Self::removal).
+    const KEYED: bool = false;
+
     /// The value at version 0.
     fn initial() -> Self::Value;
 
@@ -131,6 +135,16 @@ pub trait TopicType: Send + Sync + 'static {
     /// The change that takes `change` back, `before` being the value it was applied to. `None` if it
     /// changed nothing.
     fn invert(change: &Self::Change, before: &Self::Value) -> Option<Self::Change>;
+
+    /// The one key that a change touches, if it touches just one.
+    fn key(_change: &Self::Change) -> Option<&str> {
+        None
+    }
+
+    /// The change that takes the entry under `key` out of `value`; `None` if there is none.
+    fn removal(_value: &Self::Value, _key: &str) -> Option<Self::Change> {
+        None
+    }
 
     /// One change that does what `first` and then `second` do.
     fn compose(_first: &Self::Change, _second: &Self::Change) -> Composed<Self::Change> {

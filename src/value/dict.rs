@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ecow::EcoString;
 use im::OrdMap;
+use serde::ser::{Serialize, Serializer};
 
 use super::Value;
 
@@ -220,6 +221,12 @@ impl PartialEq for Dict {
 }
 
 impl Eq for Dict {}
+
+impl Serialize for Dict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
 
 impl fmt::Debug for Dict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -37,6 +37,11 @@ impl Fields {
         self
     }
 
+    /// Appends a field.
+    pub fn push(&mut self, field: Key, value: Value) {
+        self.0.push((field, value));
+    }
+
     pub fn get(&self, field: &str) -> Option<&Value> {
         self.0.iter().find(|(name, _)| name == field).map(|(_, value)| value)
     }

@@ -215,7 +215,7 @@ impl Serialize for Value {
                 }
                 seq.end()
             }
-            Value::Dict(dict) => serializer.collect_map(dict.iter()),
+            Value::Dict(dict) => dict.serialize(serializer),
         }
     }
 }
