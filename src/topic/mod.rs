@@ -1,8 +1,143 @@
-//! A topic: a value and its version log.
+//! A topic: a value and the version log that made it what it is.
+//!
+//! [`Topic`] decides whether a change is accepted and what becomes of it. It never waits, locks or
+//! writes: the engine calls it under the topic's lock and sees to the rest.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`ids`] | names and numbers: [`TopicName`], [`Version`], [`ChangeId`], … |
+//! | [`options`] | [`TopicOptions`] |
+//! | [`log`] | [`VersionLog`] and its [`Entry`]s |
+//! | [`rejection`] | [`Rejection`] |
+//! | [`undo`] | the inverse of an author's own action, as it stands today |
+
 pub mod ids;
+pub mod log;
 pub mod options;
+pub mod rejection;
+pub mod undo;
 
 pub use ids::{
     ActionId, ChangeId, ClientId, CommitNumber, Epoch, NameError, Timestamp, TopicName, Version,
 };
+pub use log::{ActionMark, Entry, Reverses, VersionLog};
 pub use options::{Delivery, Durability, Keep, OptionError, TopicOptions};
+pub use rejection::Rejection;
+
+use crate::types::run::{self, MaybeChange};
+use crate::types::{AnyChange, AnyValue, TypeRef};
+use crate::value::Invalid;
+
+/// From how many missed changes on they are composed before a change is rebased over them.
+const COMPOSE_MISSED_MIN: usize = 8;
+
+/// A value and its version log.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    kind: TypeRef,
+    /// The value at the log's head, and what was tried on top of it within one decision.
+    value: AnyValue,
+    log: VersionLog,
+}
+
+impl Topic {
+    /// A new topic, at version 0 of its type's initial value.
+    pub fn new(kind: TypeRef) -> Topic {
+        let value = kind.initial();
+        Topic { kind, log: VersionLog::new(kind, Version(0), value.clone()), value }
+    }
+
+    pub fn kind(&self) -> TypeRef {
+        self.kind
+    }
+
+    /// The value at the head. A clone of it is a pointer.
+    pub fn value(&self) -> &AnyValue {
+        &self.value
+    }
+
+    pub fn log(&self) -> &VersionLog {
+        &self.log
+    }
+
+    pub fn head(&self) -> Version {
+        self.log.head()
+    }
+
+    /// Checks that a change can have this base.
+    ///
+    /// # Errors
+    /// The base is not there yet, or no longer kept.
+    pub fn check_base(&self, base: Version) -> Result<(), Rejection> {
+        let (head, oldest) = (self.head(), self.log.base());
+        match () {
+            () if base > head => Err(Rejection::BasePastHead { base, head }),
+            () if base < oldest => Err(Rejection::BaseTooOld { base, oldest }),
+            () => Ok(()),
+        }
+    }
+
+    /// Carries a run of changes made at `base` to the head: O(r · m), r changes over m missed ones;
+    /// O(m log m) where the type rebases over compositions.
+    ///
+    /// # Errors
+    /// The first change of the run that cannot be carried, by its index, and why.
+    pub fn rebase(&self, run: &mut [MaybeChange], base: Version) -> Result<(), (usize, Rejection)> {
+        self.check_base(base).map_err(|rejection| (0, rejection))?;
+        let missed = self.log.after(base);
+        if self.kind.rebases_over_composed() && missed.len() >= COMPOSE_MISSED_MIN {
+            let changes: Vec<AnyChange> = missed.filter_map(|entry| entry.change.clone()).collect();
+            let mut attempt = run.to_vec();
+            let composed = run::compose_all(self.kind, &changes);
+            let carry = |accepted| run::carry(self.kind, &mut attempt, Some(accepted));
+            if composed.into_iter().map(carry).all(|carried| carried.is_ok()) {
+                run.clone_from_slice(&attempt);
+                return Ok(());
+            }
+            // A conflict: going one by one tells with which version.
+        }
+        for entry in self.log.after(base) {
+            run::carry(self.kind, run, entry.change.clone()).map_err(|(index, conflict)| {
+                (index, Rejection::Conflict { conflict, version: entry.version })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Applies a change to the value and gives it in its exact form. It counts once it is
+    /// [`push`](Self::push)ed; until then [`restore`](Self::restore) takes it back.
+    ///
+    /// # Errors
+    /// The change does not fit; the value is as it was.
+    pub fn apply(&mut self, change: AnyChange) -> Result<AnyChange, Invalid> {
+        let change = self.kind.resolve(change, &self.value)?;
+        self.kind.apply(&mut self.value, &change)?;
+        Ok(change)
+    }
+
+    /// Puts back a value that was taken from [`value`](Self::value) before changes were applied.
+    pub fn restore(&mut self, value: AnyValue) {
+        self.value = value;
+    }
+
+    /// Appends the entry of a change that was applied.
+    pub fn push(&mut self, entry: Entry) {
+        self.log.push(entry, &self.value);
+    }
+
+    /// Forgets what `options` no longer keep, `resumable` being how long a client may be away.
+    pub fn trim(&mut self, options: &TopicOptions, now: Timestamp, resumable_ms: u64) {
+        let log = &self.log;
+        let before = |ms: u64| log.version_at_time(Timestamp(now.0.saturating_sub(ms)));
+        let bound = match options.keep {
+            _ if options.no_history => before(resumable_ms),
+            Keep::All => return,
+            Keep::Versions(count) => Version(log.head().0.saturating_sub(count)),
+            Keep::Seconds(seconds) => before(seconds.saturating_mul(1000)),
+        };
+        // In strides, as each trim leaves a checkpoint.
+        if bound.0 >= log.base().0 + log::CHECKPOINT_EVERY {
+            self.log.trim(bound);
+        }
+    }
+}

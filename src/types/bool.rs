@@ -28,10 +28,10 @@ impl TopicType for Bool {
         Value::Bool(*value)
     }
 
-    fn decode_change(mut fields: Fields) -> Result<SetTo<bool>, Invalid> {
+    fn decode_change(fields: &Fields) -> Result<SetTo<bool>, Invalid> {
         match fields.change_type() {
-            "set" => Bool::decode_value(&fields.require("value")?).map(SetTo),
-            _ => Err(unknown_change::<Bool>(&fields)),
+            "set" => Bool::decode_value(fields.require("value")?).map(SetTo),
+            _ => Err(unknown_change::<Bool>(fields)),
         }
     }
 

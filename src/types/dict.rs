@@ -63,9 +63,9 @@ impl TopicType for Dict {
         Value::Dict(value.clone())
     }
 
-    fn decode_change(mut fields: Fields) -> Result<DictChange, Invalid> {
+    fn decode_change(fields: &Fields) -> Result<DictChange, Invalid> {
         match fields.change_type() {
-            "set" => Dict::decode_value(&fields.require("value")?).map(DictChange::Set),
+            "set" => Dict::decode_value(fields.require("value")?).map(DictChange::Set),
             "add" => Ok(Add {
                 key: fields.require_key("key")?,
                 value: check_item(fields.require("value")?)?,
@@ -75,7 +75,7 @@ impl TopicType for Dict {
                 key: fields.require_key("key")?,
                 value: check_item(fields.require("value")?)?,
             }),
-            _ => Err(unknown_change::<Dict>(&fields)),
+            _ => Err(unknown_change::<Dict>(fields)),
         }
     }
 

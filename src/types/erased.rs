@@ -106,7 +106,7 @@ trait AnyType: Send + Sync {
     fn initial(&self) -> AnyValue;
     fn decode_value(&self, value: &Value) -> Result<AnyValue, Invalid>;
     fn encode_value(&self, value: &AnyValue) -> Value;
-    fn decode_change(&self, fields: Fields) -> Result<AnyChange, Invalid>;
+    fn decode_change(&self, fields: &Fields) -> Result<AnyChange, Invalid>;
     fn encode_change(&self, change: &AnyChange) -> Fields;
     fn takes_base(&self, change: &AnyChange) -> bool;
     fn resolve(&self, change: &AnyChange, value: &AnyValue) -> Result<Option<AnyChange>, Invalid>;
@@ -153,7 +153,7 @@ impl<T: TopicType> AnyType for Erased<T> {
         T::encode_value(value.expect::<T>())
     }
 
-    fn decode_change(&self, fields: Fields) -> Result<AnyChange, Invalid> {
+    fn decode_change(&self, fields: &Fields) -> Result<AnyChange, Invalid> {
         T::decode_change(fields).map(AnyChange::new::<T>)
     }
 
@@ -253,7 +253,7 @@ impl TypeRef {
 
     /// # Errors
     /// As [`TopicType::decode_change`].
-    pub fn decode_change(self, fields: Fields) -> Result<AnyChange, Invalid> {
+    pub fn decode_change(self, fields: &Fields) -> Result<AnyChange, Invalid> {
         self.0.decode_change(fields)
     }
 

@@ -30,13 +30,13 @@ impl TopicType for Event {
         Value::Null
     }
 
-    fn decode_change(mut fields: Fields) -> Result<Emit, Invalid> {
+    fn decode_change(fields: &Fields) -> Result<Emit, Invalid> {
         if fields.change_type() != "emit" {
-            return Err(unknown_change::<Event>(&fields));
+            return Err(unknown_change::<Event>(fields));
         }
-        match fields.take("args") {
+        match fields.get("args") {
             None | Some(Value::Null) => Ok(Emit(Dict::new())),
-            Some(Value::Dict(args)) => Ok(Emit(args)),
+            Some(Value::Dict(args)) => Ok(Emit(args.clone())),
             Some(other) => {
                 Err(Invalid::FieldType { field: "args", expected: "a dict", found: other.kind() })
             }

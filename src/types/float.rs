@@ -37,11 +37,11 @@ impl TopicType for Float {
         Value::Float(*value)
     }
 
-    fn decode_change(mut fields: Fields) -> Result<FloatChange, Invalid> {
+    fn decode_change(fields: &Fields) -> Result<FloatChange, Invalid> {
         match fields.change_type() {
             "set" => fields.require_float("value").map(FloatChange::Set),
             "add" => fields.require_float("value").map(FloatChange::Add),
-            _ => Err(unknown_change::<Float>(&fields)),
+            _ => Err(unknown_change::<Float>(fields)),
         }
     }
 

@@ -28,10 +28,10 @@ impl TopicType for Generic {
         value.clone()
     }
 
-    fn decode_change(mut fields: Fields) -> Result<SetTo<Value>, Invalid> {
+    fn decode_change(fields: &Fields) -> Result<SetTo<Value>, Invalid> {
         match fields.change_type() {
-            "set" => fields.require("value").map(SetTo),
-            _ => Err(unknown_change::<Generic>(&fields)),
+            "set" => fields.require("value").cloned().map(SetTo),
+            _ => Err(unknown_change::<Generic>(fields)),
         }
     }
 

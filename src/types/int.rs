@@ -38,11 +38,11 @@ impl TopicType for Int {
         Value::Int(*value)
     }
 
-    fn decode_change(mut fields: Fields) -> Result<IntChange, Invalid> {
+    fn decode_change(fields: &Fields) -> Result<IntChange, Invalid> {
         match fields.change_type() {
             "set" => fields.require_int("value").map(IntChange::Set),
             "add" => fields.require_int("value").map(IntChange::Add),
-            _ => Err(unknown_change::<Int>(&fields)),
+            _ => Err(unknown_change::<Int>(fields)),
         }
     }
 

@@ -167,21 +167,21 @@ impl TopicType for List {
         Value::List(value.clone())
     }
 
-    fn decode_change(mut fields: Fields) -> Result<ListChange, Invalid> {
-        let place = |fields: &mut Fields, field| fields.require_int(field).and_then(Place::decode);
+    fn decode_change(fields: &Fields) -> Result<ListChange, Invalid> {
+        let place = |field| fields.require_int(field).and_then(Place::decode);
         match fields.change_type() {
-            "set" => List::decode_value(&fields.require("value")?).map(ListChange::Set),
+            "set" => List::decode_value(fields.require("value")?).map(ListChange::Set),
             "insert" => Ok(Insert {
-                position: place(&mut fields, "position")?,
+                position: place("position")?,
                 item: check_item(fields.require("item")?)?,
             }),
-            "pop" => Ok(Pop { position: place(&mut fields, "position")? }),
+            "pop" => Ok(Pop { position: place("position")? }),
             "replace" => Ok(Replace {
-                position: place(&mut fields, "position")?,
+                position: place("position")?,
                 item: check_item(fields.require("item")?)?,
             }),
-            "move" => Ok(Move { from: place(&mut fields, "from")?, to: place(&mut fields, "to")? }),
-            _ => Err(unknown_change::<List>(&fields)),
+            "move" => Ok(Move { from: place("from")?, to: place("to")? }),
+            _ => Err(unknown_change::<List>(fields)),
         }
     }
 

@@ -92,7 +92,7 @@ pub trait TopicType: Send + Sync + 'static {
     ///
     /// # Errors
     /// The change's shape is wrong, whatever the value is that it is for.
-    fn decode_change(fields: Fields) -> Result<Self::Change, Invalid>;
+    fn decode_change(fields: &Fields) -> Result<Self::Change, Invalid>;
 
     /// The fields of a change: what [`decode_change`](Self::decode_change) reads.
     fn encode_change(change: &Self::Change) -> Fields;
@@ -213,7 +213,7 @@ fn unknown_change<T: TopicType>(fields: &Fields) -> Invalid {
 const ITEM_NESTING_MAX: usize = crate::value::limits::NESTING_MAX - 1;
 
 /// Checks an item of a list or set, or a value of a dict.
-fn check_item(item: Value) -> Result<Value, Invalid> {
+fn check_item(item: &Value) -> Result<Value, Invalid> {
     item.check_within(ITEM_NESTING_MAX)?;
-    Ok(item)
+    Ok(item.clone())
 }

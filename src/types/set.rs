@@ -56,12 +56,12 @@ impl TopicType for Set {
         Value::List(value.iter().cloned().collect())
     }
 
-    fn decode_change(mut fields: Fields) -> Result<SetChange, Invalid> {
+    fn decode_change(fields: &Fields) -> Result<SetChange, Invalid> {
         match fields.change_type() {
-            "set" => Set::decode_value(&fields.require("value")?).map(SetChange::Set),
+            "set" => Set::decode_value(fields.require("value")?).map(SetChange::Set),
             "append" => check_item(fields.require("item")?).map(Append),
             "remove" => check_item(fields.require("item")?).map(Remove),
-            _ => Err(unknown_change::<Set>(&fields)),
+            _ => Err(unknown_change::<Set>(fields)),
         }
     }
 

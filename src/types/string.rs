@@ -29,7 +29,7 @@ impl StringChange {
     }
 }
 
-fn decode_insert(mut fields: Fields) -> Result<StringChange, Invalid> {
+fn decode_insert(fields: &Fields) -> Result<StringChange, Invalid> {
     let insertion = fields.require_key("insertion")?;
     Ok(match Place::decode(fields.require_int("position")?)? {
         Place::At(position) => StringChange::insert(position, insertion),
@@ -37,10 +37,10 @@ fn decode_insert(mut fields: Fields) -> Result<StringChange, Invalid> {
     })
 }
 
-fn decode_delete(mut fields: Fields) -> Result<StringChange, Invalid> {
-    let position = decode_len(&fields.require("position")?, "position")?;
-    let deletion = match fields.take("deletion") {
-        Some(Value::String(text)) => Deletion::of_text(Key::from(&text)),
+fn decode_delete(fields: &Fields) -> Result<StringChange, Invalid> {
+    let position = decode_len(fields.require("position")?, "position")?;
+    let deletion = match fields.get("deletion") {
+        Some(Value::String(text)) => Deletion::of_text(Key::from(text)),
         Some(other) => {
             return Err(Invalid::FieldType {
                 field: "deletion",
@@ -48,8 +48,8 @@ fn decode_delete(mut fields: Fields) -> Result<StringChange, Invalid> {
                 found: other.kind(),
             });
         }
-        None => match fields.take("length") {
-            Some(len) => Deletion::of_len(decode_len(&len, "length")?),
+        None => match fields.get("length") {
+            Some(len) => Deletion::of_len(decode_len(len, "length")?),
             None => return Err(Invalid::MissingField { field: "deletion" }),
         },
     };
@@ -97,13 +97,13 @@ impl TopicType for String {
         Value::String(value.clone())
     }
 
-    fn decode_change(mut fields: Fields) -> Result<StringChange, Invalid> {
+    fn decode_change(fields: &Fields) -> Result<StringChange, Invalid> {
         match fields.change_type() {
             "set" => fields.require_text("value").map(StringChange::Set),
             "insert" => decode_insert(fields),
             "delete" => decode_delete(fields),
-            "edit" => Edit::decode(&fields.require("edit")?).map(StringChange::Edit),
-            _ => Err(unknown_change::<String>(&fields)),
+            "edit" => Edit::decode(fields.require("edit")?).map(StringChange::Edit),
+            _ => Err(unknown_change::<String>(fields)),
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
 
     fn change(json: serde_json::Value) -> StringChange {
         let fields = Fields::from_serialize(&json).unwrap();
-        String::decode_change(fields).unwrap()
+        String::decode_change(&fields).unwrap()
     }
 
     fn insert(position: usize, text: &str) -> StringChange {

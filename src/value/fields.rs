@@ -61,49 +61,49 @@ impl Fields {
         Some(self.0.swap_remove(index).1)
     }
 
-    /// Takes a field out that has to be there.
+    /// A field that has to be there.
     ///
     /// # Errors
     /// [`Invalid::MissingField`].
-    pub fn require(&mut self, field: &'static str) -> Result<Value, Invalid> {
-        self.take(field).ok_or(Invalid::MissingField { field })
+    pub fn require(&self, field: &'static str) -> Result<&Value, Invalid> {
+        self.get(field).ok_or(Invalid::MissingField { field })
     }
 
-    /// Takes out a string.
+    /// A field that is a string.
     ///
     /// # Errors
     /// The field is missing or no string.
-    pub fn require_text(&mut self, field: &'static str) -> Result<Text, Invalid> {
+    pub fn require_text(&self, field: &'static str) -> Result<Text, Invalid> {
         match self.require(field)? {
-            Value::String(text) => Ok(text),
-            other => Err(field_type(field, "a string", &other)),
+            Value::String(text) => Ok(text.clone()),
+            other => Err(field_type(field, "a string", other)),
         }
     }
 
-    /// Takes out a key.
+    /// A field that is a key.
     ///
     /// # Errors
     /// The field is missing or no string.
-    pub fn require_key(&mut self, field: &'static str) -> Result<Key, Invalid> {
+    pub fn require_key(&self, field: &'static str) -> Result<Key, Invalid> {
         self.require_text(field).map(|text| Key::from(&text))
     }
 
-    /// Takes out a whole number; a float without a fraction is one.
+    /// A field that is a whole number; a float without a fraction is one.
     ///
     /// # Errors
     /// The field is missing or no whole number.
-    pub fn require_int(&mut self, field: &'static str) -> Result<i64, Invalid> {
+    pub fn require_int(&self, field: &'static str) -> Result<i64, Invalid> {
         let value = self.require(field)?;
-        value.as_int().ok_or_else(|| field_type(field, "a whole number", &value))
+        value.as_int().ok_or_else(|| field_type(field, "a whole number", value))
     }
 
-    /// Takes out a number.
+    /// A field that is a number.
     ///
     /// # Errors
     /// The field is missing or no number.
-    pub fn require_float(&mut self, field: &'static str) -> Result<f64, Invalid> {
+    pub fn require_float(&self, field: &'static str) -> Result<f64, Invalid> {
         let value = self.require(field)?;
-        value.as_float().ok_or_else(|| field_type(field, "a number", &value))
+        value.as_float().ok_or_else(|| field_type(field, "a number", value))
     }
 
     /// Reads all fields as a type that has `Deserialize`, for hosts whose change is a derived enum
@@ -111,8 +111,8 @@ impl Fields {
     ///
     /// # Errors
     /// What serde says.
-    pub fn parse<T: DeserializeOwned>(self) -> Result<T, Invalid> {
-        Value::Dict(self.0.into_iter().collect()).parse()
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Invalid> {
+        Value::Dict(self.0.iter().cloned().collect()).parse()
     }
 
     /// The fields of a change that has `Serialize`; the counterpart of [`parse`](Self::parse).

@@ -1,0 +1,176 @@
+//! The version log: a topic's accepted changes in order, and values kept along the way.
+//!
+//! The log is the source of truth; every value is derived from it. A checkpoint is kept at every
+//! [`CHECKPOINT_EVERY`]th version, so that any past value is a bounded number of changes away. A
+//! checkpoint is a pointer into persistent data: it costs what changed since the one before.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+use super::{ActionId, ChangeId, ClientId, CommitNumber, Timestamp, Version};
+use crate::types::run::MaybeChange;
+use crate::types::{AnyValue, TypeRef};
+
+/// How many versions lie between two checkpoints.
+pub const CHECKPOINT_EVERY: u64 = 256;
+
+/// One accepted change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The version that this change made.
+    pub version: Version,
+    pub commit: CommitNumber,
+    /// The change as accepted; `None` where rebasing left nothing to do.
+    pub change: MaybeChange,
+    pub author: ClientId,
+    pub id: ChangeId,
+    /// The action that it was part of, if it did not come alone.
+    pub action: Option<Arc<ActionMark>>,
+    pub time: Timestamp,
+}
+
+/// What the entries of one action share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionMark {
+    pub id: ActionId,
+    /// Set for an undo or redo.
+    pub reverses: Option<Reverses>,
+}
+
+/// What an undo or redo takes back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reverses {
+    /// The commit whose changes were inverted: for a redo, that of the undo.
+    pub commit: CommitNumber,
+    /// The id of the action (or lone change) that the author first made.
+    pub original: ActionId,
+    pub redo: bool,
+}
+
+/// Accepted changes in order, from the oldest kept to the head.
+#[derive(Debug, Clone)]
+pub struct VersionLog {
+    kind: TypeRef,
+    /// Without gaps: the first makes version `base + 1`, the last makes the head.
+    entries: VecDeque<Entry>,
+    /// The oldest version whose value is known. There is a checkpoint at it.
+    base: Version,
+    /// Values at versions from `base` on, ascending.
+    checkpoints: VecDeque<(Version, AnyValue)>,
+    /// The versions of the kept entries, by their ids.
+    ids: HashMap<ChangeId, Version, RandomState>,
+}
+
+impl VersionLog {
+    /// An empty log that starts from `value` at version `base`.
+    pub fn new(kind: TypeRef, base: Version, value: AnyValue) -> VersionLog {
+        VersionLog {
+            kind,
+            entries: VecDeque::new(),
+            base,
+            checkpoints: VecDeque::from([(base, value)]),
+            ids: HashMap::default(),
+        }
+    }
+
+    /// The newest version.
+    pub fn head(&self) -> Version {
+        Version(self.base.0 + self.entries.len() as u64)
+    }
+
+    /// The oldest version whose value is known, and the oldest base that a change can have.
+    pub fn base(&self) -> Version {
+        self.base
+    }
+
+    /// Appends an entry, `value` being the topic's value after it. O(1).
+    ///
+    /// # Panics
+    /// If the entry's version does not follow the head.
+    pub fn push(&mut self, entry: Entry, value: &AnyValue) {
+        assert_eq!(entry.version, self.head().next(), "versions have no gaps");
+        if entry.version.0.is_multiple_of(CHECKPOINT_EVERY) {
+            self.checkpoints.push_back((entry.version, value.clone()));
+        }
+        self.ids.insert(entry.id.clone(), entry.version);
+        self.entries.push_back(entry);
+    }
+
+    /// The entry that made `version`, if it is kept. O(1).
+    pub fn entry(&self, version: Version) -> Option<&Entry> {
+        let index = version.0.checked_sub(self.base.0 + 1)?;
+        self.entries.get(usize::try_from(index).ok()?)
+    }
+
+    /// The entry of the change with this id, if it is kept. O(1).
+    pub fn find(&self, id: &ChangeId) -> Option<&Entry> {
+        self.entry(*self.ids.get(id)?)
+    }
+
+    /// The entries after `version`, oldest first; all that are kept if it is older than those.
+    pub fn after(
+        &self,
+        version: Version,
+    ) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
+        let skipped = version.0.saturating_sub(self.base.0).min(self.entries.len() as u64);
+        self.entries.range(skipped as usize..)
+    }
+
+    /// The value at `version`; `None` if that is not kept or not there yet.
+    ///
+    /// A pointer at a checkpoint; else up to [`CHECKPOINT_EVERY`] changes are applied.
+    pub fn value_at(&self, version: Version) -> Option<AnyValue> {
+        if version > self.head() || version < self.base {
+            return None;
+        }
+        let index = self.checkpoints.partition_point(|(at, _)| *at <= version);
+        // There is one at `base`, which is not after `version`.
+        let (mut at, mut value) = self.checkpoints.get(index.checked_sub(1)?)?.clone();
+        while at < version {
+            at = at.next();
+            self.apply(&mut value, self.entry(at)?);
+        }
+        Some(value)
+    }
+
+    /// Applies an entry of this log to the value before it.
+    pub fn apply(&self, value: &mut AnyValue, entry: &Entry) {
+        if let Some(change) = &entry.change {
+            // It was applied to an equal value when it was accepted.
+            self.kind.apply(value, change).expect("an accepted change applies");
+        }
+    }
+
+    /// The newest version not after `commit`, among those kept.
+    pub fn version_at_commit(&self, commit: CommitNumber) -> Version {
+        self.version_by(|entry| entry.commit <= commit)
+    }
+
+    /// The newest version not after `time`, among those kept.
+    pub fn version_at_time(&self, time: Timestamp) -> Version {
+        self.version_by(|entry| entry.time <= time)
+    }
+
+    fn version_by(&self, is_before: impl Fn(&Entry) -> bool) -> Version {
+        Version(self.base.0 + self.entries.partition_point(is_before) as u64)
+    }
+
+    /// Forgets the entries up to `base`, and leaves a checkpoint there. Amortized O(1) an entry.
+    pub fn trim(&mut self, base: Version) {
+        let base = base.min(self.head());
+        if base <= self.base {
+            return;
+        }
+        let Some(value) = self.value_at(base) else { return };
+        while self.checkpoints.front().is_some_and(|(at, _)| *at <= base) {
+            self.checkpoints.pop_front();
+        }
+        self.checkpoints.push_front((base, value));
+        for entry in self.entries.drain(..(base.0 - self.base.0) as usize) {
+            self.ids.remove(&entry.id);
+        }
+        self.base = base;
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a change was sent back.
+
+use thiserror::Error;
+
+use super::{TopicName, Version};
+use crate::types::Conflict;
+use crate::value::Invalid;
+
+/// Why a change was not accepted. The topic is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Rejection {
+    // Stale: it was fine at its base.
+    #[error("base {base} is past the head, version {head}")]
+    BasePastHead { base: Version, head: Version },
+    #[error("base {base} is older than version {oldest}, the oldest kept")]
+    BaseTooOld { base: Version, oldest: Version },
+    #[error("the topic lives in another epoch by now")]
+    OtherEpoch,
+    #[error("{conflict} in version {version}")]
+    Conflict { conflict: Conflict, version: Version },
+    #[error("it no longer fits the value: {0}")]
+    NoLongerFits(Invalid),
+
+    // Invalid: it could not be applied where nothing came in between either.
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
+    /// A validator's word.
+    #[error("{0}")]
+    Refused(String),
+    #[error("in an action, the changes of one topic bear the same base, or none does")]
+    MixedBases,
+    #[error("an action has at least one change")]
+    EmptyAction,
+    #[error("the id stands twice in the action")]
+    IdTwice,
+    #[error("some changes of this action were accepted under these ids, and some were not")]
+    PartlyKnown,
+
+    #[error("there is no topic {0:?}")]
+    UnknownTopic(TopicName),
+    #[error("{0}")]
+    Forbidden(&'static str),
+}
+
+impl Rejection {
+    /// Whether the change was fine at its base and cannot be carried to the head.
+    pub fn is_stale(&self) -> bool {
+        use Rejection::*;
+        matches!(
+            self,
+            BasePastHead { .. }
+                | BaseTooOld { .. }
+                | OtherEpoch
+                | Conflict { .. }
+                | NoLongerFits(_)
+        )
+    }
+}

@@ -1,0 +1,319 @@
+//! Taking back an author's own action, as it stands after all that others did since.
+//!
+//! The inverse of an old action cannot simply be rebased over everything that came later. An action
+//! and its undo do not cancel under a plain rebase (text that is deleted and inserted again is another
+//! text), so undo, undo, redo, redo would not lead back to where one was. Instead the inverse is
+//! carried over others' changes *as they would stand without the author's own later actions*, all of
+//! which are undone by then:
+//!
+//! ```text
+//! log        target   y   o1   o2   undo(y)          y: own, later, undone; o: others'
+//!               │     └─────────────┘
+//!               │      o1 and o2 are carried back over the inverse of y
+//!               └──► inverse ──► over o1* ──► over o2* ──► the change to make now
+//! ```
+//!
+//! Own later actions that are still in force (their undo was skipped in part, say) count as others'.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{ClientId, CommitNumber, Entry, Topic, Version};
+use crate::types::run::{self, MaybeChange};
+use crate::types::{AnyValue, Conflict};
+
+/// What takes an action's changes of one topic back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reversal {
+    /// The changes to make, the last first; `None` where nothing is left to do, or where it cannot be
+    /// done.
+    pub run: Vec<MaybeChange>,
+    /// Which of them cannot be done, by their index in `run`, and why.
+    pub skipped: Vec<(usize, Conflict)>,
+}
+
+/// Inverts what `target`, a commit of `author`, did in `topic`, and carries that to the head.
+///
+/// `None` if the log does not reach back to it. O(n), n being the number of changes since.
+pub fn reverse(topic: &Topic, author: ClientId, target: CommitNumber) -> Option<Reversal> {
+    let log = topic.log();
+    let last = log.version_at_commit(target);
+    let mut first = last;
+    while log.entry(first).is_some_and(|entry| entry.commit == target) {
+        first = Version(first.0 - 1);
+    }
+    if first == last {
+        return None;
+    }
+    let mut value = log.value_at(first)?;
+    let of_target = (last.0 - first.0) as usize;
+    let targets: Vec<Entry> = log.after(first).take(of_target).cloned().collect();
+    let inverses = invert_all(topic, &mut value, &targets);
+
+    let later: Vec<Entry> = log.after(last).cloned().collect();
+    let mut pairs = undone_pairs(&later, author);
+    loop {
+        let mut walk = Walk::new(topic, value.clone(), inverses.clone());
+        match walk.over(&later, author, &pairs) {
+            Ok(()) => return Some(Reversal { run: walk.run, skipped: walk.skipped }),
+            // That one was not undone after all: start again with it in force. Each round takes one
+            // out, so this ends.
+            Err(StillInForce(commit)) => drop(pairs.remove(&commit)),
+        }
+    }
+}
+
+/// The inverses of `entries` in the order in which they are to be applied, `value` being that before
+/// the first; it becomes that after the last.
+fn invert_all(topic: &Topic, value: &mut AnyValue, entries: &[Entry]) -> Vec<MaybeChange> {
+    let mut inverses = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let change = entry.change.as_ref();
+        inverses.push(change.and_then(|change| topic.kind().invert(change, value)));
+        topic.log().apply(value, entry);
+    }
+    inverses.reverse();
+    inverses
+}
+
+/// The author's own actions among `later` that were taken back again, each with what took it back.
+fn undone_pairs(later: &[Entry], author: ClientId) -> HashMap<CommitNumber, CommitNumber> {
+    let mut open = HashSet::new();
+    let mut pairs = HashMap::new();
+    for entry in later.iter().filter(|entry| entry.author == author) {
+        match entry.action.as_ref().and_then(|action| action.reverses.as_ref()) {
+            Some(reverses) if open.remove(&reverses.commit) => {
+                pairs.insert(reverses.commit, entry.commit);
+            }
+            // Further entries of an action that closed its pair with its first.
+            Some(reverses) if pairs.get(&reverses.commit) == Some(&entry.commit) => {}
+            _ => drop(open.insert(entry.commit)),
+        }
+    }
+    pairs
+}
+
+/// An own action that was taken for undone, and is not.
+struct StillInForce(CommitNumber);
+
+/// An own later action whose undo has not come yet.
+struct Open {
+    commit: CommitNumber,
+    /// Its inverses, as they stand at this point.
+    inverses: Vec<MaybeChange>,
+}
+
+struct Walk<'a> {
+    topic: &'a Topic,
+    /// The value as it was.
+    actual: AnyValue,
+    /// The value as it would be without the author's own later actions.
+    without: AnyValue,
+    open: Vec<Open>,
+    run: Vec<MaybeChange>,
+    skipped: Vec<(usize, Conflict)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(topic: &'a Topic, value: AnyValue, run: Vec<MaybeChange>) -> Walk<'a> {
+        let (actual, without) = (value.clone(), value);
+        Walk { topic, actual, without, open: Vec::new(), run, skipped: Vec::new() }
+    }
+
+    fn over(
+        &mut self,
+        later: &[Entry],
+        author: ClientId,
+        pairs: &HashMap<CommitNumber, CommitNumber>,
+    ) -> Result<(), StillInForce> {
+        for group in later.chunk_by(|a, b| a.commit == b.commit) {
+            let commit = group[0].commit;
+            let own = group[0].author == author;
+            if own && pairs.contains_key(&commit) {
+                let inverses = invert_all(self.topic, &mut self.actual, group);
+                self.open.push(Open { commit, inverses });
+            } else if own && self.open.last().is_some_and(|open| pairs[&open.commit] == commit) {
+                self.close(group)?;
+            } else {
+                self.over_others(group)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Comes to the undo of the newest open action.
+    fn close(&mut self, group: &[Entry]) -> Result<(), StillInForce> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let undone = group.iter().filter(|entry| entry.change.is_some()).count();
+        if open.inverses.iter().flatten().count() != undone {
+            return Err(StillInForce(open.commit));
+        }
+        for entry in group {
+            self.topic.log().apply(&mut self.actual, entry);
+        }
+        Ok(())
+    }
+
+    fn over_others(&mut self, group: &[Entry]) -> Result<(), StillInForce> {
+        let kind = self.topic.kind();
+        for entry in group {
+            let mut change = entry.change.clone();
+            for open in self.open.iter_mut().rev() {
+                change = run::carry(kind, &mut open.inverses, change)
+                    .map_err(|_| StillInForce(open.commit))?;
+            }
+            let (_, dropped) =
+                run::carry_what_can_be(kind, &mut self.run, &self.without, change.clone());
+            self.skipped.extend(dropped);
+            self.topic.log().apply(&mut self.actual, entry);
+            match (&self.open[..], change) {
+                // Nothing was taken out: the two values are one.
+                ([], _) => self.without = self.actual.clone(),
+                (_, Some(change)) => {
+                    if kind.apply(&mut self.without, &change).is_err() {
+                        return Err(StillInForce(self.open[0].commit));
+                    }
+                }
+                (_, None) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::topic::{ActionId, ActionMark, ChangeId, Reverses, Timestamp};
+    use crate::types::string::{String, StringChange};
+    use crate::types::{AnyChange, TypeRef};
+
+    const ME: ClientId = ClientId(1);
+    const OTHER: ClientId = ClientId(2);
+
+    /// A text that two authors edit, one of whom goes back and forth.
+    struct Story(Topic);
+
+    impl Story {
+        fn new(text: &str) -> Story {
+            let mut story = Story(Topic::new(TypeRef::of::<String>()));
+            story.edit(OTHER, StringChange::insert(0, text));
+            story
+        }
+
+        fn accept(
+            &mut self,
+            author: ClientId,
+            changes: &[MaybeChange],
+            reverses: Option<Reverses>,
+        ) -> u64 {
+            let commit = CommitNumber(self.0.head().0 + 1);
+            let id = ActionId::from(ChangeId::of(author, commit.0));
+            for change in changes {
+                let change = change.clone().map(|change| self.0.apply(change).unwrap());
+                let version = self.0.head().next();
+                self.0.push(Entry {
+                    version,
+                    commit,
+                    change,
+                    author,
+                    id: ChangeId::of(author, version.0),
+                    action: Some(Arc::new(ActionMark {
+                        id: id.clone(),
+                        reverses: reverses.clone(),
+                    })),
+                    time: Timestamp(0),
+                });
+            }
+            commit.0
+        }
+
+        fn edit(&mut self, author: ClientId, change: StringChange) -> u64 {
+            self.accept(author, &[Some(AnyChange::new::<String>(change))], None)
+        }
+
+        /// Takes back `commit`: an undo, or a redo where that was an undo.
+        fn reverse(&mut self, commit: u64) -> u64 {
+            let reversal = reverse(&self.0, ME, CommitNumber(commit)).unwrap();
+            let reverses = Reverses {
+                commit: CommitNumber(commit),
+                original: ActionId::new("1_1").unwrap(),
+                redo: false,
+            };
+            self.accept(ME, &reversal.run, Some(reverses))
+        }
+
+        #[track_caller]
+        fn expect(&self, text: &str) {
+            assert_eq!(self.0.value().get::<String>().unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn undo_undo_redo_redo_leads_back() {
+        let mut story = Story::new("abc");
+        let x = story.edit(ME, StringChange::insert(1, "X"));
+        let y = story.edit(ME, StringChange::insert(2, "Y"));
+        story.expect("aXYbc");
+        let undo_y = story.reverse(y);
+        let undo_x = story.reverse(x);
+        story.expect("abc");
+        story.reverse(undo_x);
+        story.reverse(undo_y);
+        story.expect("aXYbc");
+    }
+
+    #[test]
+    fn others_work_in_between_stays() {
+        let mut story = Story::new("abc");
+        let x = story.edit(ME, StringChange::insert(1, "X"));
+        story.edit(OTHER, StringChange::insert(0, "1"));
+        let y = story.edit(ME, StringChange::insert(3, "Y"));
+        story.edit(OTHER, StringChange::insert(4, "2"));
+        story.expect("1aXY2bc");
+        let undo_y = story.reverse(y);
+        story.edit(OTHER, StringChange::insert(0, "0"));
+        let undo_x = story.reverse(x);
+        story.expect("01a2bc");
+        story.edit(OTHER, StringChange::insert(6, "9"));
+        let redo_x = story.reverse(undo_x);
+        let redo_y = story.reverse(undo_y);
+        story.expect("01aXY2bc9");
+        story.reverse(redo_y);
+        story.reverse(redo_x);
+        story.expect("01a2bc9");
+    }
+
+    #[test]
+    fn what_another_deleted_is_not_deleted_again() {
+        let mut story = Story::new("abc");
+        let x = story.edit(ME, StringChange::insert(1, "XYZ"));
+        story.edit(OTHER, StringChange::delete(2, 1));
+        story.reverse(x);
+        story.expect("abc");
+    }
+
+    #[test]
+    fn an_action_with_several_changes_goes_as_one() {
+        let mut story = Story::new("abc");
+        let change = |change| Some(AnyChange::new::<String>(change));
+        let action = [
+            change(StringChange::delete(0, 1)),
+            change(StringChange::insert(2, "Z")),
+            change(StringChange::delete(0, 1)),
+        ];
+        let x = story.accept(ME, &action, None);
+        story.expect("cZ");
+        let undo = story.reverse(x);
+        story.expect("abc");
+        story.reverse(undo);
+        story.expect("cZ");
+    }
+
+    #[test]
+    fn what_the_log_no_longer_holds_cannot_be_undone() {
+        let story = Story::new("abc");
+        assert_eq!(reverse(&story.0, ME, CommitNumber(99)), None);
+    }
+}
