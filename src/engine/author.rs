@@ -1,0 +1,101 @@
+//! Who makes changes: a session, the server, or the program it is embedded in; and what it can undo.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::cell::TopicCell;
+use super::publication::Subscriber;
+use crate::topic::{ActionId, ChangeId, ClientId, CommitNumber};
+
+/// How many actions an author can take back.
+const UNDO_DEPTH_MAX: usize = 1_000;
+
+/// One who makes changes under a client id.
+pub struct Author {
+    id: ClientId,
+    /// Who hears of this author's own changes; nobody, for a program that looks at the values.
+    pub(super) subscriber: Option<Arc<dyn Subscriber>>,
+    /// Counts the ids that the engine makes in the author's name.
+    counter: AtomicU64,
+    undo: Mutex<UndoStack>,
+}
+
+/// An author's own actions, newest last.
+#[derive(Default)]
+struct UndoStack {
+    undoable: VecDeque<Done>,
+    redoable: Vec<Done>,
+}
+
+/// An action in force, or the undo of one.
+#[derive(Clone)]
+pub(super) struct Done {
+    pub commit: CommitNumber,
+    /// The id of the action, or lone change, that was first made.
+    pub original: ActionId,
+    pub topics: SmallVec<[Arc<TopicCell>; 1]>,
+}
+
+/// Which way to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Undo,
+    Redo,
+}
+
+impl Author {
+    pub fn new(id: ClientId, subscriber: Option<Arc<dyn Subscriber>>) -> Author {
+        Author { id, subscriber, counter: AtomicU64::new(0), undo: Mutex::default() }
+    }
+
+    pub fn id(&self) -> ClientId {
+        self.id
+    }
+
+    /// A fresh id for a change or action that the engine makes in this author's name.
+    ///
+    /// It starts with the author's client id and an `s`, which no counter of a client's does.
+    pub(super) fn fresh_id(&self) -> ChangeId {
+        let counter = self.counter.fetch_add(1, Ordering::Relaxed);
+        let id = ecow::eco_format!("{}_s{counter}", self.id);
+        ChangeId::new(id).expect("it is <client id>_<counter>")
+    }
+
+    /// Notes a new action; what was undone before can no longer be redone.
+    pub(super) fn did(&self, done: Done) {
+        let mut stack = self.undo.lock();
+        stack.redoable.clear();
+        stack.push_undoable(done);
+    }
+
+    /// Takes the action that is next to be reversed.
+    pub(super) fn take(&self, direction: Direction) -> Option<Done> {
+        let mut stack = self.undo.lock();
+        match direction {
+            Direction::Undo => stack.undoable.pop_back(),
+            Direction::Redo => stack.redoable.pop(),
+        }
+    }
+
+    /// Notes the undo or redo that was made of what was [`take`](Self::take)n.
+    pub(super) fn reversed(&self, direction: Direction, done: Done) {
+        let mut stack = self.undo.lock();
+        match direction {
+            Direction::Undo => stack.redoable.push(done),
+            Direction::Redo => stack.push_undoable(done),
+        }
+    }
+}
+
+impl UndoStack {
+    fn push_undoable(&mut self, done: Done) {
+        if self.undoable.len() == UNDO_DEPTH_MAX {
+            self.undoable.pop_front();
+        }
+        self.undoable.push_back(done);
+    }
+}

@@ -1,0 +1,150 @@
+//! What subscribers are given: accepted changes, and snapshots, in the order of their topics.
+
+use std::sync::{Arc, OnceLock};
+
+use ecow::EcoString;
+use smallvec::SmallVec;
+
+use super::cell::TopicCell;
+use crate::topic::{ActionMark, ChangeId, ClientId, CommitNumber, Entry, Version};
+use crate::types::AnyValue;
+use crate::types::run::MaybeChange;
+use crate::value::Fields;
+
+/// Messages that were published together, shared by all who get them.
+pub struct Publication {
+    pub items: Vec<Item>,
+    /// A slot for each encoding a server has; the first who needs one fills it, the others share it.
+    pub encoded: [OnceLock<Encoded>; 2],
+}
+
+/// An encoded form, opaque to the engine.
+pub type Encoded = Arc<dyn std::any::Any + Send + Sync>;
+
+impl Publication {
+    pub fn new(items: Vec<Item>) -> Arc<Publication> {
+        Arc::new(Publication { items, encoded: Default::default() })
+    }
+}
+
+/// One message: a change, an action (or the part of it that somebody subscribes to), or a snapshot.
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub commit: CommitNumber,
+    /// `None` for a snapshot that is nobody's change.
+    pub author: Option<ClientId>,
+    /// Set if the changes came as an action.
+    pub action: Option<Arc<ActionMark>>,
+    pub parts: SmallVec<[Part; 1]>,
+    /// Set where several changes were composed into one.
+    pub composed: Option<Box<Composed>>,
+}
+
+/// A change of one topic.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub topic: Arc<TopicCell>,
+    pub version: Version,
+    pub id: Option<ChangeId>,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone)]
+pub enum Body {
+    Change(MaybeChange),
+    /// The whole value at this version.
+    Snapshot(AnyValue),
+}
+
+/// What a composed change stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Composed {
+    /// The version before the first change.
+    pub since: Version,
+    pub ids: Vec<ChangeId>,
+}
+
+impl Part {
+    pub fn of_entry(topic: &Arc<TopicCell>, entry: &Entry) -> Part {
+        Part {
+            topic: topic.clone(),
+            version: entry.version,
+            id: Some(entry.id.clone()),
+            body: Body::Change(entry.change.clone()),
+        }
+    }
+
+    /// The fields of the change, as the wire has them.
+    pub fn fields(&self) -> Fields {
+        let kind = self.topic.kind();
+        match &self.body {
+            Body::Change(None) => Fields::of_type("none"),
+            Body::Change(Some(change)) => kind.encode_change(change),
+            Body::Snapshot(value) => Fields::of_type("set").with("value", kind.encode_value(value)),
+        }
+    }
+}
+
+impl Item {
+    /// The message for a run of entries of one topic that share a commit.
+    pub fn of_entries<'a>(
+        topic: &Arc<TopicCell>,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) -> Option<Item> {
+        let mut entries = entries.into_iter();
+        let first = entries.next()?;
+        let mut item = Item {
+            commit: first.commit,
+            author: Some(first.author),
+            action: first.action.clone(),
+            parts: SmallVec::new(),
+            composed: None,
+        };
+        item.parts.push(Part::of_entry(topic, first));
+        item.parts.extend(entries.map(|entry| Part::of_entry(topic, entry)));
+        Some(item)
+    }
+
+    pub fn snapshot(
+        topic: &Arc<TopicCell>,
+        commit: CommitNumber,
+        version: Version,
+        value: AnyValue,
+    ) -> Item {
+        let body = Body::Snapshot(value);
+        let part = Part { topic: topic.clone(), version, id: None, body };
+        Item {
+            commit,
+            author: None,
+            action: None,
+            parts: SmallVec::from_iter([part]),
+            composed: None,
+        }
+    }
+
+    /// Whether this is a whole value rather than a change.
+    pub fn is_snapshot(&self) -> bool {
+        matches!(self.parts.first(), Some(Part { body: Body::Snapshot(_), .. }))
+    }
+
+    /// What an undo takes back, as the wire names it: the field and the original's id.
+    pub fn reverses(&self) -> Option<(&'static str, EcoString)> {
+        let reverses = self.action.as_ref()?.reverses.as_ref()?;
+        let field = if reverses.redo { "redoes" } else { "undoes" };
+        Some((field, reverses.original.clone().into()))
+    }
+}
+
+/// Who is given what a topic publishes.
+///
+/// Both functions are called under the topic's lock, so that all subscribers see one order: they must
+/// neither block nor call the engine.
+pub trait Subscriber: Send + Sync {
+    fn client_id(&self) -> ClientId;
+
+    /// Takes messages in the order of their topics.
+    fn deliver(&self, publication: &Arc<Publication>);
+
+    /// Learns that a topic is no more.
+    fn topic_removed(&self, topic: &Arc<TopicCell>);
+}

@@ -1,0 +1,400 @@
+//! The decision on a change or action: accepted as what, or rejected why.
+//!
+//! An action is decided under the locks of all its topics, taken in the order of their names. Its
+//! changes are rebased as one run a topic, then applied in the order in which they were made; the first
+//! that fails fails them all, and every topic gets back the value that it had, which is a pointer.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use super::author::{Author, Done};
+use super::cell::{State, TopicCell};
+use super::publication::{Item, Part, Publication};
+use super::{Engine, Group, Validator, deliver};
+use crate::topic::{
+    ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Entry, Epoch, Rejection, TopicName,
+    Version,
+};
+use crate::types::run::MaybeChange;
+use crate::types::{AnyChange, AnyValue, TopicType};
+use crate::value::{Fields, Invalid};
+
+/// What an author wants to have accepted: one change, or an action of several.
+pub struct Submission {
+    /// Set for an action.
+    pub action_id: Option<ActionId>,
+    pub changes: SmallVec<[Submitted; 1]>,
+}
+
+/// One change, as its author made it.
+pub struct Submitted {
+    pub topic: TopicName,
+    /// The life of the topic that the author knew.
+    pub epoch: Option<Epoch>,
+    pub change: ChangeBody,
+    pub id: Option<ChangeId>,
+    pub base: Option<Version>,
+}
+
+/// A change that is still to be read, or one that a program made.
+pub enum ChangeBody {
+    Fields(Fields),
+    Typed(AnyChange),
+}
+
+impl Submitted {
+    /// A change that a program makes, on whatever the value is.
+    pub fn typed<T: TopicType>(topic: TopicName, change: T::Change) -> Submitted {
+        let change = ChangeBody::Typed(AnyChange::new::<T>(change));
+        Submitted { topic, epoch: None, change, id: None, base: None }
+    }
+}
+
+/// What became of an accepted submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    pub commit: CommitNumber,
+    /// The version that each change made, in order.
+    pub versions: SmallVec<[Version; 1]>,
+}
+
+/// A submission that was sent back, whole, and which of its changes failed.
+pub struct Rejected {
+    pub submission: Submission,
+    pub index: usize,
+    pub rejection: Rejection,
+    /// The head of the failed change's topic, if there is one.
+    pub head: Option<Version>,
+}
+
+/// The topics of one submission, in the order of their names, each once.
+pub(super) type Cells = SmallVec<[Arc<TopicCell>; 1]>;
+pub(super) type Guards<'a> = SmallVec<[MutexGuard<'a, State>; 1]>;
+pub(super) type Drafts = SmallVec<[Draft; 1]>;
+/// The index of the change that failed, and why.
+type Failure = (usize, Rejection);
+
+/// A change on its way through the decision.
+pub(super) struct Draft {
+    /// Its topic, as an index into the cells.
+    pub slot: usize,
+    pub change: MaybeChange,
+    pub id: ChangeId,
+    pub base: Option<Version>,
+}
+
+impl Engine {
+    /// Decides a change or action. If it is accepted, the topics that now have something to publish are
+    /// added to `group`.
+    ///
+    /// A resend of what was accepted before changes nothing: its author is told again.
+    ///
+    /// # Errors
+    /// The first change that fails, and why; nothing happened.
+    pub fn submit(
+        &self,
+        author: &Author,
+        submission: Submission,
+        group: &mut Group,
+    ) -> Result<Receipt, Box<Rejected>> {
+        match self.decide(author, &submission, group) {
+            Ok(receipt) => Ok(receipt),
+            Err((index, rejection)) => {
+                let topic = submission.changes.get(index).map(|change| &change.topic);
+                let head = topic.and_then(|topic| self.get(topic)).map(|cell| cell.head());
+                Err(Box::new(Rejected { submission, index, rejection, head }))
+            }
+        }
+    }
+
+    /// As [`submit`](Self::submit), and publishes at once: for a program that has just this to do.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_now(
+        &self,
+        author: &Author,
+        submission: Submission,
+    ) -> Result<Receipt, Box<Rejected>> {
+        let mut group = Group::default();
+        let result = self.submit(author, submission, &mut group);
+        self.publish(&mut group);
+        result
+    }
+
+    fn decide(
+        &self,
+        author: &Author,
+        submission: &Submission,
+        group: &mut Group,
+    ) -> Result<Receipt, Failure> {
+        let (cells, mut drafts) = self.draft(author, submission)?;
+        let mut guards: Guards = cells.iter().map(|cell| cell.lock()).collect();
+        if let Some(index) = drafts.iter().position(|draft| guards[draft.slot].is_removed()) {
+            return Err((index, Rejection::UnknownTopic(submission.changes[index].topic.clone())));
+        }
+        if let Some(receipt) = confirm_again(author, &cells, &mut guards, &drafts)? {
+            return Ok(receipt);
+        }
+        check(author, &cells, submission, &drafts)?;
+        rebase(&guards, &mut drafts)?;
+        apply(&self.config.validators, &cells, &mut guards, &mut drafts)?;
+        let mark = |id: &ActionId| Arc::new(ActionMark { id: id.clone(), reverses: None });
+        let action = submission.action_id.as_ref().map(mark);
+        let original = match &submission.action_id {
+            Some(id) => id.clone(),
+            None => drafts[0].id.clone().into(),
+        };
+        let receipt = self.append(author, action, &cells, guards, drafts, group);
+        note_done(author, receipt.commit, original, &cells);
+        Ok(receipt)
+    }
+
+    /// Reads every change and finds its topic, before anything is locked.
+    fn draft(&self, author: &Author, submission: &Submission) -> Result<(Cells, Drafts), Failure> {
+        let changes = &submission.changes;
+        if changes.is_empty() {
+            return Err((0, Rejection::EmptyAction));
+        }
+        let mut cells: Cells = SmallVec::with_capacity(changes.len());
+        let mut drafts: Drafts = SmallVec::with_capacity(changes.len());
+        for (index, submitted) in changes.iter().enumerate() {
+            let cell = self
+                .get(&submitted.topic)
+                .ok_or_else(|| (index, Rejection::UnknownTopic(submitted.topic.clone())))?;
+            let (change, id) = read(author, submitted, &cell).map_err(|why| (index, why))?;
+            drafts.push(Draft { slot: index, change: Some(change), id, base: submitted.base });
+            cells.push(cell);
+        }
+        if changes.len() > 1 {
+            check_ids(&drafts)?;
+            let of_change = cells.clone();
+            cells.sort_by(|a, b| a.name().cmp(b.name()));
+            cells.dedup_by(|a, b| Arc::ptr_eq(a, b));
+            for (draft, cell) in drafts.iter_mut().zip(&of_change) {
+                draft.slot = cells.partition_point(|it| it.name() < cell.name());
+            }
+        }
+        Ok((cells, drafts))
+    }
+
+    /// Appends what was applied to the logs, and sees to its being published.
+    pub(super) fn append(
+        &self,
+        author: &Author,
+        action: Option<Arc<ActionMark>>,
+        cells: &Cells,
+        mut guards: Guards<'_>,
+        drafts: Drafts,
+        group: &mut Group,
+    ) -> Receipt {
+        let (commit, time) = (self.next_commit(), (self.config.clock)());
+        let mut receipt = Receipt { commit, versions: SmallVec::with_capacity(drafts.len()) };
+        let mut parts: SmallVec<[Part; 1]> = SmallVec::with_capacity(drafts.len());
+        for Draft { slot, change, id, .. } in drafts {
+            let state = &mut guards[slot];
+            let version = state.topic.head().next();
+            let (author, action) = (author.id(), action.clone());
+            let entry = Entry { version, commit, change, author, id, action, time };
+            parts.push(Part::of_entry(&cells[slot], &entry));
+            receipt.versions.push(version);
+            state.topic.push(entry);
+        }
+        for (cell, state) in cells.iter().zip(&mut guards) {
+            state.commit = commit;
+            state.topic.trim(cell.options(), time, self.config.resumable_ms);
+        }
+        let item = Item { commit, author: Some(author.id()), action, parts, composed: None };
+        deliver::queue(author, cells, &mut guards, item, group);
+        receipt
+    }
+}
+
+/// Reads one change of `author`'s, and its id.
+fn read(
+    author: &Author,
+    submitted: &Submitted,
+    cell: &TopicCell,
+) -> Result<(AnyChange, ChangeId), Rejection> {
+    let client = author.id() != ClientId::SERVER;
+    if client && cell.name().is_special() {
+        return Err(Rejection::Forbidden("names that begin with _topicsync/ are the server's"));
+    }
+    let id = match &submitted.id {
+        Some(id) if id.client() != author.id() => {
+            return Err(Rejection::Forbidden("the id is not under the session's client id"));
+        }
+        Some(id) => id.clone(),
+        None => author.fresh_id(),
+    };
+    let change = match &submitted.change {
+        ChangeBody::Typed(change) => change.clone(),
+        ChangeBody::Fields(fields) => cell.kind().decode_change(fields)?,
+    };
+    if submitted.base.is_some() && !cell.kind().takes_base(&change) {
+        return Err(Invalid::EndWithBase.into());
+    }
+    if client && cell.options().presence {
+        check_presence(author.id(), cell, &change)?;
+    }
+    Ok((change, id))
+}
+
+/// In a presence topic each session changes the entry under its own id, and nothing else.
+fn check_presence(client: ClientId, cell: &TopicCell, change: &AnyChange) -> Result<(), Rejection> {
+    let own = cell.kind().key(change).is_some_and(|key| key.parse() == Ok(client.0));
+    match own {
+        true => Ok(()),
+        false => Err(Rejection::Forbidden(
+            "in a presence topic a session changes only the entry under its own client id",
+        )),
+    }
+}
+
+/// In an action, each id stands once.
+fn check_ids(drafts: &Drafts) -> Result<(), Failure> {
+    let mut seen = std::collections::HashSet::with_capacity(drafts.len());
+    match drafts.iter().position(|draft| !seen.insert(&draft.id)) {
+        Some(index) => Err((index, Rejection::IdTwice)),
+        None => Ok(()),
+    }
+}
+
+/// If the changes were accepted before under the same ids, tells their author again.
+fn confirm_again(
+    author: &Author,
+    cells: &Cells,
+    guards: &mut Guards<'_>,
+    drafts: &Drafts,
+) -> Result<Option<Receipt>, Failure> {
+    let find = |draft: &Draft| guards[draft.slot].topic.log().find(&draft.id);
+    let known: SmallVec<[&Entry; 1]> = drafts.iter().filter_map(find).collect();
+    let Some(first) = known.first() else { return Ok(None) };
+    let of_one_commit = known.iter().all(|entry| entry.commit == first.commit);
+    if known.len() < drafts.len() || !of_one_commit {
+        return Err((0, Rejection::PartlyKnown));
+    }
+    let parts = drafts.iter().zip(&known);
+    let item = Item {
+        commit: first.commit,
+        author: Some(author.id()),
+        action: first.action.clone(),
+        parts: parts.map(|(draft, entry)| Part::of_entry(&cells[draft.slot], entry)).collect(),
+        composed: None,
+    };
+    let versions = known.iter().map(|entry| entry.version).collect();
+    let receipt = Receipt { commit: item.commit, versions };
+    drop(known);
+    // What goes before it, goes out before it.
+    for (cell, state) in cells.iter().zip(guards) {
+        state.publish(cell);
+    }
+    if let Some(subscriber) = &author.subscriber {
+        subscriber.deliver(&Publication::new(vec![item]));
+    }
+    Ok(Some(receipt))
+}
+
+/// Checks that the changes were made in the topics' present lives, and all of a topic on one base.
+fn check(
+    author: &Author,
+    cells: &Cells,
+    submission: &Submission,
+    drafts: &Drafts,
+) -> Result<(), Failure> {
+    debug_assert!(author.id() == ClientId::SERVER || !cells[0].name().is_special());
+    for (index, (draft, submitted)) in drafts.iter().zip(&submission.changes).enumerate() {
+        let epoch = submitted.epoch.as_ref();
+        if epoch.is_some_and(|epoch| epoch != cells[draft.slot].epoch()) {
+            return Err((index, Rejection::OtherEpoch));
+        }
+        let first_of_topic = drafts.iter().find(|other| other.slot == draft.slot);
+        if first_of_topic.is_some_and(|first| first.base != draft.base) {
+            return Err((index, Rejection::MixedBases));
+        }
+    }
+    Ok(())
+}
+
+/// Carries what was made on a base below the head to the head, a run a topic.
+fn rebase(guards: &Guards<'_>, drafts: &mut Drafts) -> Result<(), Failure> {
+    for (slot, state) in guards.iter().enumerate() {
+        let indices: SmallVec<[usize; 1]> =
+            (0..drafts.len()).filter(|index| drafts[*index].slot == slot).collect();
+        let Some(base) = indices.first().and_then(|index| drafts[*index].base) else { continue };
+        if base == state.topic.head() {
+            continue;
+        }
+        let mut run: SmallVec<[MaybeChange; 1]> =
+            indices.iter().map(|index| drafts[*index].change.take()).collect();
+        state
+            .topic
+            .rebase(&mut run, base)
+            .map_err(|(index, rejection)| (indices[index], rejection))?;
+        for (index, change) in indices.iter().zip(run) {
+            drafts[*index].change = change;
+        }
+    }
+    Ok(())
+}
+
+/// Applies the changes in order and has them validated. If one fails, every topic is as it was.
+fn apply(
+    validators: &[Validator],
+    cells: &Cells,
+    guards: &mut Guards<'_>,
+    drafts: &mut Drafts,
+) -> Result<(), Failure> {
+    // A lone change that fails to apply has left the value as it was. A pointer kept for nothing would
+    // make the value shared, and every change copy its path.
+    let may_roll_back = drafts.len() > 1 || !validators.is_empty();
+    let before: SmallVec<[AnyValue; 1]> = match may_roll_back {
+        true => guards.iter().map(|state| state.topic.value().clone()).collect(),
+        false => SmallVec::new(),
+    };
+    for (index, draft) in drafts.iter_mut().enumerate() {
+        let state = &mut guards[draft.slot];
+        let Err(rejection) = apply_one(validators, &cells[draft.slot], state, draft) else {
+            continue;
+        };
+        for (state, value) in guards.iter_mut().zip(before) {
+            state.topic.restore(value);
+        }
+        return Err((index, rejection));
+    }
+    Ok(())
+}
+
+/// Applies one change and has it validated. If a validator refuses, the value stays changed: it is for
+/// the caller to put back.
+pub(super) fn apply_one(
+    validators: &[Validator],
+    cell: &TopicCell,
+    state: &mut State,
+    draft: &mut Draft,
+) -> Result<(), Rejection> {
+    let Some(change) = draft.change.take() else { return Ok(()) };
+    let head = state.topic.head();
+    let change = state.topic.apply(change).map_err(|invalid| match draft.base {
+        Some(base) if base < head => Rejection::NoLongerFits(invalid),
+        _ => Rejection::Invalid(invalid),
+    })?;
+    for validator in validators {
+        validator(cell, state.topic.value(), &change).map_err(Rejection::Refused)?;
+    }
+    draft.change = Some(change);
+    Ok(())
+}
+
+/// Puts an accepted action on its author's undo stack, if it can be taken back.
+fn note_done(author: &Author, commit: CommitNumber, original: ActionId, cells: &Cells) {
+    let has_undo = |cell: &&Arc<TopicCell>| {
+        cell.kind().stateful() && !cell.options().no_history && !cell.options().presence
+    };
+    let topics: Cells = cells.iter().filter(has_undo).cloned().collect();
+    if author.id() != ClientId::SERVER && !topics.is_empty() {
+        author.did(Done { commit, original, topics });
+    }
+}
