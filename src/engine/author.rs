@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::cell::TopicCell;
-use super::publication::Subscriber;
+use super::publication::Origin;
 use crate::topic::{ActionId, ChangeId, ClientId, CommitNumber};
 
 /// How many actions an author can take back.
@@ -18,7 +18,7 @@ const UNDO_DEPTH_MAX: usize = 1_000;
 pub struct Author {
     id: ClientId,
     /// Who hears of this author's own changes; nobody, for a program that looks at the values.
-    pub(super) subscriber: Option<Arc<dyn Subscriber>>,
+    pub(super) origin: Option<Arc<dyn Origin>>,
     /// Counts the ids that the engine makes in the author's name.
     counter: AtomicU64,
     undo: Mutex<UndoStack>,
@@ -48,8 +48,8 @@ pub enum Direction {
 }
 
 impl Author {
-    pub fn new(id: ClientId, subscriber: Option<Arc<dyn Subscriber>>) -> Author {
-        Author { id, subscriber, counter: AtomicU64::new(0), undo: Mutex::default() }
+    pub fn new(id: ClientId, origin: Option<Arc<dyn Origin>>) -> Author {
+        Author { id, origin, counter: AtomicU64::new(0), undo: Mutex::default() }
     }
 
     pub fn id(&self) -> ClientId {

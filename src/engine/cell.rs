@@ -1,11 +1,12 @@
 //! One topic in the engine: its value and log under its own lock, and who subscribes to it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::publication::{Composed, Item, Part, Publication, Subscriber};
+use super::publication::{Body, Composed, Item, Origin, Part, Publication, Subscriber};
 use crate::topic::{
     ClientId, CommitNumber, Delivery, Entry, Epoch, Topic, TopicName, TopicOptions, Version,
 };
@@ -39,7 +40,8 @@ pub(super) struct State {
 /// One message, and its author where it wants a confirmation.
 pub(super) struct Unpublished {
     pub item: Item,
-    pub author: Option<Arc<dyn Subscriber>>,
+    pub author: ClientId,
+    pub origin: Option<Arc<dyn Origin>>,
 }
 
 /// What a topic has to say to somebody who knows it up to some version.
@@ -112,18 +114,22 @@ impl TopicCell {
         self.lock().topic.head()
     }
 
-    /// Gives `subscriber` all that is published from here on, until it is [`detach`](Self::detach)ed.
-    /// Once is enough: a second time changes nothing.
+    /// Gives `subscriber` all that is published from here on, until it is [`detach`](Self::detach)ed or
+    /// another of the same client takes its place.
     pub fn attach(&self, subscriber: Arc<dyn Subscriber>) {
         let mut state = self.lock();
-        if let Err(index) = state.subscriber_index(subscriber.client_id()) {
-            state.subscribers.insert(index, subscriber);
+        match state.subscriber_index(subscriber.client_id()) {
+            Ok(index) => state.subscribers[index] = subscriber,
+            Err(index) => state.subscribers.insert(index, subscriber),
         }
     }
 
-    pub fn detach(&self, client: ClientId) {
+    /// Takes out a subscriber, unless another of the same client has taken its place.
+    pub fn detach(&self, subscriber: &dyn Subscriber) {
         let mut state = self.lock();
-        if let Ok(index) = state.subscriber_index(client) {
+        if let Ok(index) = state.subscriber_index(subscriber.client_id())
+            && std::ptr::addr_eq(&*state.subscribers[index], subscriber)
+        {
             state.subscribers.remove(index);
         }
     }
@@ -249,9 +255,9 @@ impl State {
         let unpublished = std::mem::take(&mut self.unpublished);
         let mut alone = Vec::new();
         let mut items = Vec::with_capacity(unpublished.len());
-        for Unpublished { item, author } in unpublished {
-            if let Some(author) = author.filter(|it| !self.is_subscribed(it.client_id())) {
-                alone.push((author, item.clone()));
+        for Unpublished { item, author, origin } in unpublished {
+            if let Some(origin) = origin.filter(|_| !self.is_subscribed(author)) {
+                alone.push((origin, item.clone()));
             }
             items.push(item);
         }
@@ -262,8 +268,8 @@ impl State {
                 subscriber.deliver(&publication);
             }
         }
-        for (author, item) in alone {
-            author.deliver(&Publication::new(vec![item]));
+        for (origin, item) in alone {
+            origin.confirm(&Publication::new(vec![item]));
         }
     }
 
@@ -282,7 +288,7 @@ impl State {
         let mut composed = run::compose_all(topic.kind, &changes);
         let version = self.published;
         let mut item = if composed.len() <= 1 {
-            let body = super::publication::Body::Change(composed.pop());
+            let body = Body::Change(composed.pop());
             let part = Part { topic: topic.clone(), version, id: None, body };
             let parts = [part].into_iter().collect();
             Item { commit: self.commit, author: None, action: None, parts, composed: None }
@@ -294,12 +300,13 @@ impl State {
         for subscriber in &self.subscribers {
             subscriber.deliver(&publication);
         }
-        let mut authors: Vec<Arc<dyn Subscriber>> =
-            unpublished.into_iter().filter_map(|it| it.author).collect();
-        authors.sort_by_key(|author| author.client_id());
-        authors.dedup_by_key(|author| author.client_id());
-        for author in authors.iter().filter(|author| !self.is_subscribed(author.client_id())) {
-            author.deliver(&publication);
+        let mut told = HashSet::new();
+        for Unpublished { author, origin, .. } in unpublished {
+            if let Some(origin) =
+                origin.filter(|_| !self.is_subscribed(author) && told.insert(author))
+            {
+                origin.confirm(&publication);
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn queue(
     group: &mut Group,
 ) {
     if cells.len() > 1 {
-        let (now, later) = item.parts.into_iter().partition(is_every);
+        let (now, later) = item.parts.into_iter().partition(|part| is_published_now(&part.topic));
         item.parts = now;
         publish_action(author, cells, guards, &item);
         for part in later {
@@ -34,10 +34,6 @@ pub(super) fn queue(
     }
 }
 
-fn is_every(part: &Part) -> bool {
-    part.topic.options().delivery == Delivery::Every
-}
-
 /// Queues a message about one topic.
 fn queue_one(
     author: &Author,
@@ -47,8 +43,8 @@ fn queue_one(
     group: &mut Group,
 ) {
     let slot = slot_of(cells, &item.parts[0]);
-    let author = author.subscriber.clone();
-    if guards[slot].queue(Unpublished { item, author }) {
+    let (author, origin) = (author.id(), author.origin.clone());
+    if guards[slot].queue(Unpublished { item, author, origin }) {
         group.0.push(cells[slot].clone());
     }
 }
@@ -62,41 +58,56 @@ fn slot_of(cells: &Cells, part: &Part) -> usize {
 /// each, and to its author.
 fn publish_action(author: &Author, cells: &Cells, guards: &mut Guards<'_>, item: &Item) {
     for (cell, state) in cells.iter().zip(guards.iter_mut()) {
-        if cell.options().delivery == Delivery::Every {
+        if is_published_now(cell) {
             state.publish(cell);
             state.mark_published();
         }
     }
-    let mut shared: HashMap<SmallVec<[usize; 4]>, Arc<Publication>> = HashMap::new();
-    for (subscriber, slots) in recipients(author, cells, guards) {
-        let publication = shared.entry(slots).or_insert_with_key(|slots| {
+    let mut shared: HashMap<Slots, Arc<Publication>> = HashMap::new();
+    let mut publication = |slots: Slots| {
+        let shared = shared.entry(slots).or_insert_with_key(|slots| {
             let is_for = |part: &&Part| slots.contains(&slot_of(cells, part));
             let parts = item.parts.iter().filter(is_for).cloned().collect();
             Publication::new(vec![Item { parts, ..item.clone() }])
         });
-        if !publication.items[0].parts.is_empty() {
-            subscriber.deliver(publication);
+        shared.clone()
+    };
+    let mut recipients = recipients(cells, guards);
+    // The author gets all of its action, whatever of it it subscribes to.
+    let all: Slots = (0..cells.len()).filter(|slot| is_published_now(&cells[*slot])).collect();
+    if let Some(origin) = &author.origin
+        && recipients.get(&author.id()).is_none_or(|(_, slots)| *slots != all)
+    {
+        recipients.remove(&author.id());
+        if !all.is_empty() {
+            origin.confirm(&publication(all));
         }
+    }
+    for (subscriber, slots) in recipients.into_values() {
+        subscriber.deliver(&publication(slots));
     }
 }
 
-/// Everybody who is to have some of an action, with the topics of which, ascending.
+/// The indices of some of an action's topics, ascending.
+type Slots = SmallVec<[usize; 4]>;
+
+fn is_published_now(cell: &Arc<TopicCell>) -> bool {
+    cell.options().delivery == Delivery::Every
+}
+
+/// Everybody who subscribes to some of an action's topics, and to which.
 fn recipients(
-    author: &Author,
     cells: &[Arc<TopicCell>],
     guards: &Guards<'_>,
-) -> Vec<(Arc<dyn Subscriber>, SmallVec<[usize; 4]>)> {
-    let mut recipients: BTreeMap<ClientId, (Arc<dyn Subscriber>, SmallVec<[usize; 4]>)> =
-        BTreeMap::new();
-    for (slot, state) in guards.iter().enumerate() {
+) -> BTreeMap<ClientId, (Arc<dyn Subscriber>, Slots)> {
+    let mut recipients = BTreeMap::new();
+    for (slot, state) in
+        guards.iter().enumerate().filter(|(slot, _)| is_published_now(&cells[*slot]))
+    {
         for subscriber in state.subscribers() {
             let entry = recipients.entry(subscriber.client_id());
-            entry.or_insert_with(|| (subscriber.clone(), SmallVec::new())).1.push(slot);
+            entry.or_insert_with(|| (subscriber.clone(), Slots::new())).1.push(slot);
         }
     }
-    if let Some(subscriber) = &author.subscriber {
-        let all = (0..cells.len()).collect();
-        recipients.insert(author.id(), (subscriber.clone(), all));
-    }
-    recipients.into_values().collect()
+    recipients
 }

@@ -45,7 +45,7 @@ use crate::types::{AnyChange, AnyValue, Registry, TypeRef};
 
 pub use author::{Author, Direction};
 pub use cell::{CatchUp, Snapshot, TopicCell};
-pub use publication::{Body, Encoded, Item, Part, Publication, Subscriber};
+pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
 pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
 
 /// Looks at a topic's value after a change, and refuses it with a reason.

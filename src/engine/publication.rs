@@ -148,3 +148,9 @@ pub trait Subscriber: Send + Sync {
     /// Learns that a topic is no more.
     fn topic_removed(&self, topic: &Arc<TopicCell>);
 }
+
+/// Who hears that its own changes were accepted, where it does not subscribe to their topics.
+pub trait Origin: Send + Sync {
+    /// Called under the topic's lock, as [`Subscriber::deliver`].
+    fn confirm(&self, publication: &Arc<Publication>);
+}

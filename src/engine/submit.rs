@@ -291,8 +291,8 @@ fn confirm_again(
     for (cell, state) in cells.iter().zip(guards) {
         state.publish(cell);
     }
-    if let Some(subscriber) = &author.subscriber {
-        subscriber.deliver(&Publication::new(vec![item]));
+    if let Some(origin) = &author.origin {
+        origin.confirm(&Publication::new(vec![item]));
     }
     Ok(Some(receipt))
 }
