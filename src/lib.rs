@@ -2,6 +2,8 @@
 
 pub mod engine;
 pub mod protocol;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod topic;
 pub mod types;
 pub mod value;

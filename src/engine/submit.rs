@@ -124,6 +124,25 @@ impl Engine {
         result
     }
 
+    /// Takes the entry under `key` out of a topic that has such entries, in `author`'s name.
+    pub fn remove_entry(
+        &self,
+        author: &Author,
+        cell: &Arc<TopicCell>,
+        key: &str,
+        group: &mut Group,
+    ) {
+        let removal = cell.kind().removal(&cell.snapshot().value, key);
+        if let Some(change) = removal {
+            let topic = cell.name().clone();
+            let change = ChangeBody::Typed(change);
+            let change = Submitted { topic, epoch: None, change, id: None, base: None };
+            let changes = SmallVec::from_iter([change]);
+            // Should the entry be gone by now, that is what was wanted.
+            let _ = self.submit(author, Submission { action_id: None, changes }, group);
+        }
+    }
+
     fn decide(
         &self,
         author: &Author,

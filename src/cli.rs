@@ -1,0 +1,192 @@
+//! Flags, environment variables and commands.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use thiserror::Error;
+use topicsync::engine::EngineConfig;
+use topicsync::server::{Server, ServerConfig};
+use tracing_subscriber::EnvFilter;
+
+/// A server for shared state: typed topics, one order, convergent clients.
+///
+/// Clients connect with a WebSocket, subscribe to topics by name, send typed changes, and see
+/// everyone's changes in one order.
+///
+/// Start a server on 127.0.0.1:8765:          topicsync
+/// On all addresses, with another port:       topicsync serve --listen 0.0.0.0:9000
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until SIGINT or SIGTERM (the default command)
+    Serve(Box<Serve>),
+}
+
+/// When a change is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DurabilityArg {
+    /// At once; a restart forgets everything
+    Memory,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Address and port to listen on; port 0 picks a free one
+    #[arg(
+        long,
+        env = "TOPICSYNC_LISTEN",
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:8765"
+    )]
+    listen: SocketAddr,
+
+    /// When a change counts as done and is shown to others
+    #[arg(long, env = "TOPICSYNC_DURABILITY", value_enum, default_value = "memory")]
+    durability: DurabilityArg,
+
+    /// Seconds that a session outlives its connection, to be resumed
+    #[arg(long, env = "TOPICSYNC_SESSION_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
+    session_timeout: u64,
+
+    /// Seconds that a service request waits for an answer, unless it says otherwise
+    #[arg(long, env = "TOPICSYNC_REQUEST_TIMEOUT", value_name = "SECONDS", default_value_t = 30)]
+    request_timeout: u64,
+
+    /// Largest message that a client may send, in bytes
+    #[arg(long, env = "TOPICSYNC_MESSAGE_BYTES", value_name = "BYTES", default_value_t = 4 << 20)]
+    message_bytes: usize,
+
+    /// Topics that one session may subscribe to
+    #[arg(long, env = "TOPICSYNC_SUBSCRIPTIONS", value_name = "N", default_value_t = 10_000)]
+    subscriptions: usize,
+
+    /// Sessions at a time; a client beyond them is closed with 1013
+    #[arg(long, env = "TOPICSYNC_SESSIONS", value_name = "N", default_value_t = 100_000)]
+    sessions: usize,
+
+    /// Topics at a time
+    #[arg(long, env = "TOPICSYNC_TOPICS", value_name = "N", default_value_t = 1_000_000)]
+    topics: usize,
+
+    /// Bytes of changes that wait for a slow client before it is brought up by a snapshot instead
+    #[arg(long, env = "TOPICSYNC_QUEUE_BYTES", value_name = "BYTES", default_value_t = 4 << 20)]
+    queue_bytes: usize,
+
+    /// Messages a second that a client may send; one that sends more for 10 s is closed with 1008.
+    /// 0 is no limit
+    #[arg(long, env = "TOPICSYNC_MESSAGE_RATE", value_name = "N", default_value_t = 0)]
+    message_rate: u32,
+
+    /// Worker threads; 0 is one a core
+    #[arg(long, env = "TOPICSYNC_THREADS", value_name = "N", default_value_t = 0)]
+    threads: usize,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as topicsync=debug
+    #[arg(long, env = "TOPICSYNC_LOG", value_name = "FILTER", default_value = "info")]
+    log: String,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, Error)]
+pub enum CliError {
+    #[error("cannot listen on {address}: {source}{}", hint(.source))]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the log filter {filter:?} is none: {source}")]
+    Log { filter: String, source: tracing_subscriber::filter::ParseError },
+    #[error("cannot start: {0}")]
+    Runtime(#[from] io::Error),
+}
+
+/// What to do about an address that cannot be bound.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there, maybe another topicsync: choose another port with --listen"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose another one",
+        _ => "",
+    }
+}
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// What went wrong, in words for the person at the terminal.
+pub fn run(cli: Cli) -> Result<(), CliError> {
+    match cli.command {
+        Some(Command::Serve(serve)) => serve.run(),
+        None => cli.serve.run(),
+    }
+}
+
+impl Serve {
+    fn config(&self) -> ServerConfig {
+        ServerConfig {
+            listen: self.listen,
+            session_timeout: Duration::from_secs(self.session_timeout),
+            request_timeout: Duration::from_secs(self.request_timeout),
+            message_bytes_max: self.message_bytes,
+            subscriptions_max: self.subscriptions,
+            sessions_max: self.sessions,
+            topics_max: self.topics,
+            queue_bytes_max: self.queue_bytes,
+            messages_per_second_max: self.message_rate,
+            ..ServerConfig::default()
+        }
+    }
+
+    fn run(&self) -> Result<(), CliError> {
+        start_logging(&self.log)?;
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if self.threads > 0 {
+            runtime.worker_threads(self.threads);
+        }
+        runtime.enable_all().build()?.block_on(self.serve())
+    }
+
+    async fn serve(&self) -> Result<(), CliError> {
+        let DurabilityArg::Memory = self.durability;
+        let server = Server::bind(self.config(), EngineConfig::default())
+            .map_err(|source| CliError::Listen { address: self.listen, source })?;
+        tracing::info!("listening on ws://{}", server.address()?);
+        server.run(stop_signal()?).await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn start_logging(filter: &str) -> Result<(), CliError> {
+    let env_filter = EnvFilter::try_new(filter)
+        .map_err(|source| CliError::Log { filter: filter.to_owned(), source })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(env_filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    Ok(())
+}
+
+/// Is done when the process is asked to stop.
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        let name = tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        };
+        tracing::info!("{name}: telling clients, writing what waits for them");
+    })
+}

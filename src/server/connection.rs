@@ -1,0 +1,475 @@
+//! One WebSocket connection: reads frames, hands their messages on, writes what waits in its outbox.
+//!
+//! One task owns the socket. It never waits for the socket to take what it writes before it looks at
+//! what comes in, and never reads more while too many answers wait to be written. Messages that came in
+//! together are decided together, and published together after every other connection had its turn to
+//! add to the same group: load makes frames larger, not more.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::{Sink, Stream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Duration, Instant, Sleep};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::hub::Hub;
+use super::outbox::{End, Outbox, Outgoing, Work};
+use super::rate::RateLimit;
+use super::session::Session;
+use super::wire::{EncodedFrame, subscribed_message};
+use crate::engine::{Group, Subscriber, TopicCell};
+use crate::protocol::decode::{Frame, FrameError, RawMessage, decode_binary, decode_text};
+use crate::protocol::message::{ErrorMessage, Hello};
+use crate::protocol::{Encoding, ErrorCode, ServerMessage};
+use crate::topic::{TopicName, Version};
+use crate::value::{Dict, Value, limits};
+
+/// How many messages are handled before others have their turn.
+const MESSAGES_A_TURN: usize = 256;
+/// How many frames are read before what they led to is published.
+const FRAMES_A_TURN: usize = 64;
+/// How many bytes are handed to the socket before it is flushed.
+const WRITE_BYTES_MAX: usize = 256 << 10;
+/// How long a peer has to take our last words.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One client's connection.
+pub struct Connection<S> {
+    pub(super) hub: Arc<Hub>,
+    pub(super) session: Arc<Session>,
+    pub(super) outbox: Arc<Outbox>,
+    socket: WebSocketStream<S>,
+    /// Whether a frame may hold many messages: a subprotocol was agreed on.
+    arrays: bool,
+    encoding: Encoding,
+    /// What is subscribed to, and the version of each that was last written to the socket: where the
+    /// connection picks up when it was lagging.
+    subscriptions: HashMap<TopicName, Subscription>,
+    /// How many subscriptions there will be once the outbox is written.
+    pub(super) subscribed: usize,
+    /// Read, and not yet handled.
+    inbox: VecDeque<RawMessage>,
+    /// Topics with something to publish.
+    pub(super) group: Group,
+    /// Whether a message was handled: `resume` can only be the first.
+    pub(super) started: bool,
+    /// Something was handed to the socket and is not flushed.
+    flushing: bool,
+    last_heard: Instant,
+    timer: Pin<Box<Sleep>>,
+    rate: RateLimit,
+}
+
+struct Subscription {
+    topic: Arc<TopicCell>,
+    written: Version,
+}
+
+/// Why a connection is over.
+#[derive(Debug)]
+enum Over {
+    /// The peer closed, or the socket broke. `goodbye` is a close with code 1000.
+    Gone { goodbye: bool },
+    /// We close, with this code and reason.
+    Close(CloseCode, &'static str),
+}
+
+/// What a connection waits for.
+enum Event {
+    Incoming(Message),
+    Work,
+    Timer,
+    Over(Over),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Serves one client from its first frame to its last.
+    pub async fn serve(hub: Arc<Hub>, socket: WebSocketStream<S>, subprotocol: Option<Encoding>) {
+        let encoding = subprotocol.unwrap_or(Encoding::Json);
+        let queue_bytes_max = hub.config.queue_bytes_max;
+        let outbox = |id| Arc::new(Outbox::new(id, encoding, queue_bytes_max));
+        let opened = hub.open_session(outbox);
+        let Some((session, outbox)) = opened else {
+            close(socket, CloseCode::Again, "the server is full").await;
+            return;
+        };
+        hub.metrics.connections.inc();
+        let timer = Box::pin(tokio::time::sleep(hub.config.ping_interval));
+        let rate = RateLimit::new(hub.config.messages_per_second_max);
+        let mut connection = Connection {
+            hub,
+            session,
+            outbox,
+            socket,
+            arrays: subprotocol.is_some(),
+            encoding,
+            subscriptions: HashMap::new(),
+            subscribed: 0,
+            inbox: VecDeque::new(),
+            group: Group::default(),
+            started: false,
+            flushing: false,
+            last_heard: Instant::now(),
+            timer,
+            rate,
+        };
+        connection.say_hello(false);
+        let over = connection.run().await;
+        connection.finish(over).await;
+    }
+
+    pub(super) fn say_hello(&self, resumed: bool) {
+        let config = &self.hub.config;
+        let limits: Dict = [
+            ("message_bytes", Value::Int(config.message_bytes_max as i64)),
+            ("subscriptions", Value::Int(config.subscriptions_max as i64)),
+            ("name_bytes", Value::Int(TopicName::BYTES_MAX as i64)),
+            ("nesting", Value::Int(limits::NESTING_MAX as i64)),
+        ]
+        .into();
+        self.outbox.answer(&ServerMessage::Hello(Hello {
+            id: self.session.id,
+            session: self.session.token.clone(),
+            resumed,
+            protocol: 1,
+            server: concat!("topicsync ", env!("CARGO_PKG_VERSION")).into(),
+            limits,
+        }));
+    }
+
+    /// Goes on with another session, the one that the client had before. `false` if it is over by now.
+    pub(super) fn take_over(&mut self, session: Arc<Session>) -> bool {
+        let queue_bytes_max = self.hub.config.queue_bytes_max;
+        let outbox = Arc::new(Outbox::new(session.id, self.encoding, queue_bytes_max));
+        if !session.connect(&outbox) {
+            return false;
+        }
+        let (fresh, unused) = (self.session.clone(), self.outbox.clone());
+        (self.session, self.outbox) = (session, outbox);
+        self.hub.disconnected(&fresh, &unused, true);
+        true
+    }
+
+    async fn run(&mut self) -> Over {
+        loop {
+            self.handle_inbox();
+            if !self.group.is_empty() {
+                // Others that have something to say on the same topics come first: it goes out in one.
+                tokio::task::yield_now().await;
+                self.hub.engine.publish(&mut self.group);
+            }
+            let over = match std::future::poll_fn(|context| self.poll_event(context)).await {
+                Event::Incoming(message) => self.read(message),
+                Event::Work => self.write(),
+                Event::Timer => self.keep_alive(),
+                Event::Over(over) => Err(over),
+            };
+            if let Err(over) = over {
+                return over;
+            }
+        }
+    }
+
+    /// Handles what was read, as far as there is room for answers.
+    fn handle_inbox(&mut self) {
+        for _ in 0..MESSAGES_A_TURN {
+            if self.outbox.is_full() {
+                return;
+            }
+            let Some(message) = self.inbox.pop_front() else { return };
+            self.handle(message);
+        }
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        if self.flushing {
+            match Pin::new(&mut self.socket).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.flushing = false,
+                Poll::Ready(Err(_)) => {
+                    return Poll::Ready(Event::Over(Over::Gone { goodbye: false }));
+                }
+                Poll::Pending => {}
+            }
+        }
+        let work = self.outbox.poll_work(context);
+        if work && (!self.flushing || self.outbox.ending() == Some(End::Resumed)) {
+            return Poll::Ready(Event::Work);
+        }
+        let full = self.outbox.is_full();
+        if !self.inbox.is_empty() && !full {
+            // More to handle, after others had their turn.
+            context.waker().wake_by_ref();
+            return Poll::Ready(Event::Work);
+        }
+        if self.inbox.is_empty() && !full {
+            match Pin::new(&mut self.socket).poll_next(context) {
+                Poll::Ready(Some(Ok(message))) => return Poll::Ready(Event::Incoming(message)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Over(over(error))),
+                Poll::Ready(None) => {
+                    return Poll::Ready(Event::Over(Over::Gone { goodbye: false }));
+                }
+                Poll::Pending => {}
+            }
+        }
+        match self.timer.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Event::Timer),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Takes a message in, and with it all that has come by now.
+    fn read(&mut self, first: Message) -> Result<(), Over> {
+        self.last_heard = Instant::now();
+        self.take_in(first)?;
+        for _ in 0..FRAMES_A_TURN {
+            if self.inbox.len() >= MESSAGES_A_TURN {
+                break;
+            }
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            match Pin::new(&mut self.socket).poll_next(&mut context) {
+                Poll::Ready(Some(Ok(message))) => self.take_in(message)?,
+                Poll::Ready(Some(Err(error))) => return Err(over(error)),
+                Poll::Ready(None) => return Err(Over::Gone { goodbye: false }),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, message: Message) -> Result<(), Over> {
+        self.hub.metrics.bytes_in.inc_by(message.len() as u64);
+        let frame = match (&message, self.encoding) {
+            (Message::Text(text), Encoding::Json) => decode_text(text),
+            (Message::Binary(bytes), Encoding::MessagePack) => decode_binary(bytes),
+            (Message::Text(_) | Message::Binary(_), _) => {
+                let reason = "this connection does not speak the encoding of this kind of frame";
+                self.malformed(reason.into());
+                return Ok(());
+            }
+            (Message::Close(frame), _) => {
+                let goodbye = frame.as_ref().is_some_and(|it| it.code == CloseCode::Normal);
+                return Err(Over::Gone { goodbye });
+            }
+            // The library answers pings; that has to be flushed.
+            (Message::Ping(_) | Message::Pong(_) | Message::Frame(_), _) => {
+                self.flushing = true;
+                return Ok(());
+            }
+        };
+        let frame = frame.and_then(|frame| match frame {
+            Frame::Many(_) if !self.arrays => Err(FrameError::Array),
+            frame => Ok(frame),
+        });
+        match frame {
+            Ok(frame) => self.inbox.extend(frame),
+            Err(error) => self.malformed(error.to_string()),
+        }
+        if self.rate.is_exceeded(self.inbox.len()) {
+            return Err(Over::Close(CloseCode::Policy, "too many messages for too long"));
+        }
+        Ok(())
+    }
+
+    fn malformed(&self, reason: String) {
+        self.error(ErrorMessage::new(ErrorCode::Malformed, "", reason));
+    }
+
+    pub(super) fn error(&self, error: ErrorMessage) {
+        self.outbox.answer(&ServerMessage::Error(error));
+    }
+
+    /// Hands to the socket what waits in the outbox.
+    fn write(&mut self) -> Result<(), Over> {
+        match self.outbox.take(WRITE_BYTES_MAX) {
+            Work::End(End::Resumed) => {
+                Err(Over::Close(CloseCode::Library(4001), "the session was resumed elsewhere"))
+            }
+            Work::End(End::GoingDown) => {
+                Err(Over::Close(CloseCode::Away, "the server is going down"))
+            }
+            Work::CatchUp => {
+                self.hub.metrics.lags.inc();
+                let topics: Vec<Arc<TopicCell>> =
+                    self.subscriptions.values().map(|it| it.topic.clone()).collect();
+                topics.into_iter().try_for_each(|topic| self.catch_up(&topic))
+            }
+            Work::Write(outgoing) => outgoing.into_iter().try_for_each(|it| self.write_one(it)),
+        }
+    }
+
+    fn write_one(&mut self, outgoing: Outgoing) -> Result<(), Over> {
+        match outgoing {
+            Outgoing::Answer(message) => self.send(message),
+            Outgoing::Changes(frame) => self.write_changes(&frame),
+            Outgoing::CatchUp { topic, since } => self.begin_subscription(&topic, since),
+            Outgoing::Unsubscribe(topic_name) => {
+                if let Some(subscription) = self.subscriptions.remove(&topic_name) {
+                    subscription.topic.detach(&*self.outbox);
+                }
+                self.send_message(&ServerMessage::Unsubscribed { topic_name })
+            }
+            Outgoing::Removed(topic) => {
+                self.subscriptions.remove(topic.name());
+                self.subscribed = self.subscriptions.len();
+                let error = ErrorMessage::new(ErrorCode::TopicRemoved, "", "the topic was removed");
+                let error = error.topic(topic.name().clone());
+                self.send_message(&ServerMessage::Error(error))
+            }
+        }
+    }
+
+    /// Writes published changes, unless a snapshot or the log has brought them before.
+    fn write_changes(&mut self, frame: &EncodedFrame) -> Result<(), Over> {
+        let mut news = false;
+        for (topic, version) in &frame.leads_to {
+            if let Some(subscription) = self.subscriptions.get_mut(topic.name())
+                && Arc::ptr_eq(&subscription.topic, topic)
+                && subscription.written < *version
+            {
+                subscription.written = *version;
+                news = true;
+            }
+        }
+        if news { self.send_frame(frame) } else { Ok(()) }
+    }
+
+    /// Announces a subscription and brings its topic.
+    fn begin_subscription(
+        &mut self,
+        topic: &Arc<TopicCell>,
+        since: Option<Version>,
+    ) -> Result<(), Over> {
+        topic.attach(self.outbox.clone());
+        let catch_up = topic.catch_up(since);
+        let continued = since.filter(|_| catch_up.continues);
+        self.send_message(&subscribed_message(topic, catch_up.version, continued))?;
+        let subscription = Subscription { topic: topic.clone(), written: catch_up.version };
+        self.subscriptions.insert(topic.name().clone(), subscription);
+        if topic.is_removed() {
+            // It went between the decision and now, and told those it knew.
+            return self.write_one(Outgoing::Removed(topic.clone()));
+        }
+        if !catch_up.items.is_empty() {
+            self.send_frame(&EncodedFrame::new(&catch_up.items, self.encoding))?;
+        }
+        if let Some(since) = since.filter(|_| !catch_up.continues) {
+            self.confirm_own(topic, since)?;
+        }
+        Ok(())
+    }
+
+    /// Brings a subscription up to date after changes of it were thrown away.
+    fn catch_up(&mut self, topic: &Arc<TopicCell>) -> Result<(), Over> {
+        let Some(subscription) = self.subscriptions.get_mut(topic.name()) else { return Ok(()) };
+        let written = subscription.written;
+        let catch_up = topic.catch_up(Some(written));
+        subscription.written = catch_up.version;
+        if !catch_up.items.is_empty() {
+            self.send_frame(&EncodedFrame::new(&catch_up.items, self.encoding))?;
+        }
+        if !catch_up.continues {
+            self.confirm_own(topic, written)?;
+        }
+        Ok(())
+    }
+
+    /// Confirms the client's own changes that a snapshot has jumped over.
+    fn confirm_own(&mut self, topic: &Arc<TopicCell>, since: Version) -> Result<(), Over> {
+        let own = topic.own_changes(self.session.id, since);
+        match own.is_empty() {
+            true => Ok(()),
+            false => self.send_frame(&EncodedFrame::new(&own, self.encoding)),
+        }
+    }
+
+    fn send_frame(&mut self, frame: &EncodedFrame) -> Result<(), Over> {
+        if self.arrays {
+            self.send(frame.frame.clone())
+        } else {
+            frame.singles().try_for_each(|message| self.send(message))
+        }
+    }
+
+    fn send_message(&mut self, message: &ServerMessage) -> Result<(), Over> {
+        self.send(super::wire::encode_frame(message, self.encoding))
+    }
+
+    /// Hands a frame to the socket's buffer. How much is handed over between two flushes is bounded by
+    /// who calls this.
+    fn send(&mut self, message: Message) -> Result<(), Over> {
+        self.hub.metrics.bytes_out.inc_by(message.len() as u64);
+        self.flushing = true;
+        Pin::new(&mut self.socket).start_send(message).map_err(|_| Over::Gone { goodbye: false })
+    }
+
+    /// Pings, and finds out whether the peer is still there.
+    fn keep_alive(&mut self) -> Result<(), Over> {
+        let config = &self.hub.config;
+        if self.last_heard.elapsed() > config.silence_max {
+            return Err(Over::Gone { goodbye: false });
+        }
+        self.timer.as_mut().reset(Instant::now() + config.ping_interval);
+        if self.flushing {
+            // The peer does not read; a ping more would only lie behind the rest.
+            return Ok(());
+        }
+        self.send(Message::Ping(bytes::Bytes::new()))
+    }
+
+    async fn finish(mut self, over: Over) {
+        for (_, subscription) in self.subscriptions.drain() {
+            subscription.topic.detach(&*self.outbox as &dyn Subscriber);
+        }
+        self.hub.engine.publish(&mut self.group);
+        let goodbye = matches!(over, Over::Gone { goodbye: true });
+        self.hub.disconnected(&self.session, &self.outbox, goodbye);
+        self.hub.metrics.connections.dec();
+        match over {
+            Over::Close(code, reason) => close(self.socket, code, reason).await,
+            // The library has answered the peer's close frame, if there was one.
+            Over::Gone { .. } => {
+                let flush =
+                    std::future::poll_fn(|context| Pin::new(&mut self.socket).poll_close(context));
+                let _ = tokio::time::timeout(CLOSE_TIMEOUT, flush).await;
+            }
+        }
+    }
+}
+
+/// What an error of the socket means.
+fn over(error: Error) -> Over {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+            Over::Close(CloseCode::Size, "the frame is over the size limit")
+        }
+        Error::Utf8(_) => Over::Close(CloseCode::Invalid, "the text is not UTF-8"),
+        Error::Protocol(_) => Over::Close(CloseCode::Protocol, "that is not WebSocket"),
+        _ => Over::Gone { goodbye: false },
+    }
+}
+
+/// Says why, and gives the peer a moment to read it: a socket that is closed with input unread is
+/// reset, and a reset overtakes what was written.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(
+    mut socket: WebSocketStream<S>,
+    code: CloseCode,
+    reason: &'static str,
+) {
+    let farewell = async {
+        let frame = CloseFrame { code, reason: reason.into() };
+        if socket.close(Some(frame)).await.is_err() {
+            return;
+        }
+        let mut ignored = [0; 4096];
+        while let Ok(1..) = socket.get_mut().read(&mut ignored).await {}
+    };
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
+}

@@ -1,0 +1,315 @@
+//! What each message of a client leads to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ecow::{EcoString, eco_format};
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::Connection;
+use super::outbox::Outgoing;
+use super::services::Provider;
+use super::special;
+use crate::engine::{ChangeBody, OpenError, Rejected, Submission, Submitted, TopicCell};
+use crate::protocol::decode::{Malformed, RawMessage};
+use crate::protocol::message::{
+    ClientMessage, ErrorMessage, Outcome, RejectUpdate, RequestId, SentChange, ServiceError,
+    Subscribe, TopicChange,
+};
+use crate::protocol::{ErrorCode, RejectCode, ServerMessage, ServiceErrorCode};
+use crate::topic::{ActionId, Rejection, TopicName, TopicOptions};
+use crate::value::Value;
+
+/// The longest that a request may wait, whatever it says.
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Handles one message of the client's.
+    pub(super) fn handle(&mut self, message: RawMessage) {
+        self.hub.metrics.messages_in.inc();
+        match message.client() {
+            Ok(ClientMessage::Update(change)) => self.update(change),
+            Ok(ClientMessage::Action { action_id, changes }) => self.action(action_id, changes),
+            Ok(ClientMessage::Subscribe(subscribe)) => self.subscribe(subscribe),
+            Ok(ClientMessage::Unsubscribe { topic_name }) => self.unsubscribe(topic_name),
+            Ok(ClientMessage::Request { service_name, args, request_id, timeout_ms }) => {
+                self.request(service_name, args, request_id, timeout_ms);
+            }
+            Ok(ClientMessage::Response { request_id, outcome }) => {
+                self.response(request_id, outcome);
+            }
+            Ok(ClientMessage::RegisterService { service_name }) => self.register(service_name),
+            Ok(ClientMessage::UnregisterService { service_name }) => {
+                self.hub.services.unregister(&service_name, &self.session);
+                self.session.services.lock().remove(&service_name);
+                self.answer(ServerMessage::Unregistered { service_name });
+            }
+            Ok(ClientMessage::Resume { session }) => self.resume(&session),
+            Err(malformed) => self.refuse(*malformed),
+        }
+        self.started = true;
+    }
+
+    fn answer(&self, message: ServerMessage) {
+        self.outbox.answer(&message);
+    }
+
+    /// Answers what could be read and not understood: by its change if it names one, else by an error.
+    fn refuse(&self, malformed: Malformed) {
+        let Malformed { code, reason, to, topic_name, service_name, request_id, action_id, change } =
+            malformed;
+        if let (Some(topic_name), Some(change)) = (&topic_name, change) {
+            let code = RejectCode::Invalid;
+            return self.reject(RejectUpdate {
+                topic_name: topic_name.clone(),
+                code,
+                reason,
+                version: None,
+                action_id,
+                change,
+            });
+        }
+        let error = ErrorMessage::new(code, &to, reason);
+        self.error(ErrorMessage { topic_name, service_name, request_id, ..error });
+    }
+
+    fn reject(&self, reject: RejectUpdate) {
+        self.hub.metrics.rejects.with_label_values(&[reject.code.as_str()]).inc();
+        self.answer(ServerMessage::RejectUpdate(reject));
+    }
+
+    fn update(&mut self, change: TopicChange) {
+        let changes = SmallVec::from_iter([submitted(change)]);
+        self.submit(Submission { action_id: None, changes });
+    }
+
+    fn action(&mut self, action_id: ActionId, changes: Vec<TopicChange>) {
+        if changes.is_empty() {
+            // There is no topic to reject it under.
+            let reason = eco_format!("action {action_id:?}: {}", Rejection::EmptyAction);
+            return self.error(ErrorMessage::new(ErrorCode::Invalid, "action", reason));
+        }
+        let changes = changes.into_iter().map(submitted).collect();
+        self.submit(Submission { action_id: Some(action_id), changes });
+    }
+
+    fn submit(&mut self, submission: Submission) {
+        self.note_presence(&submission);
+        match self.hub.engine.submit(&self.session.author, submission, &mut self.group) {
+            Ok(receipt) => self.hub.metrics.changes.inc_by(receipt.versions.len() as u64),
+            Err(rejected) => self.reject(reject_update(*rejected)),
+        }
+    }
+
+    /// Remembers the presence topics that the session writes to, to take its entries out in the end.
+    fn note_presence(&self, submission: &Submission) {
+        for change in &submission.changes {
+            let topic = self.hub.engine.get(&change.topic);
+            if let Some(topic) = topic.filter(|topic| topic.options().presence) {
+                self.session.presence.lock().insert(change.topic.clone(), topic);
+            }
+        }
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe) {
+        let name = subscribe.topic_name.clone();
+        if let Err(error) = self.try_subscribe(subscribe) {
+            self.error(error.topic(name));
+        }
+    }
+
+    fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), ErrorMessage> {
+        let error = |code, reason: EcoString| ErrorMessage::new(code, "subscribe", reason);
+        let Subscribe { topic_name, topic_type, options, since } = subscribe;
+        if !special::may_read(self.session.id, &topic_name) {
+            return Err(error(ErrorCode::Forbidden, "that is another client's".into()));
+        }
+        if self.subscribed >= self.hub.config.subscriptions_max {
+            let max = self.hub.config.subscriptions_max;
+            let reason = eco_format!("a session subscribes to at most {max} topics");
+            return Err(error(ErrorCode::Limit, reason));
+        }
+        let options = match options {
+            None | Some(Value::Null) => TopicOptions::default(),
+            Some(options) => TopicOptions::decode(&options)
+                .map_err(|wrong| error(ErrorCode::Invalid, eco_format!("{wrong}")))?,
+        };
+        let topic = self.open(&topic_name, topic_type.as_deref(), options)?;
+        let since = since.filter(|since| since.epoch == *topic.epoch()).map(|it| it.version);
+        self.subscribed += 1;
+        self.outbox.push(Outgoing::CatchUp { topic, since });
+        Ok(())
+    }
+
+    fn open(
+        &self,
+        name: &TopicName,
+        topic_type: Option<&str>,
+        options: TopicOptions,
+    ) -> Result<Arc<TopicCell>, ErrorMessage> {
+        let error = |code, reason: EcoString| ErrorMessage::new(code, "subscribe", reason);
+        let hub = &self.hub;
+        if name.is_special() {
+            if name.strip_prefix(special::CLIENT_MESSAGE).is_some() {
+                return Ok(hub.client_messages(self.session.id));
+            }
+            // The server's topics are there or not, whatever the client would make them.
+            return hub.engine.get(name).ok_or_else(|| {
+                error(ErrorCode::UnknownTopic, eco_format!("there is no topic {name:?}"))
+            });
+        }
+        let makes = topic_type.is_some() && hub.engine.get(name).is_none();
+        if makes && hub.engine.topics_len() >= hub.config.topics_max {
+            return Err(error(ErrorCode::Limit, "the server has too many topics".into()));
+        }
+        hub.engine.open(name, topic_type, options).map_err(|failure| {
+            let code = match failure {
+                OpenError::UnknownTopic(_) => ErrorCode::UnknownTopic,
+                OpenError::WrongType { .. } => ErrorCode::WrongType,
+                OpenError::UnknownType(_) | OpenError::Options(_) => ErrorCode::Invalid,
+            };
+            error(code, eco_format!("{failure}"))
+        })
+    }
+
+    fn unsubscribe(&mut self, topic_name: TopicName) {
+        self.subscribed = self.subscribed.saturating_sub(1);
+        self.outbox.push(Outgoing::Unsubscribe(topic_name));
+    }
+
+    fn register(&self, service_name: EcoString) {
+        let hub = &self.hub;
+        let error = |code, reason: &str| {
+            let error = ErrorMessage::new(code, "register_service", reason);
+            self.error(error.service(service_name.clone()));
+        };
+        if service_name.starts_with("_topicsync/") {
+            return error(
+                ErrorCode::Forbidden,
+                "names that begin with _topicsync/ are the server's",
+            );
+        }
+        let mut services = self.session.services.lock();
+        if services.len() >= hub.config.services_max && !services.contains(&service_name) {
+            return error(ErrorCode::Limit, "the session provides too many services");
+        }
+        let provider = Provider::Session(self.session.clone());
+        if !hub.services.register(service_name.clone(), provider) {
+            return error(ErrorCode::ServiceTaken, "another client provides this service");
+        }
+        services.insert(service_name.clone());
+        self.answer(ServerMessage::Registered { service_name });
+    }
+
+    fn request(
+        &mut self,
+        service_name: EcoString,
+        args: Value,
+        request_id: RequestId,
+        timeout_ms: Option<u64>,
+    ) {
+        self.hub.metrics.requests.inc();
+        let (hub, session) = (self.hub.clone(), self.session.clone());
+        // What the client did before it asked is published before it is answered.
+        hub.engine.publish(&mut self.group);
+        let special = special::serve(&hub, &session, &service_name, &args, &mut self.group);
+        if let Some(outcome) = special {
+            hub.engine.publish(&mut self.group);
+            return self.answer(ServerMessage::Response { request_id, outcome });
+        }
+        let timeout = timeout_ms.map_or(hub.config.request_timeout, Duration::from_millis);
+        let timeout = timeout.min(REQUEST_TIMEOUT_MAX);
+        let failed = |error: ServiceError, request_id| {
+            self.answer(ServerMessage::Response { request_id, outcome: Err(error) });
+        };
+        match hub.services.provider(&service_name) {
+            None => {
+                let reason = eco_format!("nobody provides {service_name:?}");
+                failed(ServiceError::new(ServiceErrorCode::NoSuchService, reason), request_id);
+            }
+            Some(Provider::Host(service)) => {
+                let answer = service(args, session.id);
+                hub.tasks.clone().spawn(async move {
+                    let outcome =
+                        tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+                            Err(ServiceError::new(
+                                ServiceErrorCode::Timeout,
+                                "no answer came in time",
+                            ))
+                        });
+                    session.answer(ServerMessage::Response { request_id, outcome });
+                });
+            }
+            Some(Provider::Session(provider)) => {
+                let asked = request_id.clone();
+                match hub.services.pass_on(&provider, session, service_name, args, request_id) {
+                    Err(error) => failed(error, asked),
+                    Ok(id) => drop(hub.tasks.clone().spawn(async move {
+                        tokio::select! {
+                            () = tokio::time::sleep(timeout) => hub.services.time_out(&id),
+                            () = hub.shutdown.cancelled() => {}
+                        }
+                    })),
+                }
+            }
+        }
+    }
+
+    fn response(&self, request_id: RequestId, outcome: Outcome) {
+        if !self.hub.services.answer(self.session.id, &request_id, outcome) {
+            let reason = "no such request waits for this client: it was answered, or timed out";
+            let error = ErrorMessage::new(ErrorCode::Invalid, "response", reason);
+            self.error(error.request(request_id));
+        }
+    }
+
+    fn resume(&mut self, token: &str) {
+        let refuse = |code, reason: &str| self.error(ErrorMessage::new(code, "resume", reason));
+        if self.started {
+            return refuse(ErrorCode::Invalid, "resume comes first after hello, or not at all");
+        }
+        let Some(session) = self.hub.sessions.find(token) else {
+            return refuse(ErrorCode::SessionUnknown, "the session is over, or never was");
+        };
+        if !self.take_over(session) {
+            return self.error(ErrorMessage::new(
+                ErrorCode::SessionUnknown,
+                "resume",
+                "the session is over",
+            ));
+        }
+        self.say_hello(true);
+        self.hub.list_client(&self.session, true, false);
+        self.session.send_backlog();
+    }
+}
+
+fn submitted(change: TopicChange) -> Submitted {
+    let TopicChange { topic_name, epoch, change: SentChange { fields, id, base } } = change;
+    Submitted { topic: topic_name, epoch, change: ChangeBody::Fields(fields), id, base }
+}
+
+fn reject_update(rejected: Rejected) -> RejectUpdate {
+    let Rejected { mut submission, index, rejection, head } = rejected;
+    let code = match &rejection {
+        rejection if rejection.is_stale() => RejectCode::Stale,
+        Rejection::UnknownTopic(_) => RejectCode::UnknownTopic,
+        Rejection::Forbidden(_) => RejectCode::Forbidden,
+        _ => RejectCode::Invalid,
+    };
+    // The engine names a change that is there.
+    let Submitted { topic, change, id, base, .. } = submission.changes.swap_remove(index);
+    let fields = match change {
+        ChangeBody::Fields(fields) => fields,
+        ChangeBody::Typed(_) => Default::default(),
+    };
+    RejectUpdate {
+        topic_name: topic.into(),
+        code,
+        reason: eco_format!("{rejection}"),
+        version: head,
+        action_id: submission.action_id.map(EcoString::from),
+        change: SentChange { fields, id, base },
+    }
+}

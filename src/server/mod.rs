@@ -1,0 +1,118 @@
+//! The server: sessions over WebSockets, services, pages, limits.
+//!
+//! It turns messages into submissions to the engine, and the engine's publications into frames. It never
+//! rebases or edits a value itself.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`] | settings and limits |
+//! | [`hub`] | what all connections share |
+//! | [`session`] | sessions, which outlive connections |
+//! | [`connection`], [`dispatch`] | one socket; what each message leads to |
+//! | [`outbox`], [`wire`] | what waits for a socket; publications as frames |
+//! | [`services`] | remote calls |
+//! | [`special`] | topics and services under `_topicsync/` |
+//! | [`http`], [`metrics`] | pages and counters |
+
+pub mod config;
+pub mod connection;
+pub mod dispatch;
+pub mod http;
+pub mod hub;
+pub mod metrics;
+pub mod outbox;
+pub mod rate;
+pub mod services;
+pub mod session;
+pub mod special;
+pub mod wire;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use crate::engine::EngineConfig;
+
+pub use config::ServerConfig;
+pub use hub::Hub;
+
+/// How long connections have to take what waits for them when the server goes down.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many connections wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// A server that listens, and does not yet serve.
+pub struct Server {
+    hub: Arc<Hub>,
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Binds the address of `config`. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The address cannot be bound: it is taken, say.
+    pub fn bind(config: ServerConfig, engine: EngineConfig) -> io::Result<Server> {
+        let listener = listen(config.listen)?;
+        Ok(Server { hub: Hub::new(config, engine), listener })
+    }
+
+    /// Where it listens; the port chosen, if the configured one was 0.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What all connections share: a host program's way in.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Serves until `shutdown` is done; then tells every client, writes what waits for each, and
+    /// returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let Server { hub, listener } = self;
+        let routes = http::routes(hub.clone());
+        let stopped = hub.shutdown.clone().cancelled_owned();
+        let http = tokio::spawn(warp::serve(routes).incoming(listener).graceful(stopped).run());
+        let ticker = tokio::spawn(tick(hub.clone()));
+        hub.announce("the server is up");
+        shutdown.await;
+        hub.go_down();
+        hub.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.tasks.wait()).await.is_err() {
+            tracing::warn!("some connections did not take their last messages in time");
+        }
+        ticker.abort();
+        http.abort();
+    }
+}
+
+/// Publishes what `latest` topics have, once a tick.
+async fn tick(hub: Arc<Hub>) {
+    let mut interval = tokio::time::interval(hub.config.tick);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        hub.engine.tick();
+    }
+}
+
+/// A listening socket whose connections do not wait to fill packets: accepted sockets inherit it.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A server that was just stopped can be started again.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
