@@ -55,14 +55,14 @@ impl Edit {
         let mut edit = Edit::default();
         edit.retain(position);
         edit.insert(text);
-        edit
+        edit.finish()
     }
 
     pub fn deletion(position: usize, deletion: Deletion) -> Edit {
         let mut edit = Edit::default();
         edit.retain(position);
         edit.delete(deletion);
-        edit
+        edit.finish()
     }
 
     pub fn steps(&self) -> &[Step] {

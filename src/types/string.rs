@@ -254,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn inserting_or_deleting_nothing_is_the_empty_edit() {
+        for nothing in [insert(3, ""), delete(3, 0)] {
+            assert_eq!(nothing, StringChange::Edit(Edit::default()));
+            assert_eq!(String::decode_change(String::encode_change(&nothing)), Ok(nothing));
+        }
+    }
+
+    #[test]
     fn positions_count_code_points() {
         let mut text = Text::from("a😀b");
         String::apply(&mut text, &insert(2, "é")).unwrap();
