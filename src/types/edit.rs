@@ -320,7 +320,7 @@ impl Edit {
     /// points, or that text.
     ///
     /// # Errors
-    /// It is no such list.
+    /// It is no such list, or reaches beyond what a text can have.
     pub fn decode(value: &Value) -> Result<Edit, Invalid> {
         let malformed = |found: &Value| Invalid::FieldType {
             field: "edit",
@@ -329,15 +329,33 @@ impl Edit {
         };
         let Value::List(steps) = value else { return Err(malformed(value)) };
         let mut edit = Edit::default();
+        // What is read so far of the text. Each length fits, so that this cannot overflow.
+        let mut reach = 0_usize;
         for step in steps {
             match step {
                 Value::String(text) => edit.insert(text.into()),
                 Value::Dict(dict) if dict.len() == 1 => match dict.get("d") {
-                    Some(Value::String(text)) => edit.delete(Deletion::of_text(text.into())),
-                    Some(len) => edit.delete(Deletion::of_len(decode_len(len, "edit")?)),
+                    Some(Value::String(text)) => {
+                        let deletion = Deletion::of_text(text.into());
+                        reach += deletion.len;
+                        edit.delete(deletion);
+                    }
+                    Some(len) => {
+                        let len = decode_len(len, "edit")?;
+                        reach += len;
+                        edit.delete(Deletion::of_len(len));
+                    }
                     None => return Err(malformed(step)),
                 },
-                _ => edit.retain(decode_len(step, "edit")?),
+                _ => {
+                    let len = decode_len(step, "edit")?;
+                    reach += len;
+                    edit.retain(len);
+                }
+            }
+            // Steps of one kind become one, whose length has to be readable too.
+            if reach > LEN_MAX {
+                return Err(Invalid::OutOfBounds { position: reach as i64, len: LEN_MAX });
             }
         }
         Ok(edit.finish())
@@ -364,6 +382,9 @@ impl Deletion {
     }
 }
 
+/// How many code points a text can have at most.
+const LEN_MAX: usize = u32::MAX as usize;
+
 /// Reads a length or position in a text, in code points.
 ///
 /// # Errors
@@ -376,7 +397,7 @@ pub fn decode_len(value: &Value, field: &'static str) -> Result<usize, Invalid> 
     })?;
     u32::try_from(len)
         .map(|len| len as usize)
-        .map_err(|_| Invalid::OutOfBounds { position: len, len: u32::MAX as usize })
+        .map_err(|_| Invalid::OutOfBounds { position: len, len: LEN_MAX })
 }
 
 /// Walks an edit, a part of a step at a time. Behind the last step it keeps on without end.
@@ -455,5 +476,28 @@ fn split(text: &str, len: usize) -> (&str, bool) {
     match text.char_indices().nth(len) {
         Some((byte, _)) => (&text[..byte], false),
         None => (text, true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(json: serde_json::Value) -> Result<Edit, Invalid> {
+        Edit::decode(&json.try_into().unwrap())
+    }
+
+    #[test]
+    fn what_was_decoded_decodes_again_however_far_it_reaches() {
+        let far = decoded(serde_json::json!([u32::MAX - 1, {"d": 1}])).unwrap();
+        assert_eq!(Edit::decode(&far.encode()), Ok(far));
+        let too_far = [
+            serde_json::json!([u32::MAX, 1, "x"]),
+            serde_json::json!([{"d": u32::MAX}, {"d": 1}]),
+            serde_json::json!([u32::MAX, {"d": "x"}]),
+        ];
+        for json in too_far {
+            assert!(matches!(decoded(json), Err(Invalid::OutOfBounds { .. })));
+        }
     }
 }
