@@ -246,8 +246,7 @@ impl Edit {
     ///
     /// Deletes come out by length alone: what is left of them is named when they are resolved.
     pub fn rebase(incoming: &Edit, accepted: &Edit) -> Rebased<Edit> {
-        let incoming = incoming.inserts_first();
-        let (mut c, mut a) = (Cursor::new(&incoming), Cursor::new(accepted));
+        let (mut c, mut a) = (Cursor::new(incoming), Cursor::new(accepted));
         let (mut over_accepted, mut over_incoming) = (Edit::default(), Edit::default());
         loop {
             match (c.peek(), a.peek()) {
@@ -280,40 +279,6 @@ impl Edit {
         }
         let left = |edit: Edit| Some(edit.finish()).filter(|edit| !edit.is_empty());
         Rebased { incoming: left(over_accepted), accepted: left(over_incoming) }
-    }
-
-    /// The same edit with inserts before the deletes at the same place: a newcomer's text goes to the
-    /// left of all that is inserted there, in the deleted range too.
-    fn inserts_first(&self) -> std::borrow::Cow<'_, Edit> {
-        let swapped = |pair: &[Step]| matches!(pair, [Step::Delete(_), Step::Insert(_)]);
-        if !self.steps.windows(2).any(swapped) {
-            return std::borrow::Cow::Borrowed(self);
-        }
-        let mut sorted = Edit::default();
-        let mut deletion = None::<Edit>;
-        for step in &self.steps {
-            match step {
-                Step::Retain(len) => {
-                    sorted.append(deletion.take());
-                    sorted.retain(*len);
-                }
-                Step::Insert(text) => sorted.insert(text.clone()),
-                Step::Delete(deleted) => {
-                    deletion.get_or_insert_default().delete(deleted.clone());
-                }
-            }
-        }
-        sorted.append(deletion);
-        std::borrow::Cow::Owned(sorted)
-    }
-
-    /// Appends the deletes of `deletion`.
-    fn append(&mut self, deletion: Option<Edit>) {
-        for step in deletion.into_iter().flat_map(|edit| edit.steps) {
-            if let Step::Delete(deletion) = step {
-                self.delete(deletion);
-            }
-        }
     }
 
     /// Reads the wire's list: a number keeps, a string inserts, `{"d": …}` deletes so many code

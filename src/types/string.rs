@@ -305,4 +305,16 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn an_insert_stays_behind_what_its_author_deleted_before_it() {
+        let json = serde_json::json!({"type": "edit", "edit": [1, {"d": 2}, 1, "X"]});
+        let (incoming, first, second) = (change(json), delete(3, 1), insert(2, "q"));
+        let Composed::One(both) = String::compose(&first, &second) else { panic!() };
+        let at_once = String::rebase(&incoming, &both).unwrap().incoming;
+        let over_first = String::rebase(&incoming, &first).unwrap().incoming.unwrap();
+        let in_turn = String::rebase(&over_first, &second).unwrap().incoming;
+        assert_eq!(applied("abcdef", &[Some(both), at_once]), "aqXef");
+        assert_eq!(applied("abcdef", &[Some(first), Some(second), in_turn]), "aqXef");
+    }
 }
