@@ -55,14 +55,14 @@ impl Edit {
         let mut edit = Edit::default();
         edit.retain(position);
         edit.insert(text);
-        edit
+        edit.finish()
     }
 
     pub fn deletion(position: usize, deletion: Deletion) -> Edit {
         let mut edit = Edit::default();
         edit.retain(position);
         edit.delete(deletion);
-        edit
+        edit.finish()
     }
 
     pub fn steps(&self) -> &[Step] {
@@ -246,8 +246,7 @@ impl Edit {
     ///
     /// Deletes come out by length alone: what is left of them is named when they are resolved.
     pub fn rebase(incoming: &Edit, accepted: &Edit) -> Rebased<Edit> {
-        let incoming = incoming.inserts_first();
-        let (mut c, mut a) = (Cursor::new(&incoming), Cursor::new(accepted));
+        let (mut c, mut a) = (Cursor::new(incoming), Cursor::new(accepted));
         let (mut over_accepted, mut over_incoming) = (Edit::default(), Edit::default());
         loop {
             match (c.peek(), a.peek()) {
@@ -282,45 +281,11 @@ impl Edit {
         Rebased { incoming: left(over_accepted), accepted: left(over_incoming) }
     }
 
-    /// The same edit with inserts before the deletes at the same place: a newcomer's text goes to the
-    /// left of all that is inserted there, in the deleted range too.
-    fn inserts_first(&self) -> std::borrow::Cow<'_, Edit> {
-        let swapped = |pair: &[Step]| matches!(pair, [Step::Delete(_), Step::Insert(_)]);
-        if !self.steps.windows(2).any(swapped) {
-            return std::borrow::Cow::Borrowed(self);
-        }
-        let mut sorted = Edit::default();
-        let mut deletion = None::<Edit>;
-        for step in &self.steps {
-            match step {
-                Step::Retain(len) => {
-                    sorted.append(deletion.take());
-                    sorted.retain(*len);
-                }
-                Step::Insert(text) => sorted.insert(text.clone()),
-                Step::Delete(deleted) => {
-                    deletion.get_or_insert_default().delete(deleted.clone());
-                }
-            }
-        }
-        sorted.append(deletion);
-        std::borrow::Cow::Owned(sorted)
-    }
-
-    /// Appends the deletes of `deletion`.
-    fn append(&mut self, deletion: Option<Edit>) {
-        for step in deletion.into_iter().flat_map(|edit| edit.steps) {
-            if let Step::Delete(deletion) = step {
-                self.delete(deletion);
-            }
-        }
-    }
-
     /// Reads the wire's list: a number keeps, a string inserts, `{"d": …}` deletes so many code
     /// points, or that text.
     ///
     /// # Errors
-    /// It is no such list.
+    /// It is no such list, or reaches beyond what a text can have.
     pub fn decode(value: &Value) -> Result<Edit, Invalid> {
         let malformed = |found: &Value| Invalid::FieldType {
             field: "edit",
@@ -329,15 +294,33 @@ impl Edit {
         };
         let Value::List(steps) = value else { return Err(malformed(value)) };
         let mut edit = Edit::default();
+        // What is read so far of the text. Each length fits, so that this cannot overflow.
+        let mut reach = 0_usize;
         for step in steps {
             match step {
                 Value::String(text) => edit.insert(text.into()),
                 Value::Dict(dict) if dict.len() == 1 => match dict.get("d") {
-                    Some(Value::String(text)) => edit.delete(Deletion::of_text(text.into())),
-                    Some(len) => edit.delete(Deletion::of_len(decode_len(len, "edit")?)),
+                    Some(Value::String(text)) => {
+                        let deletion = Deletion::of_text(text.into());
+                        reach += deletion.len;
+                        edit.delete(deletion);
+                    }
+                    Some(len) => {
+                        let len = decode_len(len, "edit")?;
+                        reach += len;
+                        edit.delete(Deletion::of_len(len));
+                    }
                     None => return Err(malformed(step)),
                 },
-                _ => edit.retain(decode_len(step, "edit")?),
+                _ => {
+                    let len = decode_len(step, "edit")?;
+                    reach += len;
+                    edit.retain(len);
+                }
+            }
+            // Steps of one kind become one, whose length has to be readable too.
+            if reach > LEN_MAX {
+                return Err(Invalid::OutOfBounds { position: reach as i64, len: LEN_MAX });
             }
         }
         Ok(edit.finish())
@@ -364,6 +347,9 @@ impl Deletion {
     }
 }
 
+/// How many code points a text can have at most.
+const LEN_MAX: usize = u32::MAX as usize;
+
 /// Reads a length or position in a text, in code points.
 ///
 /// # Errors
@@ -376,7 +362,7 @@ pub fn decode_len(value: &Value, field: &'static str) -> Result<usize, Invalid> 
     })?;
     u32::try_from(len)
         .map(|len| len as usize)
-        .map_err(|_| Invalid::OutOfBounds { position: len, len: u32::MAX as usize })
+        .map_err(|_| Invalid::OutOfBounds { position: len, len: LEN_MAX })
 }
 
 /// Walks an edit, a part of a step at a time. Behind the last step it keeps on without end.
@@ -455,5 +441,28 @@ fn split(text: &str, len: usize) -> (&str, bool) {
     match text.char_indices().nth(len) {
         Some((byte, _)) => (&text[..byte], false),
         None => (text, true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(json: serde_json::Value) -> Result<Edit, Invalid> {
+        Edit::decode(&json.try_into().unwrap())
+    }
+
+    #[test]
+    fn what_was_decoded_decodes_again_however_far_it_reaches() {
+        let far = decoded(serde_json::json!([u32::MAX - 1, {"d": 1}])).unwrap();
+        assert_eq!(Edit::decode(&far.encode()), Ok(far));
+        let too_far = [
+            serde_json::json!([u32::MAX, 1, "x"]),
+            serde_json::json!([{"d": u32::MAX}, {"d": 1}]),
+            serde_json::json!([u32::MAX, {"d": "x"}]),
+        ];
+        for json in too_far {
+            assert!(matches!(decoded(json), Err(Invalid::OutOfBounds { .. })));
+        }
     }
 }

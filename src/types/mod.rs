@@ -68,8 +68,12 @@ pub trait TopicType: Send + Sync + 'static {
     /// Whether a topic has a value to take a snapshot of. An event has none.
     const STATEFUL: bool = true;
 
-    /// Whether rebasing over `compose(a, b)` always equals rebasing over `a`, then over `b`. It lets
-    /// the engine compose a long missed log first and rebase once.
+    /// Whether rebasing over `compose(a, b)` equals rebasing over `a`, then over `b`. It lets the
+    /// engine compose a long missed log first and rebase once.
+    ///
+    /// Two answers may differ, as a composition forgets what it went through: where `a` and `b` cancel
+    /// out, a change can be carried that conflicts with `a` (a `set`); and where `a` leaves nothing to
+    /// do, a change can conflict with what `b` made of all (again a `set`).
     const REBASES_OVER_COMPOSED: bool = false;
 
     /// Whether a value has entries under keys, each of which can belong to a session: what a presence

@@ -63,13 +63,14 @@ pub fn carry_what_can_be(
         let original = run[index].clone();
         match carry_one(kind, &mut run[index], accepted.clone()) {
             Ok(carried) => {
-                accepted = carried;
-                if let Some(change) = &original
-                    && let Err(error) = kind.apply(&mut value, change)
-                {
-                    // The run was not made on `base`: nothing behind this can be trusted.
-                    run[index] = None;
-                    dropped.push((index, Conflict::Other(error.to_string())));
+                match original.map_or(Ok(()), |change| kind.apply(&mut value, &change)) {
+                    Ok(()) => accepted = carried,
+                    // What fell out before it kept a number within its range: it falls out too, and
+                    // `accepted` is not carried over it.
+                    Err(error) => {
+                        run[index] = None;
+                        dropped.push((index, Conflict::Other(error.to_string())));
+                    }
                 }
             }
             Err(conflict) => {
@@ -122,5 +123,25 @@ pub fn push_composed(kind: TypeRef, run: &mut Vec<AnyChange>, change: AnyChange)
             run.pop();
             run.push(one);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::int::{Int, IntChange};
+    use crate::value::limits::INT_MAX;
+
+    #[test]
+    fn what_no_longer_applies_falls_out_and_moves_nothing() {
+        let (kind, base) = (TypeRef::of::<Int>(), AnyValue::new::<Int>(1));
+        let change = |change| Some(AnyChange::new::<Int>(change));
+        // Without the first, the second leaves the range.
+        let mut run = [change(IntChange::Set(-INT_MAX)), change(IntChange::Add(INT_MAX))];
+        let accepted = change(IntChange::Set(-5));
+        let (carried, dropped) = carry_what_can_be(kind, &mut run, &base, accepted.clone());
+        assert_eq!(run, [None, None]);
+        assert_eq!(carried, accepted);
+        assert_eq!(dropped.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -254,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn inserting_or_deleting_nothing_is_the_empty_edit() {
+        for nothing in [insert(3, ""), delete(3, 0)] {
+            assert_eq!(nothing, StringChange::Edit(Edit::default()));
+            assert_eq!(String::decode_change(String::encode_change(&nothing)), Ok(nothing));
+        }
+    }
+
+    #[test]
     fn positions_count_code_points() {
         let mut text = Text::from("a😀b");
         String::apply(&mut text, &insert(2, "é")).unwrap();
@@ -296,5 +304,17 @@ mod tests {
                 assert_eq!(in_turn, at_once, "{first:?}, {second:?}, insert at {position}");
             }
         }
+    }
+
+    #[test]
+    fn an_insert_stays_behind_what_its_author_deleted_before_it() {
+        let json = serde_json::json!({"type": "edit", "edit": [1, {"d": 2}, 1, "X"]});
+        let (incoming, first, second) = (change(json), delete(3, 1), insert(2, "q"));
+        let Composed::One(both) = String::compose(&first, &second) else { panic!() };
+        let at_once = String::rebase(&incoming, &both).unwrap().incoming;
+        let over_first = String::rebase(&incoming, &first).unwrap().incoming.unwrap();
+        let in_turn = String::rebase(&over_first, &second).unwrap().incoming;
+        assert_eq!(applied("abcdef", &[Some(both), at_once]), "aqXef");
+        assert_eq!(applied("abcdef", &[Some(first), Some(second), in_turn]), "aqXef");
     }
 }

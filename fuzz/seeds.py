@@ -1,0 +1,58 @@
+"""Writes the seed corpus: `python3 fuzz/seeds.py`. Small inputs that reach most of what is decoded."""
+
+import json
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+CHANGES = [
+    {"type": "set", "value": {"a": [1, 1.5, -0.0, None, True, "é😀"], "": {}}},
+    {"type": "set", "value": [1, 9007199254740991, -9007199254740991, 1e300]},
+    {"type": "add", "value": -3},
+    {"type": "insert", "position": 2, "insertion": "👩\u200d👧"},
+    {"type": "insert", "position": -1, "item": [[]]},
+    {"type": "delete", "position": 0, "deletion": "abc"},
+    {"type": "delete", "position": 4294967295, "length": 4294967295},
+    {"type": "edit", "edit": [3, "x", {"d": 2}, 1, {"d": "é"}]},
+    {"type": "pop", "position": 0},
+    {"type": "replace", "position": -1, "item": "x"},
+    {"type": "move", "from": 0, "to": -1},
+    {"type": "append", "item": 1.0},
+    {"type": "remove", "item": 1},
+    {"type": "remove", "key": "a"},
+    {"type": "change_value", "key": "a key beyond fifteen bytes", "value": None},
+    {"type": "emit", "args": {"x": 1}},
+]
+
+
+def pack(it):
+    """MessagePack, of what the changes above hold."""
+    if it is None or isinstance(it, bool):
+        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[it]
+    if isinstance(it, int):
+        return struct.pack(">b", it) if -32 <= it < 128 else b"\xd3" + struct.pack(">q", it)
+    if isinstance(it, float):
+        return b"\xcb" + struct.pack(">d", it)
+    if isinstance(it, str):
+        text = it.encode()
+        return b"\xd9" + bytes([len(text)]) + text
+    if isinstance(it, list):
+        return bytes([0x90 | len(it)]) + b"".join(map(pack, it))
+    return bytes([0x80 | len(it)]) + b"".join(pack(k) + pack(v) for k, v in it.items())
+
+
+def write(target, name, data):
+    (CORPUS / target).mkdir(parents=True, exist_ok=True)
+    (CORPUS / target / name).write_bytes(data)
+
+
+for number, change in enumerate(CHANGES):
+    text = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
+    write("decode_json", f"{number:02}-{change['type']}", text.encode())
+    write("decode_msgpack", f"{number:02}-{change['type']}", pack(change))
+for number in range(9):
+    # The type, a value of four items, and some of each kind of change.
+    choices = bytes([number, 0, 4, *range(1, 9), *(7 * n % 31 for n in range(80))])
+    write("apply", f"type-{number}", choices)
+    write("rebase", f"type-{number}", choices)

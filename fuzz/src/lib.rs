@@ -1,0 +1,117 @@
+//! What the fuzz targets share: the checks and generators of the property tests, fed from bytes.
+//!
+//! ```text
+//! mkdir -p fuzz/target/corpus/TARGET
+//! cargo fuzz run -s none TARGET fuzz/target/corpus/TARGET fuzz/corpus/TARGET -- -max_total_time=60
+//! ```
+//!
+//! What a run finds worth keeping goes to the first folder; `fuzz/corpus` holds the seeds alone, as
+//! `fuzz/seeds.py` writes them. `-s none` does without a sanitizer, which would need a nightly
+//! compiler.
+
+#[path = "../../proptests/checks.rs"]
+pub mod checks;
+#[path = "../../proptests/generate.rs"]
+pub mod generate;
+
+use arbitrary::Unstructured;
+use checks::Checked;
+use generate::Choices;
+use topicsync::types::{Registry, TypeRef};
+use topicsync::value::{Fields, Value};
+
+/// Choices out of a fuzzer's bytes: one byte each, as few of them are of more than 256 things.
+pub struct Bytes<'a>(pub Unstructured<'a>);
+
+impl<'a> Bytes<'a> {
+    pub fn new(bytes: &'a [u8]) -> Bytes<'a> {
+        Bytes(Unstructured::new(bytes))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Choices for Bytes<'_> {
+    fn next(&mut self) -> u32 {
+        match self.0.arbitrary::<u8>() {
+            // The largest one announces a whole number.
+            Ok(u8::MAX) => self.0.arbitrary().unwrap_or(0),
+            Ok(byte) => byte.into(),
+            Err(_) => 0,
+        }
+    }
+}
+
+/// Calls a generic function with the built-in type that `$number` names.
+#[macro_export]
+macro_rules! with_type {
+    ($number:expr, $function:ident($($argument:expr),*)) => {{
+        use topicsync::types;
+        match $number {
+            0 => $function::<types::string::String>($($argument),*),
+            1 => $function::<types::list::List>($($argument),*),
+            2 => $function::<types::dict::Dict>($($argument),*),
+            3 => $function::<types::set::Set>($($argument),*),
+            4 => $function::<types::int::Int>($($argument),*),
+            5 => $function::<types::float::Float>($($argument),*),
+            6 => $function::<types::generic::Generic>($($argument),*),
+            7 => $function::<types::bool::Bool>($($argument),*),
+            _ => $function::<types::event::Event>($($argument),*),
+        }
+    }};
+}
+
+/// How many types [`with_type`] knows.
+pub const TYPES: usize = 9;
+
+/// Stops the fuzzer where a law is broken.
+pub fn hold<T>(checked: Result<T, String>) -> T {
+    checked.unwrap_or_else(|broken| panic!("{broken}"))
+}
+
+/// Checks that a value which was read is within its limits, and is read again as it was written.
+pub fn check_value(value: &Value) -> Checked {
+    value.check().map_err(|error| error.to_string())?;
+    let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
+    let again = checks::value_from_json(&text)?;
+    equal(&text, &serde_json::to_string(&again).unwrap())?;
+    let bytes = rmp_serde::to_vec(value).map_err(|error| error.to_string())?;
+    let again = checks::value_from_msgpack(&bytes)?;
+    equal(&text, &serde_json::to_string(&again).unwrap())?;
+    for kind in kinds() {
+        if let Ok(decoded) = kind.decode_value(value) {
+            let encoded = kind.encode_value(&decoded);
+            let again = kind.decode_value(&encoded).map_err(|error| error.to_string())?;
+            equal(&decoded, &again)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that every type reads these fields or refuses them, and reads what it read as it wrote it.
+pub fn check_fields(fields: &Fields) -> Checked {
+    for kind in kinds() {
+        let Ok(change) = kind.decode_change(fields.clone()) else { continue };
+        let encoded = kind.encode_change(&change);
+        let text = serde_json::to_string(&encoded).map_err(|error| error.to_string())?;
+        let bytes = rmp_serde::to_vec(&encoded).map_err(|error| error.to_string())?;
+        for again in [checks::fields_from_json(&text)?, checks::fields_from_msgpack(&bytes)?] {
+            let again = kind.decode_change(again).map_err(|error| format!("{text}: {error}"))?;
+            equal(&change, &again)?;
+            equal(&text, &serde_json::to_string(&kind.encode_change(&again)).unwrap())?;
+        }
+    }
+    Ok(())
+}
+
+fn kinds() -> impl Iterator<Item = TypeRef> {
+    let registry = Registry::default();
+    let names: Vec<_> = registry.names().collect();
+    names.into_iter().filter_map(move |name| registry.get(name))
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(left: &T, right: &T) -> Checked {
+    if left == right { Ok(()) } else { Err(format!("not the same:\n  {left:?}\n  {right:?}")) }
+}

@@ -1,0 +1,9 @@
+//! Property tests of the laws that every topic type keeps.
+//!
+//! `PROPTEST_CASES=10000 cargo test --test proptests` hunts longer than the 256 cases of every run. A
+//! case that fails is kept in `regressions`, a file for each type, and tried first from then on.
+
+mod checks;
+mod generate;
+mod laws;
+mod strategies;
