@@ -405,7 +405,7 @@ fn check_encodings(kind: TypeRef, change: &AnyChange, value: &AnyValue) -> Check
     let decoded = kind.decode_value(&decoded).map_err(|error| error.to_string())?;
     same("the value from MessagePack", value, &decoded)?;
     let fields = kind.encode_change(change);
-    let decoded = kind.decode_change(fields).map_err(|error| error.to_string())?;
+    let decoded = kind.decode_change(&fields).map_err(|error| error.to_string())?;
     same("the change", change, &decoded)
 }
 

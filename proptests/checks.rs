@@ -50,7 +50,7 @@ pub fn apply_is_a_function<T: TopicType>(value: &T::Value, change: &T::Change) -
 
     let deep_copy = T::decode_value(&serde_json::from_str(&before).unwrap()).map_err(debug)?;
     let text = serde_json::to_string(&T::encode_change(change)).unwrap();
-    let decoded = T::decode_change(fields_from_json(&text)?).map_err(debug)?;
+    let decoded = T::decode_change(&fields_from_json(&text)?).map_err(debug)?;
     let mut of_copy = deep_copy;
     let result = T::apply(&mut of_copy, &decoded);
     match once {
@@ -188,7 +188,7 @@ pub fn change_survives<T: TopicType>(change: &T::Change) -> Checked {
     let from_msgpack = fields_from_msgpack(&rmp_serde::to_vec(&fields).unwrap())?;
     for decoded in [from_json, from_msgpack] {
         same("the fields", &fields, &decoded)?;
-        let decoded = T::decode_change(decoded).map_err(debug)?;
+        let decoded = T::decode_change(&decoded).map_err(debug)?;
         same("the change", change, &decoded)?;
         // Numbers compare by value, their encoding tells 1 from 1.0.
         let again = serde_json::to_string(&T::encode_change(&decoded)).unwrap();

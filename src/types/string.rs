@@ -257,7 +257,7 @@ mod tests {
     fn inserting_or_deleting_nothing_is_the_empty_edit() {
         for nothing in [insert(3, ""), delete(3, 0)] {
             assert_eq!(nothing, StringChange::Edit(Edit::default()));
-            assert_eq!(String::decode_change(String::encode_change(&nothing)), Ok(nothing));
+            assert_eq!(String::decode_change(&String::encode_change(&nothing)), Ok(nothing));
         }
     }
 
