@@ -89,12 +89,14 @@ impl Topic {
             let changes: Vec<AnyChange> = missed.filter_map(|entry| entry.change.clone()).collect();
             let mut attempt = run.to_vec();
             let composed = run::compose_all(self.kind, &changes);
+            // What cancelled out has still changed the value: a `set` must not slip through.
+            let cancelled = composed.is_empty();
             let carry = |accepted| run::carry(self.kind, &mut attempt, Some(accepted));
-            if composed.into_iter().map(carry).all(|carried| carried.is_ok()) {
+            if !cancelled && composed.into_iter().map(carry).all(|carried| carried.is_ok()) {
                 run.clone_from_slice(&attempt);
                 return Ok(());
             }
-            // A conflict: going one by one tells with which version.
+            // A conflict, maybe: going one by one tells with which version.
         }
         for entry in self.log.after(base) {
             run::carry(self.kind, run, entry.change.clone()).map_err(|(index, conflict)| {
@@ -139,5 +141,76 @@ impl Topic {
         if bound.0 >= log.base().0 + log::CHECKPOINT_EVERY {
             self.log.trim(bound);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::string::{String, StringChange};
+
+    fn accept(topic: &mut Topic, change: StringChange) {
+        let change = topic.apply(AnyChange::new::<String>(change)).unwrap();
+        let version = topic.head().next();
+        topic.push(Entry {
+            version,
+            commit: CommitNumber(version.0),
+            change: Some(change),
+            author: ClientId(1),
+            id: ChangeId::of(ClientId(1), version.0),
+            action: None,
+            time: Timestamp(version.0 * 1000),
+        });
+    }
+
+    /// A text to which a letter was added, again and again.
+    fn topic(changes: u64) -> Topic {
+        let mut topic = Topic::new(TypeRef::of::<String>());
+        for _ in 0..changes {
+            accept(&mut topic, StringChange::insert(0, "x"));
+        }
+        topic
+    }
+
+    fn text(topic: &Topic, version: u64) -> Option<std::string::String> {
+        let value = topic.log().value_at(Version(version))?;
+        Some(value.get::<String>().unwrap().to_string())
+    }
+
+    #[test]
+    fn a_set_does_not_slip_over_changes_that_cancel_out() {
+        let mut topic = Topic::new(TypeRef::of::<String>());
+        for _ in 0..COMPOSE_MISSED_MIN {
+            accept(&mut topic, StringChange::insert(0, "x"));
+            accept(&mut topic, StringChange::delete(0, 1));
+        }
+        let mut run = [Some(AnyChange::new::<String>(StringChange::Set("y".into())))];
+        let rejected = topic.rebase(&mut run, Version(0)).unwrap_err();
+        assert!(matches!(rejected, (0, Rejection::Conflict { version: Version(1), .. })));
+    }
+
+    #[test]
+    fn every_kept_version_can_be_read_and_trimming_changes_none() {
+        let mut topic = topic(3 * log::CHECKPOINT_EVERY);
+        let values: Vec<_> = (0..=topic.head().0).map(|version| text(&topic, version)).collect();
+        assert!(values.iter().enumerate().all(|(at, text)| text.as_ref().unwrap().len() == at));
+        let options = TopicOptions { keep: Keep::Versions(300), ..TopicOptions::default() };
+        topic.trim(&options, Timestamp(0), 0);
+        assert_eq!(topic.log().base(), Version(3 * log::CHECKPOINT_EVERY - 300));
+        for (version, value) in values.into_iter().enumerate() {
+            let kept = version as u64 >= topic.log().base().0;
+            assert_eq!(text(&topic, version as u64), value.filter(|_| kept));
+        }
+        let dropped = ChangeId::of(ClientId(1), 1);
+        assert!(topic.log().find(&dropped).is_none(), "an id goes with its entry");
+        assert!(topic.check_base(Version(1)).is_err());
+    }
+
+    #[test]
+    fn a_past_moment_is_the_newest_version_before_it() {
+        let topic = topic(10);
+        assert_eq!(topic.log().version_at_time(Timestamp(4_500)), Version(4));
+        assert_eq!(topic.log().version_at_commit(CommitNumber(99)), Version(10));
+        assert_eq!(topic.log().version_at_commit(CommitNumber(0)), Version(0));
     }
 }
