@@ -468,7 +468,8 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(
         if socket.close(Some(frame)).await.is_err() {
             return;
         }
-        let mut ignored = [0; 4096];
+        // On the heap: every connection's future would carry it.
+        let mut ignored = vec![0; 4096];
         while let Ok(1..) = socket.get_mut().read(&mut ignored).await {}
     };
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
