@@ -42,6 +42,8 @@ pub struct Submitted {
 pub enum ChangeBody {
     Fields(Fields),
     Typed(AnyChange),
+    /// A program's change that breaks a limit.
+    Malformed(Invalid),
 }
 
 impl Submitted {
@@ -251,6 +253,7 @@ fn read(
     let change = match &submitted.change {
         ChangeBody::Typed(change) => change.clone(),
         ChangeBody::Fields(fields) => cell.kind().decode_change(fields)?,
+        ChangeBody::Malformed(invalid) => return Err(invalid.clone().into()),
     };
     if submitted.base.is_some() && !cell.kind().takes_base(&change) {
         return Err(Invalid::EndWithBase.into());

@@ -302,7 +302,7 @@ fn reject_update(rejected: Rejected) -> RejectUpdate {
     let Submitted { topic, change, id, base, .. } = submission.changes.swap_remove(index);
     let fields = match change {
         ChangeBody::Fields(fields) => fields,
-        ChangeBody::Typed(_) => Default::default(),
+        ChangeBody::Typed(_) | ChangeBody::Malformed(_) => Default::default(),
     };
     RejectUpdate {
         topic_name: topic.into(),

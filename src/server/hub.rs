@@ -37,6 +37,8 @@ pub struct Hub {
     pub tasks: TaskTracker,
     special: special::Topics,
     going_down: AtomicBool,
+    /// Where listeners of the host program run, whichever thread it calls from.
+    runtime: tokio::runtime::Handle,
 }
 
 impl Hub {
@@ -64,8 +66,23 @@ impl Hub {
                 tasks: TaskTracker::new(),
                 special,
                 going_down: AtomicBool::new(false),
+                runtime: tokio::runtime::Handle::current(),
             }
         })
+    }
+
+    /// Runs something beside the connections until it is done or the server is gone.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn_on(
+            async move {
+                tokio::select! {
+                    () = task => {}
+                    () = shutdown.cancelled() => {}
+                }
+            },
+            &self.runtime,
+        );
     }
 
     /// Makes a change of the server's own.

@@ -5,7 +5,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`config`] | settings and limits |
+//! | [`builder`], [`config`] | how a server is set up |
+//! | [`host`] | topics and services for the program it is embedded in |
 //! | [`hub`] | what all connections share |
 //! | [`session`] | sessions, which outlive connections |
 //! | [`connection`], [`dispatch`] | one socket; what each message leads to |
@@ -14,9 +15,11 @@
 //! | [`special`] | topics and services under `_topicsync/` |
 //! | [`http`], [`metrics`] | pages and counters |
 
+pub mod builder;
 pub mod config;
 pub mod connection;
 pub mod dispatch;
+pub mod host;
 pub mod http;
 pub mod hub;
 pub mod metrics;
@@ -37,7 +40,9 @@ use tokio::net::TcpListener;
 
 use crate::engine::EngineConfig;
 
+pub use builder::ServerBuilder;
 pub use config::ServerConfig;
+pub use host::{Changed, Host, Listening, TopicHandle};
 pub use hub::Hub;
 
 /// How long connections have to take what waits for them when the server goes down.
@@ -69,9 +74,14 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// What all connections share: a host program's way in.
-    pub fn hub(&self) -> &Arc<Hub> {
-        &self.hub
+    /// Sets a server up, step by step.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// The way in for the program that the server is embedded in.
+    pub fn host(&self) -> Host {
+        Host::new(self.hub.clone())
     }
 
     /// Serves until `shutdown` is done; then tells every client, writes what waits for each, and

@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     fn decode(json: serde_json::Value) -> Result<TopicOptions, OptionError> {
-        TopicOptions::decode(&json.try_into().unwrap())
+        TopicOptions::decode(&json.into())
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
         ] {
             let options = decode(json.clone()).unwrap();
             let encoded = Value::Dict(options.encode());
-            assert_eq!(encoded, Value::try_from(json).unwrap());
+            assert_eq!(encoded, Value::from(json));
         }
     }
 

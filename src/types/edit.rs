@@ -449,7 +449,7 @@ mod tests {
     use super::*;
 
     fn decoded(json: serde_json::Value) -> Result<Edit, Invalid> {
-        Edit::decode(&json.try_into().unwrap())
+        Edit::decode(&json.into())
     }
 
     #[test]

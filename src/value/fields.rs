@@ -55,6 +55,14 @@ impl Fields {
         self.get("type").and_then(Value::as_text).and_then(Text::as_str).unwrap_or("")
     }
 
+    /// Checks the values in it against the limits every value keeps.
+    ///
+    /// # Errors
+    /// The first limit that one breaks.
+    pub fn check(&self) -> Result<(), LimitError> {
+        self.0.iter().try_for_each(|(_, value)| value.check())
+    }
+
     /// Takes a field out, if it is there.
     pub fn take(&mut self, field: &str) -> Option<Value> {
         let index = self.0.iter().position(|(name, _)| name == field)?;

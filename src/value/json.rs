@@ -5,17 +5,31 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Dict, Invalid, LimitError, List, Value};
+use super::{Dict, Invalid, List, Value};
 
-impl TryFrom<serde_json::Value> for Value {
-    type Error = LimitError;
-
-    /// # Errors
-    /// A whole number beyond ±(2^53 − 1), or more than 100 nested containers.
-    fn try_from(json: serde_json::Value) -> Result<Value, LimitError> {
-        let value = Value::from_json(json);
-        value.check()?;
-        Ok(value)
+impl From<serde_json::Value> for Value {
+    /// Takes the value as it is, limits unchecked: what is made of it is checked where it is used.
+    fn from(json: serde_json::Value) -> Value {
+        match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(bool) => Value::Bool(bool),
+            serde_json::Value::Number(number) => match number.as_i64() {
+                Some(int) => Value::Int(int),
+                // A `u64` beyond `i64` is beyond every limit of ours, and stays so.
+                None if number.is_u64() => Value::Int(i64::MAX),
+                None => Value::Float(number.as_f64().unwrap_or(f64::INFINITY)),
+            },
+            serde_json::Value::String(string) => string.into(),
+            serde_json::Value::Array(items) => {
+                Value::List(items.into_iter().map(Value::from).collect::<List<Value>>())
+            }
+            serde_json::Value::Object(entries) => Value::Dict(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (key.into(), Value::from(value)))
+                    .collect::<Dict>(),
+            ),
+        }
     }
 }
 
@@ -42,7 +56,9 @@ impl Value {
     /// What serde says, or a limit of values.
     pub fn from_serialize(it: &impl Serialize) -> Result<Value, Invalid> {
         let json = serde_json::to_value(it).map_err(|error| Invalid::Other(error.to_string()))?;
-        Ok(Value::try_from(json)?)
+        let value = Value::from(json);
+        value.check()?;
+        Ok(value)
     }
 
     /// Reads this value as a type that has `Deserialize`.
@@ -52,28 +68,5 @@ impl Value {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Invalid> {
         T::deserialize(serde_json::Value::from(self))
             .map_err(|error| Invalid::Other(error.to_string()))
-    }
-
-    fn from_json(json: serde_json::Value) -> Value {
-        match json {
-            serde_json::Value::Null => Value::Null,
-            serde_json::Value::Bool(bool) => Value::Bool(bool),
-            serde_json::Value::Number(number) => match number.as_i64() {
-                Some(int) => Value::Int(int),
-                // A `u64` beyond `i64` is beyond every limit of ours, and stays so.
-                None if number.is_u64() => Value::Int(i64::MAX),
-                None => Value::Float(number.as_f64().unwrap_or(f64::INFINITY)),
-            },
-            serde_json::Value::String(string) => string.into(),
-            serde_json::Value::Array(items) => {
-                Value::List(items.into_iter().map(Value::from_json).collect::<List<Value>>())
-            }
-            serde_json::Value::Object(entries) => Value::Dict(
-                entries
-                    .into_iter()
-                    .map(|(key, value)| (key.into(), Value::from_json(value)))
-                    .collect::<Dict>(),
-            ),
-        }
     }
 }

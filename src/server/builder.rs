@@ -1,0 +1,72 @@
+//! How a program sets a server up: types, validators, limits.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Server;
+use super::config::ServerConfig;
+use super::host::matches;
+use crate::engine::EngineConfig;
+use crate::types::TopicType;
+
+/// Collects what a server is to be like. Everything has a default.
+#[derive(Default)]
+pub struct ServerBuilder {
+    config: ServerConfig,
+    engine: EngineConfig,
+}
+
+impl ServerBuilder {
+    /// Where to listen; 127.0.0.1:8765 if not said. Port 0 picks a free one.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.config.listen = address.into();
+        self
+    }
+
+    /// All settings at once, the address included.
+    #[must_use]
+    pub fn config(mut self, config: ServerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a topic type, which clients can then make topics of.
+    #[must_use]
+    pub fn topic_type<T: TopicType>(mut self) -> Self {
+        self.engine.registry = self.engine.registry.with::<T>();
+        self
+    }
+
+    /// Has every change to topics named `pattern` (all that begin with what stands before a final `*`)
+    /// and of type `T` checked, by the value that it leads to: an `Err` refuses it as `invalid`, with
+    /// that reason.
+    ///
+    /// `check` runs under the topic's lock, so it should be quick.
+    #[must_use]
+    pub fn validate<T: TopicType>(
+        mut self,
+        pattern: &str,
+        check: impl Fn(&T::Value, &T::Change) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        let pattern = pattern.to_owned();
+        self.engine.validators.push(Arc::new(move |topic, value, change| {
+            match (value.get::<T>(), change.get::<T>()) {
+                (Some(value), Some(change)) if matches(&pattern, topic.name()) => {
+                    check(value, change)
+                }
+                _ => Ok(()),
+            }
+        }));
+        self
+    }
+
+    /// Binds the address. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The address cannot be bound: it is taken, say.
+    pub fn bind(self) -> io::Result<Server> {
+        Server::bind(self.config, self.engine)
+    }
+}
