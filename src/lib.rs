@@ -1,5 +1,6 @@
 //! topicsync: an engine for shared state.
 
+pub mod client;
 pub mod engine;
 pub mod protocol;
 #[cfg(feature = "server")]

@@ -1,0 +1,254 @@
+//! What the server's messages lead to.
+
+use ecow::{EcoString, eco_format};
+
+use super::Replica;
+use super::fate::Loss;
+use crate::client::event::{Event, Origin};
+use crate::client::pending::BatchId;
+use crate::client::topic_replica::{Link, News, Taken};
+use crate::protocol::message::{
+    Action, ClientMessage, ErrorMessage, Part, RejectUpdate, ServerMessage, ServiceError,
+    Subscribed, Update,
+};
+use crate::protocol::{ErrorCode, RejectCode, ServiceErrorCode};
+use crate::topic::{ChangeId, ClientId, TopicName, Version};
+use crate::value::Invalid;
+
+/// A published change on its way to its topic.
+struct Incoming<'a> {
+    part: Part,
+    author: Option<ClientId>,
+    since: Option<Version>,
+    snapshot: bool,
+    /// The ids of all changes that it is made of.
+    ids: Vec<ChangeId>,
+    /// Of an action: its id.
+    action_id: Option<&'a str>,
+}
+
+impl Replica {
+    /// Takes one message of the server. Whatever it holds, the replica stays sound: what makes no sense
+    /// is told to the program, and the topic is asked for anew.
+    pub fn receive(&mut self, message: ServerMessage) {
+        match message {
+            ServerMessage::Hello(hello) => self.hello(hello),
+            ServerMessage::Subscribed(subscribed) => self.subscribed(&subscribed),
+            ServerMessage::Update(update) => self.update(update),
+            ServerMessage::Action(action) => self.action(action),
+            ServerMessage::RejectUpdate(reject) => self.reject(reject),
+            ServerMessage::Unsubscribed { topic_name } => self.unsubscribed(&topic_name),
+            ServerMessage::Registered { service_name } => {
+                self.events.push(Event::Registered { service_name });
+            }
+            ServerMessage::Unregistered { service_name } => {
+                self.events.push(Event::Unregistered { service_name });
+            }
+            ServerMessage::Request { service_name, args, request_id, client_id } => {
+                self.events.push(Event::Request { service_name, args, request_id, client_id });
+            }
+            ServerMessage::Response { request_id, outcome } => self.response(&request_id, outcome),
+            ServerMessage::Error(error) => self.error(error),
+        }
+    }
+
+    fn subscribed(&mut self, subscribed: &Subscribed) {
+        let topic_name = &subscribed.topic_name;
+        let Some(topic) = self.topics.get_mut(topic_name) else { return };
+        if topic.link != Link::Asked {
+            return;
+        }
+        if *subscribed.topic_type != *topic.kind.name() {
+            let reason = eco_format!("it is a {} topic", subscribed.topic_type);
+            let error = ErrorMessage::new(ErrorCode::WrongType, "subscribe", reason);
+            return self.close(topic_name, error.topic(&**topic_name));
+        }
+        let new_life = topic.epoch.as_ref().is_some_and(|epoch| *epoch != subscribed.epoch);
+        if new_life {
+            self.end_life(topic_name);
+        }
+        if let Some(topic) = self.topics.get_mut(topic_name) {
+            let was_ready = topic.is_ready();
+            topic.subscribed(subscribed);
+            if topic.is_ready() && !was_ready {
+                self.events.push(Event::Ready { topic_name: topic_name.clone() });
+            }
+        }
+        self.stirred.insert(topic_name.clone());
+        self.settle_orphan(topic_name);
+    }
+
+    /// The topic begins a new life: what is pending belongs to the old one.
+    fn end_life(&mut self, topic_name: &TopicName) {
+        self.lose_all(topic_name, RejectCode::Stale, "the topic has a new life");
+        if let Some(topic) = self.topics.get_mut(topic_name) {
+            topic.start_afresh();
+        }
+    }
+
+    /// Loses all that is pending on a topic. What was sent may have been accepted.
+    fn lose_all(&mut self, topic_name: &TopicName, code: RejectCode, reason: &str) {
+        while let Some(id) = self.topics.get(topic_name).and_then(|it| it.last_batch()) {
+            let sent = self.batches.get(&id).is_some_and(|batch| batch.flight.is_some());
+            let loss = match sent {
+                true => Loss::Unknown,
+                false => Loss::rejected(topic_name, code, reason),
+            };
+            self.lose(id, &loss);
+        }
+    }
+
+    fn close(&mut self, topic_name: &TopicName, error: ErrorMessage) {
+        self.lose_all(topic_name, as_reject(error.code), &error.reason);
+        if self.topics.remove(topic_name).is_some() {
+            let (topic_name, error) = (topic_name.clone(), Some(error));
+            self.events.push(Event::Closed { topic_name, error });
+        }
+    }
+
+    fn unsubscribed(&mut self, topic_name: &TopicName) {
+        // Of a subscription that is not in force, this is the answer to an earlier `unsubscribe`.
+        if self.topics.get(topic_name).is_some_and(|topic| topic.link == Link::Live) {
+            let reason = "the server ended the subscription";
+            let error = ErrorMessage::new(ErrorCode::Forbidden, "subscribe", reason);
+            self.close(topic_name, error.topic(&**topic_name));
+        }
+    }
+
+    fn update(&mut self, update: Update) {
+        let Update { part, author, snapshot, since, mut ids, .. } = update;
+        ids.extend(part.change.id.clone());
+        self.incoming(Incoming { part, author, since, snapshot, ids, action_id: None });
+    }
+
+    fn action(&mut self, action: Action) {
+        let Action { action_id, author, changes, .. } = action;
+        let action_id = Some(&*action_id);
+        for part in changes {
+            let ids = part.change.id.iter().cloned().collect();
+            let snapshot = false;
+            self.incoming(Incoming { part, author, since: None, snapshot, ids, action_id });
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming<'_>) {
+        let Incoming { part, author, since, snapshot, ids, action_id } = incoming;
+        let Part { topic_name, version, change } = part;
+        let Some(topic) = self.topics.get_mut(&topic_name) else { return };
+        let own: Vec<ChangeId> = ids.into_iter().filter(|id| topic.holds(id)).collect();
+        let under = |id: &ChangeId| EcoString::from(action_id.unwrap_or(id));
+        let confirmed: Vec<(BatchId, EcoString)> =
+            own.iter().filter_map(|id| Some((topic.batch_of(id)?, under(id)))).collect();
+        let was_ready = topic.is_ready();
+        let taken = topic.take(News { version, since, snapshot, fields: change.fields, ids: &own });
+        if topic.is_ready() && !was_ready {
+            self.events.push(Event::Ready { topic_name: topic_name.clone() });
+        }
+        self.taken(&topic_name, taken, snapshot, author);
+        if snapshot {
+            // Whatever the snapshot stands for may have held the answer; a second one does no harm.
+            self.resend.extend(self.topics.get(&topic_name).and_then(|it| it.in_flight_batch()));
+        }
+        for (batch, under) in confirmed {
+            self.confirm(batch, Some(under));
+        }
+        self.settle_orphan(&topic_name);
+    }
+
+    fn taken(
+        &mut self,
+        topic_name: &TopicName,
+        taken: Result<Taken, Invalid>,
+        snapshot: bool,
+        author: Option<ClientId>,
+    ) {
+        let origin = if snapshot { Origin::Snapshot } else { Origin::Remote { author } };
+        match taken {
+            Ok(Taken::Moved(moved)) => {
+                self.stirred.insert(topic_name.clone());
+                self.moved(topic_name, moved, origin);
+            }
+            Ok(Taken::Known) => {}
+            Ok(Taken::Gap) => self.ask_again(topic_name, true, "versions are missing"),
+            Err(invalid) if snapshot => {
+                let error =
+                    ErrorMessage::new(ErrorCode::Malformed, "subscribe", eco_format!("{invalid}"));
+                self.close(topic_name, error.topic(&**topic_name));
+            }
+            Err(invalid) => self.ask_again(topic_name, false, &invalid.to_string()),
+        }
+    }
+
+    /// Subscribes again, as what came does not fit what is here.
+    fn ask_again(&mut self, topic_name: &TopicName, continue_here: bool, reason: &str) {
+        if let Some(topic) = self.topics.get_mut(topic_name) {
+            topic.link = Link::Unasked { continue_here };
+            self.stirred.insert(topic_name.clone());
+            let error = ErrorMessage::new(ErrorCode::Malformed, "update", reason);
+            self.events.push(Event::Error(error.topic(&**topic_name)));
+        }
+    }
+
+    fn reject(&mut self, reject: RejectUpdate) {
+        let Some(id) = self.find_flight(&reject) else { return };
+        if reject.code == RejectCode::Busy {
+            self.busy.insert(id);
+            return self.events.push(Event::Busy);
+        }
+        let presence =
+            |name: &TopicName| self.topics.get(name).is_some_and(|it| it.options.presence);
+        let topics = self.batches.get(&id).map(|batch| batch.topics.clone()).unwrap_or_default();
+        for topic_name in topics.into_iter().filter(presence).collect::<Vec<_>>() {
+            // It would be put there, and rejected, for ever.
+            self.topics.entry(topic_name).and_modify(|topic| topic.presence = None);
+        }
+        self.lose(id, &Loss::rejected(&reject.topic_name, reject.code, reject.reason));
+    }
+
+    /// The batch that a rejection is about.
+    fn find_flight(&self, reject: &RejectUpdate) -> Option<BatchId> {
+        let named = |message: &ClientMessage| match message {
+            ClientMessage::Action { action_id, changes } => {
+                let by_change = || changes.iter().any(|it| it.change.id == reject.change.id);
+                reject.action_id.as_deref().map_or_else(by_change, |id| *id == **action_id)
+            }
+            ClientMessage::Update(update) => update.change.id == reject.change.id,
+            _ => false,
+        };
+        self.in_flight().find(|id| {
+            let flight = self.batches.get(id).and_then(|batch| batch.flight.as_ref());
+            flight.is_some_and(|flight| !flight.confirmed && named(&flight.message))
+        })
+    }
+
+    fn error(&mut self, error: ErrorMessage) {
+        let to = error.to.as_deref().unwrap_or_default();
+        let topic_name = error.topic_name.clone().and_then(|name| TopicName::new(name).ok());
+        match (error.code, to, topic_name) {
+            (ErrorCode::SessionUnknown, ..) => self.session_lost(),
+            (ErrorCode::TopicRemoved, _, Some(name)) | (_, "subscribe", Some(name)) => {
+                self.close(&name, error);
+            }
+            (_, "register_service", _) => {
+                self.offer_refused(error.service_name.as_deref().unwrap_or_default());
+                self.events.push(Event::Error(error));
+            }
+            (_, "request", _) => {
+                let failed = ServiceError::new(ServiceErrorCode::Failed, error.reason);
+                self.response(&error.request_id.unwrap_or_default(), Err(failed));
+            }
+            _ => self.events.push(Event::Error(error)),
+        }
+    }
+}
+
+/// What a topic's end means to what waited for it.
+fn as_reject(code: ErrorCode) -> RejectCode {
+    match code {
+        ErrorCode::UnknownTopic | ErrorCode::TopicRemoved => RejectCode::UnknownTopic,
+        ErrorCode::WrongType => RejectCode::WrongType,
+        ErrorCode::Forbidden => RejectCode::Forbidden,
+        ErrorCode::Invalid | ErrorCode::Malformed => RejectCode::Invalid,
+        _ => RejectCode::Unavailable,
+    }
+}

@@ -1,0 +1,460 @@
+//! One topic as one client sees it: what the server has confirmed, then what it has not.
+
+use super::diff::diff;
+use super::pending::{BatchId, Footing, Pending, Walk, carry_all};
+use crate::protocol::message::{Since, Subscribe, Subscribed};
+use crate::topic::{ChangeId, Epoch, TopicName, TopicOptions, Version};
+use crate::types::run::MaybeChange;
+use crate::types::{AnyChange, AnyValue, Composed, Conflict, TypeRef};
+use crate::value::{Fields, Invalid, Value};
+
+/// How far back a change looks for one of the same key to be composed with.
+const COMPOSE_REACH: usize = 1024;
+
+/// Where a subscription stands, on the present connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Link {
+    /// Not asked for yet. The flag says whether to continue from the version that is here.
+    Unasked {
+        continue_here: bool,
+    },
+    Asked,
+    /// `subscribed` came, and the whole value is next.
+    Snapshot,
+    /// Every version comes, in order.
+    Live,
+}
+
+/// One topic's replica.
+///
+/// ```text
+///   view = confirmed · in flight · waiting
+/// ```
+///
+/// Changes in flight come first in `pending`, and belong to one batch. What waits is relative to
+/// them: each change is made on the value that the one before leaves.
+#[derive(Debug)]
+pub struct TopicReplica {
+    pub(super) kind: TypeRef,
+    pub(super) options: TopicOptions,
+    pub(super) link: Link,
+    /// Names one life of the topic; `None` before the first `subscribed`.
+    pub(super) epoch: Option<Epoch>,
+    /// The last version received.
+    version: Version,
+    /// The head when the subscription began: from there on nothing is missing.
+    pub(super) head: Version,
+    /// Whether a first value was received.
+    ready: bool,
+    /// The value at `version`.
+    confirmed: AnyValue,
+    view: AnyValue,
+    pub(super) pending: Vec<Pending>,
+    /// To be unsubscribed once nothing is pending.
+    pub(super) closing: bool,
+    /// This client's entry in a presence topic, as the program wants it.
+    pub(super) presence: Option<Value>,
+}
+
+/// What a published change is, to one topic.
+pub(super) struct News<'a> {
+    pub version: Version,
+    /// The version before the first of several.
+    pub since: Option<Version>,
+    pub snapshot: bool,
+    pub fields: Fields,
+    /// Those that are this client's own.
+    pub ids: &'a [ChangeId],
+}
+
+/// How a view moved.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    /// From the view as it was to the view as it is.
+    pub changes: Vec<AnyChange>,
+    /// The view is to be taken as a whole, `changes` being unknown.
+    pub whole: bool,
+    /// Batches of which a waiting change could not be carried.
+    pub fallen: Vec<(BatchId, Conflict)>,
+}
+
+/// What became of published news.
+pub(super) enum Taken {
+    Moved(Moved),
+    /// It was known, or cannot be taken now.
+    Known,
+    /// Versions are missing before it.
+    Gap,
+}
+
+impl TopicReplica {
+    pub(super) fn new(kind: TypeRef, options: TopicOptions) -> TopicReplica {
+        TopicReplica {
+            kind,
+            options,
+            link: Link::Unasked { continue_here: true },
+            epoch: None,
+            version: Version(0),
+            head: Version(0),
+            ready: false,
+            confirmed: kind.initial(),
+            view: kind.initial(),
+            pending: Vec::new(),
+            closing: false,
+            presence: None,
+        }
+    }
+
+    pub fn kind(&self) -> TypeRef {
+        self.kind
+    }
+
+    /// The last version received.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The value at [`version`](Self::version), without what is pending.
+    pub fn confirmed(&self) -> &AnyValue {
+        &self.confirmed
+    }
+
+    /// The value as the program sees it: confirmed and pending.
+    pub fn view(&self) -> &AnyValue {
+        &self.view
+    }
+
+    /// Whether the topic's value has been received once. Before, it is the type's initial one.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// How many changes are not confirmed.
+    pub fn pending_len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn subscribe(&mut self, topic_name: &TopicName) -> Subscribe {
+        let since = match (self.link, &self.epoch) {
+            (Link::Unasked { continue_here: true }, Some(epoch)) if self.ready => {
+                Some(Since { epoch: epoch.clone(), version: self.version })
+            }
+            _ => None,
+        };
+        self.link = Link::Asked;
+        let options = self.options.encode();
+        Subscribe {
+            topic_name: topic_name.clone(),
+            topic_type: Some(self.kind.name().into()),
+            options: (!options.is_empty()).then_some(Value::Dict(options)),
+            since,
+        }
+    }
+
+    /// Takes up a subscription of the life that is known, or of the first one.
+    pub(super) fn subscribed(&mut self, subscribed: &Subscribed) {
+        self.epoch = Some(subscribed.epoch.clone());
+        self.head = subscribed.version;
+        self.link = match subscribed.since {
+            Some(_) if self.ready => Link::Live,
+            _ if !self.kind.stateful() => {
+                (self.version, self.ready) = (subscribed.version, true);
+                Link::Live
+            }
+            _ => Link::Snapshot,
+        };
+    }
+
+    /// Forgets all but what was asked for: the topic has a new life.
+    pub(super) fn start_afresh(&mut self) {
+        let presence = self.presence.take();
+        let (closing, link) = (self.closing, self.link);
+        *self = TopicReplica::new(self.kind, self.options.clone());
+        (self.presence, self.closing, self.link) = (presence, closing, link);
+    }
+
+    pub(super) fn has_in_flight(&self) -> bool {
+        self.pending.first().is_some_and(Pending::in_flight)
+    }
+
+    /// Whether everything up to the head that the subscription began with was received.
+    pub(super) fn caught_up(&self) -> bool {
+        self.link == Link::Live && self.version >= self.head
+    }
+
+    /// Appends a local change that was made on the view and gives `view`.
+    ///
+    /// It is composed with an earlier one where `joinable` says that this is its batch's to decide.
+    /// Gives the batch that it became part of, if that is an earlier one.
+    pub(super) fn push(
+        &mut self,
+        pending: Pending,
+        view: AnyValue,
+        joinable: impl Fn(BatchId) -> bool,
+    ) -> Option<BatchId> {
+        self.view = view;
+        if !joinable(pending.batch) {
+            self.pending.push(pending);
+            return None;
+        }
+        match self.join(&pending, joinable) {
+            None => {
+                self.pending.push(pending);
+                None
+            }
+            joined => joined,
+        }
+    }
+
+    /// Composes a change with a waiting one: the last, or the last of the same key if all between
+    /// are of other keys, as those do not touch each other.
+    fn join(&mut self, new: &Pending, joinable: impl Fn(BatchId) -> bool) -> Option<BatchId> {
+        let key = self.kind.key(&new.made);
+        for index in (0..self.pending.len()).rev().take(COMPOSE_REACH) {
+            let earlier = &self.pending[index];
+            let fits = !earlier.in_flight() && earlier.footing == new.footing;
+            let form = earlier.form.as_ref().filter(|_| fits && joinable(earlier.batch))?;
+            let same_key = key.is_some() && self.kind.key(form) == key;
+            if same_key || index + 1 == self.pending.len() {
+                let composed = self.compose(earlier, new);
+                if composed.is_some() || same_key {
+                    return composed.map(|composed| self.put(index, composed));
+                }
+            }
+            if key.is_none() || self.kind.key(form).is_none() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// What a change and the one that follows it were made as, and what they are in the view, as one.
+    fn compose(&self, first: &Pending, second: &Pending) -> Option<Option<(AnyChange, AnyChange)>> {
+        let form = self.kind.compose(first.form.as_ref()?, second.form.as_ref()?);
+        let made = match first.footing {
+            Footing::Seen => form.clone(),
+            Footing::Anything => self.kind.compose(&first.made, &second.made),
+        };
+        match (made, form) {
+            (Composed::One(made), Composed::One(form)) => Some(Some((made, form))),
+            (Composed::Nothing, Composed::Nothing) => Some(None),
+            _ => None,
+        }
+    }
+
+    fn put(&mut self, index: usize, composed: Option<(AnyChange, AnyChange)>) -> BatchId {
+        let pending = &mut self.pending[index];
+        let batch = pending.batch;
+        match composed {
+            Some((made, form)) => (pending.made, pending.form) = (made, Some(form)),
+            None => drop(self.pending.remove(index)),
+        }
+        batch
+    }
+
+    /// Takes published news: in version order, each once.
+    ///
+    /// # Errors
+    /// The change cannot be read, or does not fit the confirmed value.
+    pub(super) fn take(&mut self, news: News<'_>) -> Result<Taken, Invalid> {
+        let ahead = news.version > self.version;
+        match self.link {
+            Link::Snapshot if news.snapshot => self.take_snapshot(news),
+            Link::Live if news.snapshot && ahead => self.take_snapshot(news),
+            Link::Live if ahead && !news.snapshot => self.take_change(news),
+            _ if !ahead && news.ids.iter().any(|id| self.holds(id)) => {
+                Ok(Taken::Moved(self.remove(|pending| is_one_of(pending, news.ids))))
+            }
+            _ => Ok(Taken::Known),
+        }
+    }
+
+    fn take_change(&mut self, news: News<'_>) -> Result<Taken, Invalid> {
+        let since = news.since.unwrap_or(Version(news.version.0 - 1));
+        if since != self.version {
+            return Ok(Taken::Gap);
+        }
+        let mut confirmed = self.confirmed.clone();
+        let mut change = None;
+        if news.fields.change_type() != "none" {
+            let exact = self.kind.resolve(self.kind.decode_change(&news.fields)?, &confirmed)?;
+            self.kind.apply(&mut confirmed, &exact)?;
+            change = Some(exact);
+        }
+        self.version = news.version;
+        Ok(Taken::Moved(self.advance(confirmed, change, news.ids)))
+    }
+
+    fn advance(&mut self, confirmed: AnyValue, change: MaybeChange, ids: &[ChangeId]) -> Moved {
+        let moved = match self.as_predicted(&change, ids) {
+            true => {
+                self.pending.remove(0);
+                Some(Vec::new())
+            }
+            false if ids.iter().any(|id| self.holds(id)) => None,
+            false => self.carry_others(change.as_ref()),
+        };
+        let before = std::mem::replace(&mut self.confirmed, confirmed);
+        let moved = match moved {
+            Some(changes) => Moved { changes, ..Moved::default() },
+            None => self.walk(before, change.into_iter().collect(), |it| is_one_of(it, ids)),
+        };
+        if self.pending.is_empty() {
+            self.view = self.confirmed.clone();
+        }
+        moved
+    }
+
+    /// Whether a published change is the next one in flight, in just the form that it has in the view.
+    fn as_predicted(&self, change: &MaybeChange, ids: &[ChangeId]) -> bool {
+        let Some(first) = self.pending.first().filter(|first| is_one_of(first, ids)) else {
+            return false;
+        };
+        let others = ids.iter().filter(|id| self.holds(id)).count() > 1;
+        let exact = first.form.clone().map(|form| self.kind.resolve(form, &self.confirmed));
+        !others && exact.transpose().is_ok_and(|form| form == *change)
+    }
+
+    /// Carries what is pending over another's change, where that needs no look at values.
+    fn carry_others(&mut self, change: Option<&AnyChange>) -> Option<Vec<AnyChange>> {
+        let Some(change) = change else { return Some(Vec::new()) };
+        let (forms, accepted) = carry_all(self.kind, &self.pending, change)?;
+        let mut view = self.view.clone();
+        if let Some(accepted) = &accepted {
+            self.kind.apply(&mut view, accepted).ok()?;
+        }
+        self.view = view;
+        self.pending.iter_mut().zip(forms).for_each(|(pending, form)| pending.form = form);
+        Some(accepted.into_iter().collect())
+    }
+
+    /// Takes changes out of what is pending; those behind them are carried over their inverse.
+    pub(super) fn remove(&mut self, leaves: impl Fn(&Pending) -> bool) -> Moved {
+        self.walk(self.confirmed.clone(), Vec::new(), leaves)
+    }
+
+    fn walk(
+        &mut self,
+        from: AnyValue,
+        bridge: Vec<AnyChange>,
+        leaves: impl Fn(&Pending) -> bool,
+    ) -> Moved {
+        let mut walk = Walk::new(self.kind, from, self.confirmed.clone(), bridge);
+        let fallen = walk.run(&mut self.pending, leaves);
+        self.view = walk.new;
+        Moved { changes: walk.bridge, whole: false, fallen }
+    }
+
+    fn take_snapshot(&mut self, news: News<'_>) -> Result<Taken, Invalid> {
+        let value = self.kind.decode_value(news.fields.require("value")?)?;
+        self.version = news.version;
+        self.link = Link::Live;
+        let first = !std::mem::replace(&mut self.ready, true);
+        if first {
+            return Ok(Taken::Moved(self.land(value)));
+        }
+        Ok(Taken::Moved(self.jump(value, news.ids)))
+    }
+
+    /// Takes the first value. What was made before it was made on nothing that anyone had seen: it is
+    /// put on the value as it is, where it fits.
+    fn land(&mut self, value: AnyValue) -> Moved {
+        self.view = value.clone();
+        self.confirmed = value;
+        let mut fallen = Vec::new();
+        let (kind, view) = (self.kind, &mut self.view);
+        self.pending.retain_mut(|pending| {
+            let exact = match (pending.footing, pending.form.take()) {
+                (Footing::Seen, form) => Ok(form),
+                (Footing::Anything, _) => kind.resolve(pending.made.clone(), view).map(Some),
+            };
+            let applied = exact.and_then(|form| {
+                form.as_ref().map_or(Ok(()), |form| kind.apply(view, form))?;
+                Ok(form)
+            });
+            match (applied, pending.footing) {
+                (Ok(form), _) => pending.form = form,
+                (Err(_), Footing::Anything) => {}
+                (Err(invalid), Footing::Seen) => {
+                    fallen.push((pending.batch, Conflict::Other(invalid.to_string())));
+                    return false;
+                }
+            }
+            true
+        });
+        Moved { changes: Vec::new(), whole: true, fallen }
+    }
+
+    /// Takes a value that jumps ahead. Whether it holds what is in flight is not known, so that is
+    /// hidden until it is answered, unless to apply it twice is the same as once. What waits is
+    /// carried over the difference between the value that it stood on and the one it comes to stand on.
+    fn jump(&mut self, value: AnyValue, ids: &[ChangeId]) -> Moved {
+        let in_flight = self.pending.iter().take_while(|it| it.in_flight()).count();
+        let mut waiting = self.pending.split_off(in_flight);
+        let mut from = std::mem::replace(&mut self.confirmed, value.clone());
+        for form in self.pending.iter().filter_map(|pending| pending.form.as_ref()) {
+            // What is in flight applied when the view was made.
+            let _ = self.kind.apply(&mut from, form);
+        }
+        self.pending.retain(|pending| !is_one_of(pending, ids));
+        let mut to = value;
+        for pending in &mut self.pending {
+            pending.form = apply_if_idempotent(self.kind, pending, &mut to);
+            pending.hidden = pending.form.is_none();
+        }
+        let bridge = if waiting.is_empty() { None } else { diff(self.kind, &from, &to) };
+        let whole = bridge.is_none();
+        let mut fallen = Vec::new();
+        if whole {
+            let based = waiting.extract_if(.., |it| it.footing == Footing::Seen);
+            fallen.extend(based.map(|it| (it.batch, Conflict::Overwritten)));
+        }
+        let mut walk = Walk::new(self.kind, from, to, bridge.unwrap_or_default());
+        fallen.extend(walk.run(&mut waiting, |_| false));
+        self.view = walk.new;
+        self.pending.append(&mut waiting);
+        Moved { changes: walk.bridge, whole, fallen }
+    }
+
+    /// Whether a change in flight has this id.
+    pub(super) fn holds(&self, id: &ChangeId) -> bool {
+        self.batch_of(id).is_some()
+    }
+
+    /// The batch in flight of which the change with this id is one.
+    pub(super) fn batch_of(&self, id: &ChangeId) -> Option<BatchId> {
+        let mut in_flight = self.pending.iter().take_while(|pending| pending.in_flight());
+        in_flight.find(|pending| pending.id.as_ref() == Some(id)).map(|pending| pending.batch)
+    }
+
+    /// The batch in flight, if there is one.
+    pub(super) fn in_flight_batch(&self) -> Option<BatchId> {
+        self.pending.first().filter(|first| first.in_flight()).map(|first| first.batch)
+    }
+
+    /// The batch made last of those that are pending.
+    pub(super) fn last_batch(&self) -> Option<BatchId> {
+        self.pending.last().map(|last| last.batch)
+    }
+}
+
+fn is_one_of(pending: &Pending, ids: &[ChangeId]) -> bool {
+    pending.id.as_ref().is_some_and(|id| ids.contains(id))
+}
+
+/// Applies a change to `value` if it stands on anything and does nothing when applied again.
+fn apply_if_idempotent(kind: TypeRef, pending: &Pending, value: &mut AnyValue) -> MaybeChange {
+    if pending.footing != Footing::Anything {
+        return None;
+    }
+    let form = kind.resolve(pending.made.clone(), value).ok()?;
+    let mut once = value.clone();
+    kind.apply(&mut once, &form).ok()?;
+    let mut twice = once.clone();
+    kind.apply(&mut twice, &kind.resolve(pending.made.clone(), &once).ok()?).ok()?;
+    if once != twice {
+        return None;
+    }
+    *value = once;
+    Some(form)
+}
