@@ -113,7 +113,7 @@ async fn eventually(it_is_so: impl Fn() -> bool) {
 }
 
 fn dict(json: serde_json::Value) -> Dict {
-    let Value::Dict(dict) = Value::try_from(json).unwrap() else { panic!("no dict") };
+    let Value::Dict(dict) = Value::from(json) else { panic!("no dict") };
     dict
 }
 

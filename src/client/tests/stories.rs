@@ -9,7 +9,7 @@ use crate::topic::{ChangeId, ClientId, CommitNumber, TopicOptions, Version};
 use crate::value::Value;
 
 fn value(json: serde_json::Value) -> Value {
-    json.try_into().unwrap()
+    json.into()
 }
 
 fn change(topic: &str, json: serde_json::Value) -> LocalChange {
