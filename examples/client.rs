@@ -8,7 +8,8 @@ use serde_json::json;
 use topicsync::client::Client;
 use topicsync::server::Server;
 
-#[tokio::main]
+// One thread, so that neither hears of the other before both have made their change.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::builder().listen(([127, 0, 0, 1], 0)).bind()?;
     let url = format!("ws://{}", server.address()?);
