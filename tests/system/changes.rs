@@ -466,6 +466,7 @@ async fn a_change_with_a_base_is_carried_over_what_came_since() {
     assert!(matches(&json!({"version": 3, "change": {"position": 5, "base": null}}), &update));
     assert_eq!(b.value("t").await, "12abcx");
     // Of what both delete, once is enough; what is left to do is nothing, and takes a version.
+    a.expect_type("update", update).await;
     a.subscribe("s", "set").await;
     a.changed("s", json!({"type": "append", "item": 1})).await;
     let update = b.changed("s", json!({"type": "append", "item": 1, "base": 0})).await;

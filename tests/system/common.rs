@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -19,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use topicsync::engine::EngineConfig;
 pub use topicsync::protocol::Encoding;
 use topicsync::server::{Hub, Server, ServerConfig};
+use topicsync::topic::Timestamp;
 
 /// Longer than anything takes on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,8 +39,20 @@ impl TestServer {
     }
 
     pub fn with(config: ServerConfig) -> TestServer {
+        TestServer::with_engine(config, EngineConfig::default())
+    }
+
+    /// A server whose clock goes on by a second with each change, so that what topics need not keep is
+    /// soon forgotten.
+    pub fn forgetful(config: ServerConfig) -> TestServer {
+        static SECONDS: AtomicU64 = AtomicU64::new(1);
+        let clock = || Timestamp(SECONDS.fetch_add(1, Ordering::Relaxed) * 1000);
+        TestServer::with_engine(config, EngineConfig { clock, ..EngineConfig::default() })
+    }
+
+    fn with_engine(config: ServerConfig, engine: EngineConfig) -> TestServer {
         let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..config };
-        let server = Server::bind(config, EngineConfig::default()).unwrap();
+        let server = Server::bind(config, engine).unwrap();
         let (address, hub) = (server.address().unwrap(), server.hub().clone());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(async { drop(stopped.await) }));
@@ -365,8 +379,9 @@ impl Client {
 
     /// Makes sure that this session works: its changes are taken and confirmed.
     pub async fn check_works(&mut self) {
-        self.subscribe("still here", "int").await;
-        self.changed("still here", json!({"type": "add", "value": 1})).await;
+        let topic_name = format!("still here {}", self.id);
+        self.subscribe(&topic_name, "int").await;
+        self.changed(&topic_name, json!({"type": "add", "value": 1})).await;
     }
 }
 

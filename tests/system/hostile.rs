@@ -78,10 +78,6 @@ async fn what_is_no_json_is_malformed() {
         deep("[", "]"),
         deep("{\"type\":", "}"),
         format!(
-            "{{\"type\":\"update\",\"content\":{{\"topic_name\":\"a\",\"change\":{{\"value\":{}}}}}}}",
-            deep("[", "]")
-        ),
-        format!(
             "{{\"type\":\"subscribe\",\"content\":{{\"topic_name\":\"{long}\",\"type\":\"int\"}}}}"
         ),
         format!(
@@ -130,14 +126,15 @@ async fn values_beyond_the_limits_are_rejected_under_the_change_s_own_id() {
     // As JSON text, so that duplicate keys and large numbers go out as they stand.
     let mut client = server.client().await;
     client.subscribe("a", "generic").await;
-    let nested = format!("{}{}", "[".repeat(101), "]".repeat(101));
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     for value in [
         "9007199254740992",
         "-9007199254740992",
         "18446744073709551615",
         "{\"a\":1,\"a\":2}",
         "{\"x\":[9007199254740992]}",
-        &nested,
+        &nested(101),
+        &nested(10_000),
     ] {
         let id = client.next_id();
         let text = format!(
@@ -307,7 +304,7 @@ async fn topics_and_services_have_limits() {
             _ => drop(client.expect_type("error", json!({"code": "limit"})).await),
         }
     }
-    other.changed("still here", json!({"type": "add", "value": 1})).await;
+    other.check_works().await;
 }
 
 #[tokio::test]
@@ -366,12 +363,7 @@ async fn what_is_no_handshake_harms_nobody() {
         stream.write_all(bytes).await.unwrap();
         held.push(stream);
     }
-    for bytes in [
-        &b"\x16\x03\x01\x02\x00\x01\x00"[..],
-        b"nonsense\r\n\r\n",
-        b"SSH-2.0-x\r\n",
-        &[0xff; 70_000],
-    ] {
+    for bytes in [&b"nonsense\r\n\r\n"[..], &[0xff; 70_000]] {
         let answer = raw_exchange(server.address, bytes, |_| false).await;
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");

@@ -57,7 +57,6 @@ async fn an_older_connection_of_a_resumed_session_is_closed_with_4001() {
         let mut newer = older.resumed(&server).await;
         assert_eq!(older.expect_close().await.0, 4001);
         newer.check_works().await;
-        newer.ask("_topicsync/remove_topic", json!({"topic_name": "still here"})).await;
     }
 }
 
@@ -83,7 +82,7 @@ async fn resume_comes_first_or_not_at_all() {
     client.check_works().await;
     client.send("resume", json!({"session": gone.session})).await;
     client.expect_type("error", json!({"code": "invalid", "to": "resume"})).await;
-    client.changed("still here", json!({"type": "add", "value": 1})).await;
+    client.check_works().await;
 }
 
 #[tokio::test]
@@ -283,6 +282,7 @@ async fn of_an_action_the_latest_part_comes_with_the_tick() {
 
 #[tokio::test]
 async fn without_history_resending_still_is_harmless() {
+    // Its clock stands nearly still: all this is within the time that sessions can be resumed.
     let server = TestServer::start();
     for options in [
         json!({"history": false}),

@@ -1,7 +1,5 @@
 //! A subscriber that does not read costs the others nothing, and ends up right.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use topicsync::server::ServerConfig;
 
@@ -12,12 +10,7 @@ const CHANGES: usize = 240;
 const VALUE_BYTES: usize = 100_000;
 
 fn small_queues() -> ServerConfig {
-    ServerConfig {
-        queue_bytes_max: 256 << 10,
-        // What is bounded by `keep` is not kept for resuming.
-        session_timeout: Duration::ZERO,
-        ..ServerConfig::default()
-    }
+    ServerConfig { queue_bytes_max: 256 << 10, ..ServerConfig::default() }
 }
 
 async fn slow_client(server: &TestServer, encoding: Encoding) -> Client {
@@ -116,11 +109,7 @@ async fn who_fell_behind_in_messagepack_is_brought_up_too() {
 
 #[tokio::test]
 async fn who_fell_behind_what_is_kept_is_brought_up_by_a_snapshot() {
-    let server = TestServer::with(ServerConfig {
-        silence_max: Duration::from_millis(1),
-        ping_interval: Duration::from_secs(60),
-        ..small_queues()
-    });
+    let server = TestServer::forgetful(small_queues());
     let mut slow = slow_client(&server, Encoding::Json).await;
     let mut writer = server.client().await;
     let options = json!({"keep": {"versions": 1}});

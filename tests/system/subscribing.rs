@@ -175,13 +175,11 @@ async fn since_is_answered_by_what_was_missed_or_by_a_snapshot() {
 
 #[tokio::test]
 async fn since_before_what_is_kept_is_answered_by_a_snapshot() {
-    // As nobody can resume, nothing is kept for resuming.
-    let server = TestServer::with(brief_memory());
+    let server = TestServer::forgetful(ServerConfig::default());
     let mut client = server.client().await;
     let options = json!({"keep": {"versions": 1}});
     let content = json!({"topic_name": "a", "type": "int", "options": options});
     let (subscribed, _) = client.subscribe_with(content).await;
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     for _ in 0..600 {
         client.change("a", json!({"type": "add", "value": 1})).await;
     }
@@ -196,17 +194,6 @@ async fn since_before_what_is_kept_is_answered_by_a_snapshot() {
     client.rejected("a", rejected, "stale").await;
     let answer = client.call("_topicsync/value_at", json!({"topic_name": "a", "version": 1})).await;
     assert_eq!(answer["error"]["code"], "invalid");
-}
-
-/// A server where logs are kept no longer than topics ask for.
-pub fn brief_memory() -> ServerConfig {
-    use std::time::Duration;
-    ServerConfig {
-        session_timeout: Duration::ZERO,
-        silence_max: Duration::from_millis(1),
-        ping_interval: Duration::from_secs(60),
-        ..ServerConfig::default()
-    }
 }
 
 #[tokio::test]
