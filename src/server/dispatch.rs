@@ -152,12 +152,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let hub = &self.hub;
         if name.is_special() {
             if name.strip_prefix(special::CLIENT_MESSAGE).is_some() {
-                return Ok(hub.client_messages(self.session.id));
+                hub.client_messages(self.session.id);
             }
-            // The server's topics are there or not, whatever the client would make them.
-            return hub.engine.get(name).ok_or_else(|| {
-                error(ErrorCode::UnknownTopic, eco_format!("there is no topic {name:?}"))
-            });
+            // The server's topics are there or not: no client makes them.
+            if hub.engine.get(name).is_none() {
+                let reason = eco_format!("there is no topic {name:?}");
+                return Err(error(ErrorCode::UnknownTopic, reason));
+            }
         }
         let makes = topic_type.is_some() && hub.engine.get(name).is_none();
         if makes && hub.engine.topics_len() >= hub.config.topics_max {
