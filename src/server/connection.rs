@@ -268,11 +268,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Frame::Many(_) if !self.arrays => Err(FrameError::Array),
             frame => Ok(frame),
         });
+        let before = self.inbox.len();
         match frame {
             Ok(frame) => self.inbox.extend(frame),
             Err(error) => self.malformed(error.to_string()),
         }
-        if self.rate.is_exceeded(self.inbox.len()) {
+        // A frame without a message has to be read and answered too.
+        if self.rate.is_exceeded((self.inbox.len() - before).max(1)) {
             return Err(Over::Close(CloseCode::Policy, "too many messages for too long"));
         }
         Ok(())
