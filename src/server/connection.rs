@@ -5,7 +5,7 @@
 //! together are decided together, and published together after every other connection had its turn to
 //! add to the same group: load makes frames larger, not more.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,8 +53,8 @@ pub struct Connection<S> {
     /// What is subscribed to, and the version of each that was last written to the socket: where the
     /// connection picks up when it was lagging.
     subscriptions: HashMap<TopicName, Subscription>,
-    /// How many subscriptions there will be once the outbox is written.
-    pub(super) subscribed: usize,
+    /// What will be subscribed to once the outbox is written.
+    pub(super) subscribed: HashSet<TopicName>,
     /// Read, and not yet handled.
     inbox: VecDeque<RawMessage>,
     /// Topics with something to publish.
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             arrays: subprotocol.is_some(),
             encoding,
             subscriptions: HashMap::new(),
-            subscribed: 0,
+            subscribed: HashSet::new(),
             inbox: VecDeque::new(),
             group: Group::default(),
             started: false,
@@ -320,7 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Outgoing::Removed(topic) => {
                 self.subscriptions.remove(topic.name());
-                self.subscribed = self.subscriptions.len();
+                self.subscribed.remove(topic.name());
                 let error = ErrorMessage::new(ErrorCode::TopicRemoved, "", "the topic was removed");
                 let error = error.topic(topic.name().clone());
                 self.send_message(&ServerMessage::Error(error))
@@ -350,6 +350,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         since: Option<Version>,
     ) -> Result<(), Over> {
         topic.attach(self.outbox.clone());
+        self.subscribed.insert(topic.name().clone());
         let catch_up = topic.catch_up(since);
         let continued = since.filter(|_| catch_up.continues);
         self.send_message(&subscribed_message(topic, catch_up.version, continued))?;

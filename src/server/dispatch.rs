@@ -125,8 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !special::may_read(self.session.id, &topic_name) {
             return Err(error(ErrorCode::Forbidden, "that is another client's".into()));
         }
-        if self.subscribed >= self.hub.config.subscriptions_max {
-            let max = self.hub.config.subscriptions_max;
+        let max = self.hub.config.subscriptions_max;
+        if self.subscribed.len() >= max && !self.subscribed.contains(&topic_name) {
             let reason = eco_format!("a session subscribes to at most {max} topics");
             return Err(error(ErrorCode::Limit, reason));
         }
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let topic = self.open(&topic_name, topic_type.as_deref(), options)?;
         let since = since.filter(|since| since.epoch == *topic.epoch()).map(|it| it.version);
-        self.subscribed += 1;
+        self.subscribed.insert(topic_name);
         self.outbox.push(Outgoing::CatchUp { topic, since });
         Ok(())
     }
@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn unsubscribe(&mut self, topic_name: TopicName) {
-        self.subscribed = self.subscribed.saturating_sub(1);
+        self.subscribed.remove(&topic_name);
         self.outbox.push(Outgoing::Unsubscribe(topic_name));
     }
 
