@@ -349,6 +349,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         topic: &Arc<TopicCell>,
         since: Option<Version>,
     ) -> Result<(), Over> {
+        let before = self.subscriptions.get(topic.name());
+        let before = before.filter(|it| Arc::ptr_eq(&it.topic, topic)).map(|it| it.written);
         topic.attach(self.outbox.clone());
         self.subscribed.insert(topic.name().clone());
         let catch_up = topic.catch_up(since);
@@ -363,7 +365,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !catch_up.items.is_empty() {
             self.send_frame(&EncodedFrame::new(&catch_up.items, self.encoding))?;
         }
-        if let Some(since) = since.filter(|_| !catch_up.continues) {
+        // What waits for the subscription before this one will not be written any more.
+        if !catch_up.continues
+            && let Some(since) = since.into_iter().chain(before).min()
+        {
             self.confirm_own(topic, since)?;
         }
         Ok(())

@@ -176,6 +176,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn unsubscribe(&mut self, topic_name: TopicName) {
         self.subscribed.remove(&topic_name);
+        // From here on the client is told of its own changes as one that does not subscribe.
+        if let Some(topic) = self.hub.engine.get(&topic_name) {
+            topic.detach(&*self.outbox);
+        }
         self.outbox.push(Outgoing::Unsubscribe(topic_name));
     }
 
