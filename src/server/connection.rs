@@ -61,6 +61,10 @@ pub struct Connection<S> {
     pub(super) group: Group,
     /// Whether a message was handled: `resume` can only be the first.
     pub(super) started: bool,
+    /// Taken from the outbox, and not yet written.
+    taken: VecDeque<Outgoing>,
+    /// Bytes that were handed to the socket at this turn.
+    handed: usize,
     /// Something was handed to the socket and is not flushed.
     flushing: bool,
     last_heard: Instant,
@@ -85,6 +89,8 @@ enum Over {
 /// What a connection waits for.
 enum Event {
     Incoming(Message),
+    /// More in the inbox.
+    Inbox,
     Work,
     Timer,
     Over(Over),
@@ -116,6 +122,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             inbox: VecDeque::new(),
             group: Group::default(),
             started: false,
+            taken: VecDeque::new(),
+            handed: 0,
             flushing: false,
             last_heard: Instant::now(),
             timer,
@@ -168,6 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let over = match std::future::poll_fn(|context| self.poll_event(context)).await {
                 Event::Incoming(message) => self.read(message),
+                Event::Inbox => Ok(()),
                 Event::Work => self.write(),
                 Event::Timer => self.keep_alive(),
                 Event::Over(over) => Err(over),
@@ -199,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Pending => {}
             }
         }
-        let work = self.outbox.poll_work(context);
+        let work = self.outbox.poll_work(context) || !self.taken.is_empty();
         if work && (!self.flushing || self.outbox.ending() == Some(End::Resumed)) {
             return Poll::Ready(Event::Work);
         }
@@ -207,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.inbox.is_empty() && !full {
             // More to handle, after others had their turn.
             context.waker().wake_by_ref();
-            return Poll::Ready(Event::Work);
+            return Poll::Ready(Event::Inbox);
         }
         if self.inbox.is_empty() && !full {
             match Pin::new(&mut self.socket).poll_next(context) {
@@ -288,8 +297,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.outbox.answer(&ServerMessage::Error(error));
     }
 
-    /// Hands to the socket what waits in the outbox.
+    /// Hands to the socket what waits in the outbox, as far as it goes out in one flush.
     fn write(&mut self) -> Result<(), Over> {
+        if self.taken.is_empty() || self.outbox.ending() == Some(End::Resumed) {
+            self.take_work()?;
+        }
+        self.handed = 0;
+        while self.handed < WRITE_BYTES_MAX
+            && let Some(outgoing) = self.taken.pop_front()
+        {
+            self.write_one(outgoing)?;
+        }
+        Ok(())
+    }
+
+    fn take_work(&mut self) -> Result<(), Over> {
         match self.outbox.take(WRITE_BYTES_MAX) {
             Work::End(End::Resumed) => {
                 Err(Over::Close(CloseCode::Library(4001), "the session was resumed elsewhere"))
@@ -299,11 +321,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Work::CatchUp => {
                 self.hub.metrics.lags.inc();
-                let topics: Vec<Arc<TopicCell>> =
-                    self.subscriptions.values().map(|it| it.topic.clone()).collect();
-                topics.into_iter().try_for_each(|topic| self.catch_up(&topic))
+                let topics = self.subscriptions.values().map(|it| it.topic.clone());
+                self.taken.extend(topics.map(Outgoing::Missed));
+                Ok(())
             }
-            Work::Write(outgoing) => outgoing.into_iter().try_for_each(|it| self.write_one(it)),
+            Work::Write(outgoing) => {
+                self.taken.extend(outgoing);
+                Ok(())
+            }
         }
     }
 
@@ -312,6 +337,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Outgoing::Answer(message) => self.send(message),
             Outgoing::Changes(frame) => self.write_changes(&frame),
             Outgoing::CatchUp { topic, since } => self.begin_subscription(&topic, since),
+            Outgoing::Missed(topic) => self.catch_up(&topic),
             Outgoing::Unsubscribe(topic_name) => {
                 if let Some(subscription) = self.subscriptions.remove(&topic_name) {
                     subscription.topic.detach(&*self.outbox);
@@ -415,6 +441,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn send(&mut self, message: Message) -> Result<(), Over> {
         self.hub.metrics.bytes_out.inc_by(message.len() as u64);
         self.flushing = true;
+        self.handed += message.len();
         Pin::new(&mut self.socket).start_send(message).map_err(|_| Over::Gone { goodbye: false })
     }
 
