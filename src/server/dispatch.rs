@@ -125,8 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !special::may_read(self.session.id, &topic_name) {
             return Err(error(ErrorCode::Forbidden, "that is another client's".into()));
         }
-        if self.subscribed >= self.hub.config.subscriptions_max {
-            let max = self.hub.config.subscriptions_max;
+        let max = self.hub.config.subscriptions_max;
+        if self.subscribed.len() >= max && !self.subscribed.contains(&topic_name) {
             let reason = eco_format!("a session subscribes to at most {max} topics");
             return Err(error(ErrorCode::Limit, reason));
         }
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let topic = self.open(&topic_name, topic_type.as_deref(), options)?;
         let since = since.filter(|since| since.epoch == *topic.epoch()).map(|it| it.version);
-        self.subscribed += 1;
+        self.subscribed.insert(topic_name);
         self.outbox.push(Outgoing::CatchUp { topic, since });
         Ok(())
     }
@@ -152,12 +152,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let hub = &self.hub;
         if name.is_special() {
             if name.strip_prefix(special::CLIENT_MESSAGE).is_some() {
-                return Ok(hub.client_messages(self.session.id));
+                hub.client_messages(self.session.id);
             }
-            // The server's topics are there or not, whatever the client would make them.
-            return hub.engine.get(name).ok_or_else(|| {
-                error(ErrorCode::UnknownTopic, eco_format!("there is no topic {name:?}"))
-            });
+            // The server's topics are there or not: no client makes them.
+            if hub.engine.get(name).is_none() {
+                let reason = eco_format!("there is no topic {name:?}");
+                return Err(error(ErrorCode::UnknownTopic, reason));
+            }
         }
         let makes = topic_type.is_some() && hub.engine.get(name).is_none();
         if makes && hub.engine.topics_len() >= hub.config.topics_max {
@@ -174,7 +175,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn unsubscribe(&mut self, topic_name: TopicName) {
-        self.subscribed = self.subscribed.saturating_sub(1);
+        self.subscribed.remove(&topic_name);
+        // From here on the client is told of its own changes as one that does not subscribe.
+        if let Some(topic) = self.hub.engine.get(&topic_name) {
+            topic.detach(&*self.outbox);
+        }
         self.outbox.push(Outgoing::Unsubscribe(topic_name));
     }
 

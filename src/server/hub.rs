@@ -45,8 +45,10 @@ impl Hub {
     pub fn new(config: ServerConfig, engine: EngineConfig) -> Arc<Hub> {
         Arc::new_cyclic(|hub: &std::sync::Weak<Hub>| {
             let listener = hub.clone();
+            // A connection that broke without a word is found out by silence, and a timer.
+            let unnoticed = config.silence_max + config.ping_interval;
             let engine = Engine::new(EngineConfig {
-                resumable_ms: config.session_timeout.as_millis() as u64,
+                resumable_ms: (config.session_timeout + unnoticed).as_millis() as u64,
                 on_topic: Some(Arc::new(move |topic, existence| {
                     if let Some(hub) = listener.upgrade() {
                         hub.list_topic(topic, existence);
