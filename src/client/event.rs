@@ -1,10 +1,12 @@
 //! What a replica tells the program.
 
+use std::fmt;
+
 use ecow::EcoString;
 
 use super::replica::CallId;
 use crate::protocol::RejectCode;
-use crate::protocol::message::{ErrorMessage, Outcome, RequestId};
+use crate::protocol::message::{ErrorMessage, Outcome, RequestId, ServiceError};
 use crate::topic::{ClientId, TopicName};
 use crate::types::{AnyChange, AnyValue};
 use crate::value::Value;
@@ -102,3 +104,21 @@ pub enum Event {
     /// The server complained, or sent what makes no sense.
     Error(ErrorMessage),
 }
+
+// To a program that awaits an answer, what the server says is wrong is an error like any other.
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.reason)
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+impl fmt::Display for ErrorMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.reason)
+    }
+}
+
+impl std::error::Error for ErrorMessage {}
