@@ -1,7 +1,5 @@
 //! What a replica tells the program.
 
-use std::fmt;
-
 use ecow::EcoString;
 
 use super::replica::CallId;
@@ -104,21 +102,3 @@ pub enum Event {
     /// The server complained, or sent what makes no sense.
     Error(ErrorMessage),
 }
-
-// To a program that awaits an answer, what the server says is wrong is an error like any other.
-
-impl fmt::Display for ServiceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.as_str(), self.reason)
-    }
-}
-
-impl std::error::Error for ServiceError {}
-
-impl fmt::Display for ErrorMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.as_str(), self.reason)
-    }
-}
-
-impl std::error::Error for ErrorMessage {}
