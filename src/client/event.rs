@@ -4,7 +4,7 @@ use ecow::EcoString;
 
 use super::replica::CallId;
 use crate::protocol::RejectCode;
-use crate::protocol::message::{ErrorMessage, Outcome, RequestId, ServiceError};
+use crate::protocol::message::{ErrorMessage, Outcome, RequestId};
 use crate::topic::{ClientId, TopicName};
 use crate::types::{AnyChange, AnyValue};
 use crate::value::Value;
