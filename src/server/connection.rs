@@ -5,12 +5,13 @@
 //! together are decided together, and published together after every other connection had its turn to
 //! add to the same group: load makes frames larger, not more.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use foldhash::{HashMap, HashSet};
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Duration, Instant, Sleep};
@@ -117,8 +118,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             socket,
             arrays: subprotocol.is_some(),
             encoding,
-            subscriptions: HashMap::new(),
-            subscribed: HashSet::new(),
+            subscriptions: HashMap::default(),
+            subscribed: HashSet::default(),
             inbox: VecDeque::new(),
             group: Group::default(),
             started: false,
@@ -321,6 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Work::CatchUp => {
                 self.hub.metrics.lags.inc();
+                tracing::debug!(client = %self.session.id, "the connection fell behind");
                 let topics = self.subscriptions.values().map(|it| it.topic.clone());
                 self.taken.extend(topics.map(Outgoing::Missed));
                 Ok(())

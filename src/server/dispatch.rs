@@ -76,6 +76,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn reject(&self, reject: RejectUpdate) {
         self.hub.metrics.rejects.with_label_values(&[reject.code.as_str()]).inc();
+        tracing::debug!(
+            client = %self.session.id,
+            topic = %reject.topic_name,
+            code = %reject.code,
+            reason = %reject.reason,
+            "change rejected"
+        );
         self.answer(ServerMessage::RejectUpdate(reject));
     }
 
@@ -95,20 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn submit(&mut self, submission: Submission) {
-        self.note_presence(&submission);
         match self.hub.engine.submit(&self.session.author, submission, &mut self.group) {
             Ok(receipt) => self.hub.metrics.changes.inc_by(receipt.versions.len() as u64),
             Err(rejected) => self.reject(reject_update(*rejected)),
-        }
-    }
-
-    /// Remembers the presence topics that the session writes to, to take its entries out in the end.
-    fn note_presence(&self, submission: &Submission) {
-        for change in &submission.changes {
-            let topic = self.hub.engine.get(&change.topic);
-            if let Some(topic) = topic.filter(|topic| topic.options().presence) {
-                self.session.presence.lock().insert(change.topic.clone(), topic);
-            }
         }
     }
 
@@ -284,6 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 "the session is over",
             ));
         }
+        tracing::debug!(client = %self.session.id, "session resumed");
         self.say_hello(true);
         self.hub.list_client(&self.session, true, false);
         self.session.send_backlog();

@@ -143,6 +143,7 @@ impl Hub {
         let outbox = outbox(session.id);
         session.connect(&outbox);
         self.metrics.sessions.inc();
+        tracing::debug!(client = %session.id, "session opened");
         self.list_client(&session, true, true);
         Some((session, outbox))
     }
@@ -190,12 +191,11 @@ impl Hub {
         if !session.end_if_away(connections) {
             return;
         }
+        tracing::debug!(client = %session.id, "session over");
         self.sessions.forget(session);
         self.services.leave(session);
         let mut group = Group::default();
-        for (_, topic) in std::mem::take(&mut *session.presence.lock()) {
-            self.engine.remove_entry(&self.author, &topic, &session.id.to_string(), &mut group);
-        }
+        self.engine.leave(&session.author, &self.author, &mut group);
         self.engine.publish(&mut group);
         self.metrics.sessions.dec();
         let key = EcoString::from(session.id.to_string());
