@@ -49,7 +49,9 @@ mod floors {
     fn no_module_uses_a_floor_above_its_own() {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         for (floor, module) in FLOORS.iter().enumerate() {
-            for file in files(&src.join(module)) {
+            // Tests may use what they need.
+            let code_files = files(&src.join(module)).into_iter();
+            for file in code_files.filter(|file| !file.to_string_lossy().contains("/tests")) {
                 let code = fs::read_to_string(&file).unwrap();
                 for above in &FLOORS[floor + 1..] {
                     let uses = code.contains(&format!("crate::{above}::"));
