@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example play -- TRACE.json.gz [--url ws://host:port] [--readers N]
-//!     [--encoding json|msgpack]
+//!     [--txns N] [--encoding json|msgpack]
 //! ```
 //!
 //! A trace written by one hand is typed by one client as fast as the protocol allows, and followed by
@@ -34,6 +34,9 @@ struct Options {
     /// How many clients follow the writer of a trace that has but one.
     #[arg(long, default_value_t = 3)]
     readers: usize,
+    /// Play only so many txns, if the trace has one writer.
+    #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+    txns: usize,
     /// json or msgpack.
     #[arg(long, default_value = "json", value_parser = encoding)]
     encoding: Encoding,
@@ -64,8 +67,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<Report> {
-    let Options { trace, url, readers, encoding } = options;
-    let trace = Trace::read(&trace)?;
+    let Options { trace, url, readers, txns, encoding } = options;
+    let trace = Trace::read(&trace)?.first(txns);
     match url {
         Some(url) => play(&trace, &Setup { url, encoding, readers }).await,
         None => {

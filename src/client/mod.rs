@@ -25,6 +25,29 @@
 //! | `frames` | messages as frames |
 //! | `shared` | what handles and the connection share |
 //! | [`handle`], [`topic`] | [`Client`] and [`Topic`], what a program holds |
+//!
+//! ```no_run
+//! # #[cfg(feature = "client")]
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use topicsync::client::{Client, Refused};
+//!
+//! let client = Client::connect("ws://127.0.0.1:8765/");
+//! let nodes = client.dict("nodes")?;
+//! nodes.ready().await?;
+//! nodes.on_change(|changed| println!("{:?}", changed.value)).keep();
+//!
+//! nodes.add("n1", 10)?; // It shows at once; nobody has to wait.
+//! nodes.change_value("n1", 20)?; // It simply wins, as a drag does.
+//! match nodes.change_value_if_unchanged("n1", 30)?.await {
+//!     Ok(id) => println!("accepted as {id:?}"),
+//!     Err(Refused::Rejected(rejection)) => println!("{}", rejection.reason),
+//!     Err(other) => return Err(other.into()),
+//! }
+//! client.undo().await?;
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(feature = "client")]
 pub mod connection;

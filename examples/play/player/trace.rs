@@ -88,13 +88,6 @@ impl Trace {
         }
     }
 
-    pub fn end(&self) -> &str {
-        match self {
-            Trace::Sequential(trace) => &trace.end,
-            Trace::Concurrent(trace) => &trace.end,
-        }
-    }
-
     /// Only the first `txns`, if the trace is sequential: where that ends, a plain string tells.
     #[must_use]
     pub fn first(self, txns: usize) -> Trace {

@@ -18,7 +18,9 @@ use crate::client::{Client, ClientConfig, Event, Refused, Status};
 use crate::engine::EngineConfig;
 use crate::protocol::{Encoding, RejectCode, ServiceErrorCode};
 use crate::server::{Server, ServerConfig};
-use crate::types::dict::DictChange;
+use crate::topic::{Delivery, TopicOptions};
+use crate::types::dict::{Dict as DictType, DictChange};
+use crate::types::int::Int;
 use crate::types::list::ListChange;
 use crate::types::place::Place;
 use crate::value::{Dict, Value};
@@ -113,7 +115,7 @@ async fn eventually(it_is_so: impl Fn() -> bool) {
 }
 
 fn dict(json: serde_json::Value) -> Dict {
-    let Value::Dict(dict) = Value::try_from(json).unwrap() else { panic!("no dict") };
+    let Value::Dict(dict) = Value::from(json) else { panic!("no dict") };
     dict
 }
 
@@ -236,6 +238,44 @@ async fn callbacks_tell_what_led_to_the_value_and_stop_when_dropped() {
         item: item.into(),
     };
     assert_eq!(*told.lock(), [insert(0, "a"), insert(1, "b")]);
+}
+
+#[tokio::test]
+async fn a_slider_hears_of_itself_once_a_tick() {
+    let server = TestServer::start();
+    let (here, there) = (server.client(), server.client());
+    let options = TopicOptions { delivery: Delivery::Latest, ..TopicOptions::default() };
+    let slider = here.topic::<Int>("slider", options.clone()).unwrap();
+    let theirs = there.topic::<Int>("slider", options).unwrap();
+    slider.ready().await.unwrap();
+    theirs.ready().await.unwrap();
+    for position in 1..=100 {
+        slider.set(position).unwrap();
+        assert_eq!(slider.value(), position);
+        theirs.add(0).unwrap();
+        tokio::task::yield_now().await;
+    }
+    here.settled().await;
+    there.settled().await;
+    eventually(|| slider.value() == 100 && theirs.value() == 100).await;
+}
+
+#[tokio::test]
+async fn presence_follows_the_client_from_session_to_session() {
+    let server = TestServer::start();
+    let cable = Cable::to(server.address).await;
+    let (here, there) = (cable.client(), server.client());
+    let options = TopicOptions { presence: true, ..TopicOptions::default() };
+    let cursors = here.topic::<DictType>("cursors", options.clone()).unwrap();
+    let theirs = there.topic::<DictType>("cursors", options).unwrap();
+    cursors.set_presence(Some(7.into()));
+    eventually(|| theirs.value().values().eq([&Value::Int(7)])).await;
+    cable.cut(&here).await;
+    cursors.set_presence(Some(8.into()));
+    cable.plug();
+    eventually(|| theirs.value().values().eq([&Value::Int(8)])).await;
+    here.close().await;
+    eventually(|| theirs.value().is_empty()).await;
 }
 
 #[tokio::test]
