@@ -108,7 +108,8 @@ impl Replica {
         let Some(topic) = self.topics.get_mut(topic_name) else { return };
         let Some(footing) = topic.pending.first().map(|first| first.footing) else { return };
         let (mut bytes, mut gathered) = (0, Vec::new());
-        for pending in topic.pending.iter_mut().take(BATCH_CHANGES_MAX) {
+        let most = if self.composes { BATCH_CHANGES_MAX } else { 1 };
+        for pending in topic.pending.iter_mut().take(most) {
             let single = self.batches.get(&pending.batch).is_some_and(|batch| !batch.action);
             if let Some(change) = pending.to_send() {
                 let fields = topic.kind.encode_change(&change);

@@ -58,6 +58,26 @@ fn one_batch_is_in_flight_and_what_is_typed_meanwhile_goes_out_as_one_change() {
 }
 
 #[test]
+fn without_composing_each_change_goes_out_alone_and_in_order() {
+    let mut sim = Sim::new(2, &[("text", "string"), ("nodes", "dict")]);
+    sim.clients[0].replica.set_composes(false);
+    for (position, letter) in ["h", "e", "l", "l", "o"].into_iter().enumerate() {
+        sim.change(0, "text", type_text(position, letter));
+    }
+    // These could not be composed, and would go out as one action.
+    sim.change(0, "nodes", add("a", 1));
+    sim.change(0, "nodes", add("b", 1));
+    sim.change(1, "text", type_text(0, "> "));
+    let sent = sim.clients[0].replica.outbox();
+    assert!(matches!(sent[..], [ClientMessage::Update(_), ClientMessage::Update(_)]), "{sent:?}");
+    assert_eq!(sim.clients[0].replica.pending_len(), 7);
+    sim.disconnect(0);
+    sim.check_converged();
+    assert_eq!(sim.toy.topics[&name("text")].log.len(), 6);
+    assert_eq!(sim.toy.topics[&name("nodes")].log.len(), 2);
+}
+
+#[test]
 fn what_cannot_be_composed_goes_out_as_one_action() {
     let mut sim = Sim::new(1, &[("nodes", "dict")]);
     sim.change(0, "nodes", add("a", 1));
