@@ -308,7 +308,7 @@ impl Replica {
             into.tickets.extend(batch.tickets);
         }
         if !self.holds(topic_name, into) {
-            self.confirm(into, None);
+            self.confirm(into);
         }
     }
 

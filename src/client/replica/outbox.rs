@@ -134,7 +134,7 @@ impl Replica {
         let topics = self.batches.get(&id)?.topics.clone();
         let left: usize = topics.iter().map(|name| self.drop_what_is_done(name, id)).sum();
         if left == 0 {
-            self.confirm(id, None);
+            self.confirm(id);
             return None;
         }
         let action_id = (action || left > 1).then(|| ActionId::from(self.next_id(client_id)));

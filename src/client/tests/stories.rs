@@ -350,7 +350,7 @@ fn a_new_life_of_a_topic_starts_afresh() {
     let changes = vec![change("count", add()), change("other", add())];
     let waiting = sim.act(0, changes).unwrap();
     sim.disconnect(0);
-    sim.toy.new_life(&name("count"));
+    sim.new_life("count");
     sim.check_converged();
     assert_eq!(sim.clients[0].fates[&in_flight], Fate::Unknown);
     let stale = |it: &Rejection| it.code == RejectCode::Stale;
@@ -364,7 +364,7 @@ fn a_view_that_starts_afresh_is_told_before_it_is_changed_again() {
     sim.change(0, "text", type_text(0, "old"));
     sim.settle();
     sim.disconnect(0);
-    sim.toy.new_life(&name("text"));
+    sim.new_life("text");
     sim.connect(0);
     // Up to `subscribed`, and not yet the value.
     for _ in 0..2 {

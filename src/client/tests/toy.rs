@@ -37,7 +37,7 @@ pub struct Entry {
     pub change: MaybeChange,
     pub id: ChangeId,
     author: ClientId,
-    action_id: Option<ActionId>,
+    pub action_id: Option<ActionId>,
 }
 
 #[derive(Default)]
