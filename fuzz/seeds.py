@@ -26,6 +26,30 @@ CHANGES = [
 ]
 
 
+MESSAGES = [
+    ("resume", {"session": "kV9"}),
+    ("subscribe", {"topic_name": "t", "type": "dict", "options": {"history": True},
+                   "since": {"epoch": "b7", "version": 4}}),
+    ("unsubscribe", {"topic_name": "t"}),
+    ("update", {"topic_name": "t", "epoch": "b7", "version": 4, "commit": 5, "author": 3,
+                "snapshot": True, "since": 2, "ids": ["3_1"],
+                "change": {"type": "add", "key": "k", "value": {}, "id": "3_1", "base": 4}}),
+    ("action", {"action_id": "3_2", "commit": 5, "author": 3, "undoes": "3_1", "changes": [
+        {"topic_name": "t", "version": 4, "change": {"type": "pop", "position": -1, "id": "3_3"}}]}),
+    ("request", {"service_name": "s", "args": {"a": 1}, "request_id": "3_4", "timeout_ms": 5,
+                 "client_id": 3}),
+    ("response", {"request_id": "s1", "response": [1]}),
+    ("response", {"request_id": "s1", "error": {"code": "failed", "reason": "no"}}),
+    ("hello", {"id": 3, "session": "k", "resumed": True, "protocol": 1, "server": "t",
+               "limits": {"nesting": 100}}),
+    ("subscribed", {"topic_name": "t", "type": "dict", "options": {}, "epoch": "b", "version": 4}),
+    ("reject_update", {"topic_name": "t", "code": "stale", "version": 4, "reason": "gone",
+                       "action_id": "3_2", "change": {"type": "remove", "key": "k", "id": "3_1"}}),
+    ("registered", {"service_name": "s"}),
+    ("error", {"code": "malformed", "to": "update", "topic_name": "t", "reason": "no"}),
+]
+
+
 def pack(it):
     """MessagePack, of what the changes above hold."""
     if it is None or isinstance(it, bool):
@@ -51,6 +75,11 @@ for number, change in enumerate(CHANGES):
     text = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
     write("decode_json", f"{number:02}-{change['type']}", text.encode())
     write("decode_msgpack", f"{number:02}-{change['type']}", pack(change))
+for number, (message_type, content) in enumerate(MESSAGES):
+    message = {"type": message_type, "content": content}
+    name = f"{number:02}-{message_type}"
+    write("message_json", name, json.dumps([message], separators=(",", ":")).encode())
+    write("message_msgpack", name, pack(message))
 for number in range(9):
     # The type, a value of four items, and some of each kind of change.
     choices = bytes([number, 0, 4, *range(1, 9), *(7 * n % 31 for n in range(80))])

@@ -1,4 +1,20 @@
 //! topicsync: an engine for shared state.
+//!
+//! A server holds *topics*: typed, persistent values, each with a version log of every change that made
+//! it what it is. Clients subscribe, change, and see everyone's changes in one order; the server alone
+//! decides that order, and sends back what cannot be carried into it.
+//!
+//! A module uses only floors below its own:
+//!
+//! | floor | module | holds |
+//! |---|---|---|
+//! | 6 | [`server`] | sessions, services, pages, limits, and the way in for a program that embeds it |
+//! | 5 | [`client`] | the replica, and a thin connection around it |
+//! | 4 | [`protocol`] | messages and their encodings |
+//! | 3 | [`engine`] | the order: topics, actions, undo |
+//! | 2 | [`topic`] | a value and its version log |
+//! | 1 | [`types`] | the trait of topic types, a file for each built-in one |
+//! | 0 | [`value`] | persistent values, their limits and encodings |
 
 pub mod client;
 pub mod engine;
@@ -8,3 +24,45 @@ pub mod server;
 pub mod topic;
 pub mod types;
 pub mod value;
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "server"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(test)]
+mod floors {
+    //! A module uses only floors below its own.
+
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// From the lowest to the highest.
+    const FLOORS: [&str; 7] = ["value", "types", "topic", "engine", "protocol", "client", "server"];
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn no_module_uses_a_floor_above_its_own() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for (floor, module) in FLOORS.iter().enumerate() {
+            // Tests may use what they need.
+            let code_files = files(&src.join(module)).into_iter();
+            for file in code_files.filter(|file| !file.to_string_lossy().contains("/tests")) {
+                let code = fs::read_to_string(&file).unwrap();
+                for above in &FLOORS[floor + 1..] {
+                    let uses = code.contains(&format!("crate::{above}::"));
+                    assert!(!uses, "{} uses {above}", file.display());
+                }
+            }
+        }
+        // The protocol reads what a client sends; what becomes of it is none of its business.
+        for file in files(&src.join("protocol")) {
+            let code = fs::read_to_string(&file).unwrap();
+            assert!(!code.contains("crate::engine::"), "{} uses the engine", file.display());
+        }
+    }
+}

@@ -17,6 +17,10 @@ pub mod generate;
 use arbitrary::Unstructured;
 use checks::Checked;
 use generate::Choices;
+use serde::Serialize;
+use topicsync::protocol::Encoding;
+use topicsync::protocol::decode::{Frame, FrameError, RawMessage, decode_binary, decode_text};
+use topicsync::protocol::encode::encode;
 use topicsync::types::{Registry, TypeRef};
 use topicsync::value::{Fields, Value};
 
@@ -114,4 +118,34 @@ fn kinds() -> impl Iterator<Item = TypeRef> {
 
 fn equal<T: PartialEq + std::fmt::Debug>(left: &T, right: &T) -> Checked {
     if left == right { Ok(()) } else { Err(format!("not the same:\n  {left:?}\n  {right:?}")) }
+}
+
+/// Checks that each message of a frame is understood by one side or refused, and that what was
+/// understood is read as it is written, in both encodings.
+pub fn check_frame(frame: Frame) -> Checked {
+    for message in frame {
+        if let Ok(message) = message.clone().client() {
+            for again in encoded_again(&message)? {
+                equal(&Ok(&message), &again.client().as_ref())?;
+            }
+        }
+        if let Ok(message) = message.server() {
+            for again in encoded_again(&message)? {
+                equal(&Ok(&message), &again.server().as_ref())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A message out of what it is written as, in each encoding.
+fn encoded_again(message: &impl Serialize) -> Result<[RawMessage; 2], String> {
+    let text = String::from_utf8(encode(message, Encoding::Json));
+    let text = decode_text(&text.map_err(|error| error.to_string())?);
+    let bytes = decode_binary(&encode(message, Encoding::MessagePack));
+    let one = |frame: Result<Frame, FrameError>| match frame {
+        Ok(Frame::One(message)) => Ok(message),
+        other => Err(format!("{other:?}")),
+    };
+    Ok([one(text)?, one(bytes)?])
 }

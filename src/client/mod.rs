@@ -16,14 +16,65 @@
 //! | `pending` | pending changes, and how they follow when what is below them moves |
 //! | `diff` | the changes between two values, where a snapshot jumped |
 //! | [`event`] | what a program is told |
+//!
+//! With the feature `client`, and for tokio:
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`connection`] | one socket after the other, and the time between them |
+//! | `frames` | messages as frames |
+//! | `shared` | what handles and the connection share |
+//! | [`handle`], [`topic`] | [`Client`] and [`Topic`], what a program holds |
+//!
+//! ```no_run
+//! # #[cfg(feature = "client")]
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use topicsync::client::{Client, Refused};
+//!
+//! let client = Client::connect("ws://127.0.0.1:8765/");
+//! let nodes = client.dict("nodes")?;
+//! nodes.ready().await?;
+//! nodes.on_change(|changed| println!("{:?}", changed.value)).keep();
+//!
+//! nodes.add("n1", 10)?; // It shows at once; nobody has to wait.
+//! nodes.change_value("n1", 20)?; // It simply wins, as a drag does.
+//! match nodes.change_value_if_unchanged("n1", 30)?.await {
+//!     Ok(id) => println!("accepted as {id:?}"),
+//!     Err(Refused::Rejected(rejection)) => println!("{}", rejection.reason),
+//!     Err(other) => return Err(other.into()),
+//! }
+//! client.undo().await?;
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
 
+#[cfg(feature = "client")]
+pub mod connection;
 mod diff;
 pub mod event;
+#[cfg(feature = "client")]
+mod frames;
+#[cfg(feature = "client")]
+pub mod handle;
 mod pending;
 pub mod replica;
+#[cfg(feature = "client")]
+mod shared;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "client")]
+pub mod topic;
 pub mod topic_replica;
+
+#[cfg(feature = "client")]
+pub use connection::ClientConfig;
+#[cfg(feature = "client")]
+pub use handle::{Client, Listening, Pending};
+#[cfg(feature = "client")]
+pub use shared::{Answer, Refused, Request, Status};
+#[cfg(feature = "client")]
+pub use topic::{Changed, SubscribeError, Topic};
 
 pub use event::{Event, Origin, Rejection, Ticket};
 pub use pending::Footing;

@@ -22,6 +22,8 @@ pub struct Author {
     /// Counts the ids that the engine makes in the author's name.
     counter: AtomicU64,
     undo: Mutex<UndoStack>,
+    /// Presence topics in which the author has, or had, an entry.
+    presence: Mutex<Vec<Arc<TopicCell>>>,
 }
 
 /// An author's own actions, newest last.
@@ -49,7 +51,13 @@ pub enum Direction {
 
 impl Author {
     pub fn new(id: ClientId, origin: Option<Arc<dyn Origin>>) -> Author {
-        Author { id, origin, counter: AtomicU64::new(0), undo: Mutex::default() }
+        Author {
+            id,
+            origin,
+            counter: AtomicU64::new(0),
+            undo: Mutex::default(),
+            presence: Mutex::default(),
+        }
     }
 
     pub fn id(&self) -> ClientId {
@@ -63,6 +71,19 @@ impl Author {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed);
         let id = ecow::eco_format!("{}_s{counter}", self.id);
         ChangeId::new(id).expect("it is <client id>_<counter>")
+    }
+
+    /// Notes a presence topic that the author writes to.
+    pub(super) fn note_presence(&self, topic: &Arc<TopicCell>) {
+        let mut presence = self.presence.lock();
+        if !presence.iter().any(|noted| Arc::ptr_eq(noted, topic)) {
+            presence.push(topic.clone());
+        }
+    }
+
+    /// The presence topics that the author wrote to, now forgotten.
+    pub(super) fn take_presence(&self) -> Vec<Arc<TopicCell>> {
+        std::mem::take(&mut self.presence.lock())
     }
 
     /// Notes a new action; what was undone before can no longer be redone.

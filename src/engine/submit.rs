@@ -126,16 +126,14 @@ impl Engine {
         result
     }
 
-    /// Takes the entry under `key` out of a topic that has such entries, in `author`'s name.
-    pub fn remove_entry(
-        &self,
-        author: &Author,
-        cell: &Arc<TopicCell>,
-        key: &str,
-        group: &mut Group,
-    ) {
-        let removal = cell.kind().removal(&cell.snapshot().value, key);
-        if let Some(change) = removal {
+    /// Takes the entries of `gone`, whose session is over, out of all presence topics, in `author`'s
+    /// name.
+    pub fn leave(&self, gone: &Author, author: &Author, group: &mut Group) {
+        for cell in gone.take_presence() {
+            let Some(change) = cell.kind().removal(&cell.snapshot().value, &gone.id().to_string())
+            else {
+                continue;
+            };
             let topic = cell.name().clone();
             let change = ChangeBody::Typed(change);
             let change = Submitted { topic, epoch: None, change, id: None, base: None };
@@ -237,7 +235,7 @@ impl Engine {
 fn read(
     author: &Author,
     submitted: &Submitted,
-    cell: &TopicCell,
+    cell: &Arc<TopicCell>,
 ) -> Result<(AnyChange, ChangeId), Rejection> {
     let client = author.id() != ClientId::SERVER;
     if client && cell.name().is_special() {
@@ -260,13 +258,15 @@ fn read(
     }
     if client && cell.options().presence {
         check_presence(author.id(), cell, &change)?;
+        author.note_presence(cell);
     }
     Ok((change, id))
 }
 
 /// In a presence topic each session changes the entry under its own id, and nothing else.
 fn check_presence(client: ClientId, cell: &TopicCell, change: &AnyChange) -> Result<(), Rejection> {
-    let own = cell.kind().key(change).is_some_and(|key| key.parse() == Ok(client.0));
+    // Written as the server writes it: `01` would be another entry, that nobody takes out.
+    let own = cell.kind().key(change).is_some_and(|key| key == client.to_string());
     match own {
         true => Ok(()),
         false => Err(Rejection::Forbidden(

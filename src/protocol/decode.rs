@@ -25,6 +25,10 @@ use crate::value::{Dict, Fields, Key, LimitError, Value};
 /// How many messages one frame holds at most.
 pub const FRAME_MESSAGES_MAX: usize = 10_000;
 
+/// How many containers nest in a frame at most: a topic's value, and the messages around it. Reading
+/// recurses, and a thread's stack is small. JSON has this limit of itself.
+const FRAME_NESTING_MAX: usize = 128;
+
 /// Why a whole frame cannot be read.
 #[derive(Debug, Error)]
 pub enum FrameError {
@@ -90,6 +94,7 @@ pub fn decode_text(text: &str) -> Result<Frame, FrameError> {
 /// The frame is not MessagePack, or holds too many messages.
 pub fn decode_binary(bytes: &[u8]) -> Result<Frame, FrameError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(FRAME_NESTING_MAX);
     let frame = FrameSeed.deserialize(&mut deserializer)?;
     // The deserializer does not tell where it stopped, but it knows whether anything follows.
     match IgnoredAny::deserialize(&mut deserializer) {

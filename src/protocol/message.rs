@@ -2,6 +2,7 @@
 
 use ecow::EcoString;
 use serde::Serialize;
+use thiserror::Error;
 
 use super::codes::{ErrorCode, RejectCode, ServiceErrorCode};
 use crate::topic::{ActionId, ChangeId, ClientId, CommitNumber, Epoch, TopicName, Version};
@@ -66,7 +67,8 @@ pub type RequestId = EcoString;
 pub type Outcome = Result<Value, ServiceError>;
 
 /// Why a request was not answered with a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{code}: {reason}")]
 pub struct ServiceError {
     pub code: ServiceErrorCode,
     pub reason: EcoString,
@@ -177,7 +179,8 @@ pub struct RejectUpdate {
     pub change: SentChange,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize)]
+#[error("{code}: {reason}")]
 pub struct ErrorMessage {
     pub code: ErrorCode,
     pub reason: EcoString,

@@ -5,12 +5,13 @@
 //! together are decided together, and published together after every other connection had its turn to
 //! add to the same group: load makes frames larger, not more.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use foldhash::{HashMap, HashSet};
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Duration, Instant, Sleep};
@@ -53,14 +54,18 @@ pub struct Connection<S> {
     /// What is subscribed to, and the version of each that was last written to the socket: where the
     /// connection picks up when it was lagging.
     subscriptions: HashMap<TopicName, Subscription>,
-    /// How many subscriptions there will be once the outbox is written.
-    pub(super) subscribed: usize,
+    /// What will be subscribed to once the outbox is written.
+    pub(super) subscribed: HashSet<TopicName>,
     /// Read, and not yet handled.
     inbox: VecDeque<RawMessage>,
     /// Topics with something to publish.
     pub(super) group: Group,
     /// Whether a message was handled: `resume` can only be the first.
     pub(super) started: bool,
+    /// Taken from the outbox, and not yet written.
+    taken: VecDeque<Outgoing>,
+    /// Bytes that were handed to the socket at this turn.
+    handed: usize,
     /// Something was handed to the socket and is not flushed.
     flushing: bool,
     last_heard: Instant,
@@ -85,6 +90,8 @@ enum Over {
 /// What a connection waits for.
 enum Event {
     Incoming(Message),
+    /// More in the inbox.
+    Inbox,
     Work,
     Timer,
     Over(Over),
@@ -111,11 +118,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             socket,
             arrays: subprotocol.is_some(),
             encoding,
-            subscriptions: HashMap::new(),
-            subscribed: 0,
+            subscriptions: HashMap::default(),
+            subscribed: HashSet::default(),
             inbox: VecDeque::new(),
             group: Group::default(),
             started: false,
+            taken: VecDeque::new(),
+            handed: 0,
             flushing: false,
             last_heard: Instant::now(),
             timer,
@@ -168,6 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let over = match std::future::poll_fn(|context| self.poll_event(context)).await {
                 Event::Incoming(message) => self.read(message),
+                Event::Inbox => Ok(()),
                 Event::Work => self.write(),
                 Event::Timer => self.keep_alive(),
                 Event::Over(over) => Err(over),
@@ -199,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Pending => {}
             }
         }
-        let work = self.outbox.poll_work(context);
+        let work = self.outbox.poll_work(context) || !self.taken.is_empty();
         if work && (!self.flushing || self.outbox.ending() == Some(End::Resumed)) {
             return Poll::Ready(Event::Work);
         }
@@ -207,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !self.inbox.is_empty() && !full {
             // More to handle, after others had their turn.
             context.waker().wake_by_ref();
-            return Poll::Ready(Event::Work);
+            return Poll::Ready(Event::Inbox);
         }
         if self.inbox.is_empty() && !full {
             match Pin::new(&mut self.socket).poll_next(context) {
@@ -268,11 +278,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Frame::Many(_) if !self.arrays => Err(FrameError::Array),
             frame => Ok(frame),
         });
+        let before = self.inbox.len();
         match frame {
             Ok(frame) => self.inbox.extend(frame),
             Err(error) => self.malformed(error.to_string()),
         }
-        if self.rate.is_exceeded(self.inbox.len()) {
+        // A frame without a message has to be read and answered too.
+        if self.rate.is_exceeded((self.inbox.len() - before).max(1)) {
             return Err(Over::Close(CloseCode::Policy, "too many messages for too long"));
         }
         Ok(())
@@ -286,8 +298,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.outbox.answer(&ServerMessage::Error(error));
     }
 
-    /// Hands to the socket what waits in the outbox.
+    /// Hands to the socket what waits in the outbox, as far as it goes out in one flush.
     fn write(&mut self) -> Result<(), Over> {
+        if self.taken.is_empty() || self.outbox.ending() == Some(End::Resumed) {
+            self.take_work()?;
+        }
+        self.handed = 0;
+        while self.handed < WRITE_BYTES_MAX
+            && let Some(outgoing) = self.taken.pop_front()
+        {
+            self.write_one(outgoing)?;
+        }
+        Ok(())
+    }
+
+    fn take_work(&mut self) -> Result<(), Over> {
         match self.outbox.take(WRITE_BYTES_MAX) {
             Work::End(End::Resumed) => {
                 Err(Over::Close(CloseCode::Library(4001), "the session was resumed elsewhere"))
@@ -297,11 +322,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Work::CatchUp => {
                 self.hub.metrics.lags.inc();
-                let topics: Vec<Arc<TopicCell>> =
-                    self.subscriptions.values().map(|it| it.topic.clone()).collect();
-                topics.into_iter().try_for_each(|topic| self.catch_up(&topic))
+                tracing::debug!(client = %self.session.id, "the connection fell behind");
+                let topics = self.subscriptions.values().map(|it| it.topic.clone());
+                self.taken.extend(topics.map(Outgoing::Missed));
+                Ok(())
             }
-            Work::Write(outgoing) => outgoing.into_iter().try_for_each(|it| self.write_one(it)),
+            Work::Write(outgoing) => {
+                self.taken.extend(outgoing);
+                Ok(())
+            }
         }
     }
 
@@ -310,6 +339,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Outgoing::Answer(message) => self.send(message),
             Outgoing::Changes(frame) => self.write_changes(&frame),
             Outgoing::CatchUp { topic, since } => self.begin_subscription(&topic, since),
+            Outgoing::Missed(topic) => self.catch_up(&topic),
             Outgoing::Unsubscribe(topic_name) => {
                 if let Some(subscription) = self.subscriptions.remove(&topic_name) {
                     subscription.topic.detach(&*self.outbox);
@@ -318,7 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Outgoing::Removed(topic) => {
                 self.subscriptions.remove(topic.name());
-                self.subscribed = self.subscriptions.len();
+                self.subscribed.remove(topic.name());
                 let error = ErrorMessage::new(ErrorCode::TopicRemoved, "", "the topic was removed");
                 let error = error.topic(topic.name().clone());
                 self.send_message(&ServerMessage::Error(error))
@@ -347,7 +377,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         topic: &Arc<TopicCell>,
         since: Option<Version>,
     ) -> Result<(), Over> {
+        let before = self.subscriptions.get(topic.name());
+        let before = before.filter(|it| Arc::ptr_eq(&it.topic, topic)).map(|it| it.written);
         topic.attach(self.outbox.clone());
+        self.subscribed.insert(topic.name().clone());
         let catch_up = topic.catch_up(since);
         let continued = since.filter(|_| catch_up.continues);
         self.send_message(&subscribed_message(topic, catch_up.version, continued))?;
@@ -360,7 +393,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !catch_up.items.is_empty() {
             self.send_frame(&EncodedFrame::new(&catch_up.items, self.encoding))?;
         }
-        if let Some(since) = since.filter(|_| !catch_up.continues) {
+        // What waits for the subscription before this one will not be written any more.
+        if !catch_up.continues
+            && let Some(since) = since.into_iter().chain(before).min()
+        {
             self.confirm_own(topic, since)?;
         }
         Ok(())
@@ -407,6 +443,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn send(&mut self, message: Message) -> Result<(), Over> {
         self.hub.metrics.bytes_out.inc_by(message.len() as u64);
         self.flushing = true;
+        self.handed += message.len();
         Pin::new(&mut self.socket).start_send(message).map_err(|_| Over::Gone { goodbye: false })
     }
 

@@ -76,6 +76,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn reject(&self, reject: RejectUpdate) {
         self.hub.metrics.rejects.with_label_values(&[reject.code.as_str()]).inc();
+        tracing::debug!(
+            client = %self.session.id,
+            topic = %reject.topic_name,
+            code = %reject.code,
+            reason = %reject.reason,
+            "change rejected"
+        );
         self.answer(ServerMessage::RejectUpdate(reject));
     }
 
@@ -95,20 +102,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn submit(&mut self, submission: Submission) {
-        self.note_presence(&submission);
         match self.hub.engine.submit(&self.session.author, submission, &mut self.group) {
             Ok(receipt) => self.hub.metrics.changes.inc_by(receipt.versions.len() as u64),
             Err(rejected) => self.reject(reject_update(*rejected)),
-        }
-    }
-
-    /// Remembers the presence topics that the session writes to, to take its entries out in the end.
-    fn note_presence(&self, submission: &Submission) {
-        for change in &submission.changes {
-            let topic = self.hub.engine.get(&change.topic);
-            if let Some(topic) = topic.filter(|topic| topic.options().presence) {
-                self.session.presence.lock().insert(change.topic.clone(), topic);
-            }
         }
     }
 
@@ -125,8 +121,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !special::may_read(self.session.id, &topic_name) {
             return Err(error(ErrorCode::Forbidden, "that is another client's".into()));
         }
-        if self.subscribed >= self.hub.config.subscriptions_max {
-            let max = self.hub.config.subscriptions_max;
+        let max = self.hub.config.subscriptions_max;
+        if self.subscribed.len() >= max && !self.subscribed.contains(&topic_name) {
             let reason = eco_format!("a session subscribes to at most {max} topics");
             return Err(error(ErrorCode::Limit, reason));
         }
@@ -137,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let topic = self.open(&topic_name, topic_type.as_deref(), options)?;
         let since = since.filter(|since| since.epoch == *topic.epoch()).map(|it| it.version);
-        self.subscribed += 1;
+        self.subscribed.insert(topic_name);
         self.outbox.push(Outgoing::CatchUp { topic, since });
         Ok(())
     }
@@ -152,12 +148,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let hub = &self.hub;
         if name.is_special() {
             if name.strip_prefix(special::CLIENT_MESSAGE).is_some() {
-                return Ok(hub.client_messages(self.session.id));
+                hub.client_messages(self.session.id);
             }
-            // The server's topics are there or not, whatever the client would make them.
-            return hub.engine.get(name).ok_or_else(|| {
-                error(ErrorCode::UnknownTopic, eco_format!("there is no topic {name:?}"))
-            });
+            // The server's topics are there or not: no client makes them.
+            if hub.engine.get(name).is_none() {
+                let reason = eco_format!("there is no topic {name:?}");
+                return Err(error(ErrorCode::UnknownTopic, reason));
+            }
         }
         let makes = topic_type.is_some() && hub.engine.get(name).is_none();
         if makes && hub.engine.topics_len() >= hub.config.topics_max {
@@ -174,7 +171,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn unsubscribe(&mut self, topic_name: TopicName) {
-        self.subscribed = self.subscribed.saturating_sub(1);
+        self.subscribed.remove(&topic_name);
+        // From here on the client is told of its own changes as one that does not subscribe.
+        if let Some(topic) = self.hub.engine.get(&topic_name) {
+            topic.detach(&*self.outbox);
+        }
         self.outbox.push(Outgoing::Unsubscribe(topic_name));
     }
 
@@ -279,6 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 "the session is over",
             ));
         }
+        tracing::debug!(client = %self.session.id, "session resumed");
         self.say_hello(true);
         self.hub.list_client(&self.session, true, false);
         self.session.send_backlog();

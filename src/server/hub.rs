@@ -45,8 +45,10 @@ impl Hub {
     pub fn new(config: ServerConfig, engine: EngineConfig) -> Arc<Hub> {
         Arc::new_cyclic(|hub: &std::sync::Weak<Hub>| {
             let listener = hub.clone();
+            // A connection that broke without a word is found out by silence, and a timer.
+            let unnoticed = config.silence_max + config.ping_interval;
             let engine = Engine::new(EngineConfig {
-                resumable_ms: config.session_timeout.as_millis() as u64,
+                resumable_ms: (config.session_timeout + unnoticed).as_millis() as u64,
                 on_topic: Some(Arc::new(move |topic, existence| {
                     if let Some(hub) = listener.upgrade() {
                         hub.list_topic(topic, existence);
@@ -141,6 +143,7 @@ impl Hub {
         let outbox = outbox(session.id);
         session.connect(&outbox);
         self.metrics.sessions.inc();
+        tracing::debug!(client = %session.id, "session opened");
         self.list_client(&session, true, true);
         Some((session, outbox))
     }
@@ -188,12 +191,11 @@ impl Hub {
         if !session.end_if_away(connections) {
             return;
         }
+        tracing::debug!(client = %session.id, "session over");
         self.sessions.forget(session);
         self.services.leave(session);
         let mut group = Group::default();
-        for (_, topic) in std::mem::take(&mut *session.presence.lock()) {
-            self.engine.remove_entry(&self.author, &topic, &session.id.to_string(), &mut group);
-        }
+        self.engine.leave(&session.author, &self.author, &mut group);
         self.engine.publish(&mut group);
         self.metrics.sessions.dec();
         let key = EcoString::from(session.id.to_string());

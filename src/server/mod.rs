@@ -84,6 +84,11 @@ impl Server {
         Host::new(self.hub.clone())
     }
 
+    /// What all connections share, for programs that look inside: counters, sessions, the engine.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     /// Serves until `shutdown` is done; then tells every client, writes what waits for each, and
     /// returns.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {

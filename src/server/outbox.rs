@@ -57,6 +57,8 @@ pub enum Outgoing {
         topic: Arc<TopicCell>,
         since: Option<Version>,
     },
+    /// Go on with a subscription of which changes were thrown away.
+    Missed(Arc<TopicCell>),
     Unsubscribe(TopicName),
     Removed(Arc<TopicCell>),
 }
@@ -135,11 +137,9 @@ impl Outbox {
 
     /// Whether there is work; if not, the task is woken once there is.
     pub fn poll_work(&self, context: &mut Context<'_>) -> bool {
-        self.has_work() || {
-            self.waker.register(context.waker());
-            // Something may have come before the waker was there.
-            self.has_work()
-        }
+        // Also while there is work that cannot be done yet: the end of the connection may come.
+        self.waker.register(context.waker());
+        self.has_work()
     }
 
     fn has_work(&self) -> bool {
@@ -152,7 +152,7 @@ impl Outbox {
         let mut state = self.state.lock();
         // What was decided for a client is still sent before the server goes down.
         if let Some(end) = state.end
-            && (state.queue.is_empty() || end == End::Resumed)
+            && (end == End::Resumed || state.queue.is_empty() && !state.lagging)
         {
             return Work::End(end);
         }

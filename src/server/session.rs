@@ -1,6 +1,6 @@
 //! Sessions: one client each, which outlive their connections for a while.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,9 +10,9 @@ use ecow::EcoString;
 use parking_lot::Mutex;
 
 use super::outbox::{End, Outbox};
-use crate::engine::{Author, Origin, Publication, TopicCell};
+use crate::engine::{Author, Origin, Publication};
 use crate::protocol::ServerMessage;
-use crate::topic::{ClientId, Timestamp, TopicName};
+use crate::topic::{ClientId, Timestamp};
 
 /// How many messages wait for a client that is away.
 const BACKLOG_MAX: usize = 1_000;
@@ -27,8 +27,6 @@ pub struct Session {
     link: Arc<Link>,
     /// What the session provides.
     pub services: Mutex<BTreeSet<EcoString>>,
-    /// Presence topics in which it has, or had, an entry.
-    pub presence: Mutex<HashMap<TopicName, Arc<TopicCell>>>,
 }
 
 /// The way to a session's client: its connection, if there is one.
@@ -64,7 +62,6 @@ impl Session {
             author: Author::new(id, Some(link.clone())),
             link,
             services: Mutex::default(),
-            presence: Mutex::default(),
         }
     }
 

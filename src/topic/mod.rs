@@ -132,11 +132,13 @@ impl Topic {
         let log = &self.log;
         let before = |ms: u64| log.version_at_time(Timestamp(now.0.saturating_sub(ms)));
         let bound = match options.keep {
-            _ if options.no_history => before(resumable_ms),
+            _ if options.no_history => log.head(),
             Keep::All => return,
             Keep::Versions(count) => Version(log.head().0.saturating_sub(count)),
             Keep::Seconds(seconds) => before(seconds.saturating_mul(1000)),
         };
+        // Whatever the options say: what may be sent again has to be known.
+        let bound = bound.min(before(resumable_ms));
         // In strides, as each trim leaves a checkpoint.
         if bound.0 >= log.base().0 + log::CHECKPOINT_EVERY {
             self.log.trim(bound);
@@ -195,7 +197,10 @@ mod tests {
         let values: Vec<_> = (0..=topic.head().0).map(|version| text(&topic, version)).collect();
         assert!(values.iter().enumerate().all(|(at, text)| text.as_ref().unwrap().len() == at));
         let options = TopicOptions { keep: Keep::Versions(300), ..TopicOptions::default() };
-        topic.trim(&options, Timestamp(0), 0);
+        let now = Timestamp(3 * log::CHECKPOINT_EVERY * 1000);
+        topic.trim(&options, now, now.0);
+        assert_eq!(topic.log().base(), Version(0), "all may be sent again");
+        topic.trim(&options, now, 0);
         assert_eq!(topic.log().base(), Version(3 * log::CHECKPOINT_EVERY - 300));
         for (version, value) in values.into_iter().enumerate() {
             let kept = version as u64 >= topic.log().base().0;

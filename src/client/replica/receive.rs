@@ -6,7 +6,7 @@ use super::Replica;
 use super::fate::Loss;
 use crate::client::event::{Event, Origin};
 use crate::client::pending::BatchId;
-use crate::client::topic_replica::{Link, News, Taken};
+use crate::client::topic_replica::{Link, Moved, News, Taken};
 use crate::protocol::message::{
     Action, ClientMessage, ErrorMessage, Part, RejectUpdate, ServerMessage, ServiceError,
     Subscribed, Update,
@@ -83,6 +83,8 @@ impl Replica {
         self.lose_all(topic_name, RejectCode::Stale, "the topic has a new life");
         if let Some(topic) = self.topics.get_mut(topic_name) {
             topic.start_afresh();
+            let whole = Moved { whole: true, ..Moved::default() };
+            self.moved(topic_name, whole, Origin::Snapshot);
         }
     }
 

@@ -27,6 +27,11 @@ impl Replica {
         self.resend.append(&mut self.busy);
     }
 
+    /// Whether a session is in force on the present connection.
+    pub fn is_online(&self) -> bool {
+        matches!(self.phase, Phase::Online)
+    }
+
     pub(super) fn in_flight(&self) -> impl Iterator<Item = BatchId> {
         self.batches.iter().filter(|(_, batch)| batch.flight.is_some()).map(|(id, _)| *id)
     }

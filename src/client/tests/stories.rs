@@ -9,7 +9,7 @@ use crate::topic::{ChangeId, ClientId, CommitNumber, TopicOptions, Version};
 use crate::value::Value;
 
 fn value(json: serde_json::Value) -> Value {
-    json.try_into().unwrap()
+    json.into()
 }
 
 fn change(topic: &str, json: serde_json::Value) -> LocalChange {
@@ -336,6 +336,29 @@ fn a_new_life_of_a_topic_starts_afresh() {
     let stale = |it: &Rejection| it.code == RejectCode::Stale;
     assert!(matches!(&sim.clients[0].fates[&waiting], Fate::Rejected(it) if stale(it)));
     assert_eq!(sim.clients[0].view("other"), value(json!(0)));
+}
+
+#[test]
+fn a_view_that_starts_afresh_is_told_before_it_is_changed_again() {
+    let mut sim = Sim::new(1, &[("text", "string")]);
+    sim.change(0, "text", type_text(0, "old"));
+    sim.settle();
+    sim.disconnect(0);
+    sim.toy.new_life(&name("text"));
+    sim.connect(0);
+    // Up to `subscribed`, and not yet the value.
+    for _ in 0..2 {
+        sim.deliver(0);
+        sim.send(0);
+        while sim.serve(0) {}
+    }
+    while sim.clients[0].view("text") != value(json!("")) {
+        assert!(sim.deliver(0));
+    }
+    // `Client::hear` follows the events, and finds that they lead to the view.
+    sim.change(0, "text", type_text(0, "new"));
+    sim.check_converged();
+    assert_eq!(sim.clients[0].view("text"), value(json!("new")));
 }
 
 #[test]

@@ -1,0 +1,287 @@
+//! The client as a program holds it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ecow::EcoString;
+use tokio::sync::{oneshot, watch};
+
+use super::connection::{ClientConfig, run};
+use super::event::{Event, Ticket};
+use super::replica::{CallId, LocalChange, LocalError, Replica};
+use super::shared::{Answer, Callback, ListenerId, Provider, Refused, Request, Shared, Status};
+use super::topic::{SubscribeError, Topic};
+use crate::protocol::ServiceErrorCode;
+use crate::protocol::message::ServiceError;
+use crate::topic::{ClientId, TopicName, TopicOptions};
+use crate::types::{TopicType, TypeRef, bool, dict, event, float, generic, int, list, set, string};
+use crate::value::Value;
+
+/// A client of a topicsync server. A clone is another handle to the same one.
+///
+/// It connects by itself, and again after a loss: what was changed meanwhile is sent then. It lives
+/// until it is [closed](Self::close), or its last handle is dropped; handles that a callback or a
+/// service holds count.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) shared: Arc<Shared>,
+    _guard: Arc<Guard>,
+}
+
+/// Closes the client when the last handle goes.
+struct Guard(Arc<Shared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.closing.send_replace(true);
+    }
+}
+
+impl Client {
+    /// Starts a client of the server at `url`, `ws://host:port/`. It is there at once, and can be
+    /// used before the server is. Must be called within a tokio runtime.
+    pub fn connect(url: impl Into<String>) -> Client {
+        Client::with_config(ClientConfig::new(url))
+    }
+
+    /// As [`connect`](Self::connect), with settings.
+    pub fn with_config(config: ClientConfig) -> Client {
+        let shared = Arc::new(Shared::new());
+        tokio::spawn(run(shared.clone(), config));
+        tokio::spawn(shared.clone().tell());
+        Client { _guard: Arc::new(Guard(shared.clone())), shared }
+    }
+
+    /// Where the connection stands, now and from now on.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// Waits until the client is online.
+    ///
+    /// # Errors
+    /// It was closed before.
+    pub async fn online(&self) -> Result<(), Refused> {
+        let mut status = self.status();
+        let over = |it: &Status| matches!(it, Status::Online | Status::Closed);
+        match status.wait_for(over).await.as_deref() {
+            Ok(Status::Online) => Ok(()),
+            _ => Err(Refused::Closed),
+        }
+    }
+
+    /// The id of the session in force; `None` before the first.
+    pub fn id(&self) -> Option<ClientId> {
+        self.shared.with(|state| state.replica.client_id())
+    }
+
+    /// Waits until everything made here has met its fate.
+    pub async fn settled(&self) {
+        // The sender lives as long as this handle.
+        let _ = self.shared.pending.subscribe().wait_for(|pending| *pending == 0).await;
+    }
+
+    /// Sends what can be sent, ends the session, and returns when the connection is closed. What is
+    /// not answered by then is lost: see [`settled`](Self::settled).
+    pub async fn close(&self) {
+        self.shared.closing.send_replace(true);
+        let _ = self.status().wait_for(|status| *status == Status::Closed).await;
+    }
+
+    /// Looks into the replica.
+    pub fn with_replica<R>(&self, look: impl FnOnce(&Replica) -> R) -> R {
+        self.shared.with(|state| look(&state.replica))
+    }
+
+    /// Calls back for every event, in order, until the answer is dropped. Callbacks run one after the
+    /// other in a task of the client's own; a slow one holds up the others, and in the end the socket.
+    pub fn on_event(&self, callback: impl Fn(&Event) + Send + Sync + 'static) -> Listening {
+        self.listen(None, Arc::new(callback))
+    }
+
+    pub(super) fn listen(&self, topic_name: Option<TopicName>, callback: Callback) -> Listening {
+        let id = self.shared.with(|state| state.listen(topic_name.clone(), callback));
+        Listening { shared: self.shared.clone(), topic_name, id, kept: false }
+    }
+
+    /// Makes changes of one or more topics that take effect together or not at all.
+    ///
+    /// # Errors
+    /// One does not fit; then none happened.
+    pub fn action(
+        &self,
+        changes: impl IntoIterator<Item = LocalChange>,
+    ) -> Result<Pending, LocalError> {
+        let changes = changes.into_iter().collect();
+        let (fate, answer) = oneshot::channel();
+        let ticket = self.shared.act(|state| {
+            let ticket = state.replica.local(changes)?;
+            // Once closed, nobody would answer.
+            if *self.shared.status.borrow() != Status::Closed {
+                state.tickets.insert(ticket, fate);
+            }
+            Ok(ticket)
+        })?;
+        Ok(Pending { ticket, answer })
+    }
+
+    /// Undoes this client's newest action, others' later work staying as it is.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn undo(&self) -> Result<Value, ServiceError> {
+        self.call(Replica::undo).await
+    }
+
+    /// Redoes what was undone last.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn redo(&self) -> Result<Value, ServiceError> {
+        self.call(Replica::redo).await
+    }
+
+    /// Asks a service. Without a timeout, the server's holds.
+    ///
+    /// # Errors
+    /// It is not there, failed, or did not answer.
+    pub async fn request(
+        &self,
+        service_name: &str,
+        args: impl Into<Value>,
+        timeout: Option<Duration>,
+    ) -> Result<Value, ServiceError> {
+        let timeout_ms = timeout.map(|timeout| timeout.as_millis() as u64);
+        let args = args.into();
+        self.call(|replica| replica.request(service_name, args, timeout_ms)).await
+    }
+
+    async fn call(&self, ask: impl FnOnce(&mut Replica) -> CallId) -> Result<Value, ServiceError> {
+        let (outcome, answer) = oneshot::channel();
+        self.shared.act(|state| {
+            let call = ask(&mut state.replica);
+            if *self.shared.status.borrow() != Status::Closed {
+                state.calls.insert(call, outcome);
+            }
+        });
+        let closed = |_| ServiceError::new(ServiceErrorCode::Failed, "the client was closed");
+        answer.await.map_err(closed)?
+    }
+
+    /// Offers a service, in this session and every later one. Whether the server took the offer is an
+    /// event.
+    pub fn register_service<F>(
+        &self,
+        service_name: &str,
+        service: impl Fn(Request) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let provider: Provider = Arc::new(move |request| Box::pin(service(request)));
+        self.shared.act(|state| {
+            state.providers.insert(service_name.into(), provider);
+            state.replica.register_service(service_name);
+        });
+    }
+
+    pub fn unregister_service(&self, service_name: &str) {
+        self.shared.act(|state| {
+            state.providers.remove(service_name);
+            state.replica.unregister_service(service_name);
+        });
+    }
+
+    /// A topic of any type. It is subscribed to, and made if there is none.
+    ///
+    /// # Errors
+    /// The name cannot be one, or is subscribed here with another type.
+    pub fn topic<T: TopicType>(
+        &self,
+        topic_name: &str,
+        options: TopicOptions,
+    ) -> Result<Topic<T>, SubscribeError> {
+        let name = TopicName::new(topic_name)?;
+        let fits =
+            self.shared.act(|state| state.replica.subscribe(&name, TypeRef::of::<T>(), options));
+        match fits {
+            true => Ok(Topic::new(self.clone(), name)),
+            false => Err(SubscribeError::AnotherType { topic_name: name, topic_type: T::NAME }),
+        }
+    }
+}
+
+macro_rules! topics {
+    ($($name:ident: $kind:ty,)*) => {
+        /// Topics of the built-in types, with the options that are so by default.
+        impl Client {
+            $(
+                /// # Errors
+                /// As [`topic`](Self::topic).
+                pub fn $name(&self, topic_name: &str) -> Result<Topic<$kind>, SubscribeError> {
+                    self.topic(topic_name, TopicOptions::default())
+                }
+            )*
+        }
+    };
+}
+
+topics! {
+    generic: generic::Generic,
+    bool: bool::Bool,
+    int: int::Int,
+    float: float::Float,
+    string: string::String,
+    list: list::List,
+    set: set::Set,
+    dict: dict::Dict,
+    event: event::Event,
+}
+
+/// A local action on its way. It shows already; awaited, it tells its fate. It may be dropped.
+pub struct Pending {
+    ticket: Ticket,
+    answer: oneshot::Receiver<Result<Option<EcoString>, Refused>>,
+}
+
+impl Pending {
+    /// What names the action in events.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+}
+
+impl Future for Pending {
+    /// The id of the action or change; none if nothing was left to send.
+    type Output = Result<Option<EcoString>, Refused>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = Pin::new(&mut self.answer).poll(context);
+        answer.map(|answer| answer.unwrap_or(Err(Refused::Closed)))
+    }
+}
+
+/// Keeps a callback; dropped, it calls no more.
+#[must_use = "a callback lasts as long as this"]
+pub struct Listening {
+    shared: Arc<Shared>,
+    topic_name: Option<TopicName>,
+    id: ListenerId,
+    kept: bool,
+}
+
+impl Listening {
+    /// Keeps the callback as long as the client is.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.shared.with(|state| state.stop_listening(&self.topic_name, self.id));
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The program itself: pages of the port, signals, environment, and what it says when it cannot start.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::common::*;
+use super::hostile::raw_exchange;
+
+/// A running program, killed in the end whatever happens.
+struct Program {
+    child: Child,
+    address: SocketAddr,
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_topicsync"));
+    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Program {
+    fn start(set_up: impl FnOnce(&mut Command)) -> Program {
+        let mut command = command();
+        command.env("TOPICSYNC_LISTEN", "127.0.0.1:0");
+        set_up(&mut command);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .map(|line| line.unwrap())
+            .find_map(|line| Some(line.split_once("ws://")?.1.trim().parse().unwrap()))
+            .expect("it says where it listens");
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Program { child, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    async fn exit(&mut self) -> ExitStatus {
+        wait(&mut self.child).await
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn wait(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(start.elapsed() < PATIENCE, "it did not end");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs the program to its end: its exit code, and what it wrote.
+async fn run(set_up: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
+    let mut command = command();
+    set_up(&mut command);
+    let mut child = command.spawn().unwrap();
+    let status = wait(&mut child).await;
+    let mut words = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut words).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    (status.code(), words)
+}
+
+#[tokio::test]
+async fn signals_end_it_with_1001_and_exit_code_0() {
+    for signal in ["INT", "TERM"] {
+        let mut program = Program::start(|_| ());
+        let mut clients = [
+            Client::connect(program.address, Encoding::Json).await,
+            Client::connect(program.address, Encoding::MessagePack).await,
+        ];
+        for client in &mut clients {
+            client.check_works().await;
+        }
+        program.signal(signal);
+        for client in &mut clients {
+            assert_eq!(client.expect_close().await.0, 1001);
+        }
+        drop(clients);
+        assert_eq!(program.exit().await.code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn flags_and_environment_variables_set_the_limits() {
+    let program = Program::start(|command| {
+        command.env("TOPICSYNC_SUBSCRIPTIONS", "7").args(["serve", "--message-bytes", "5000"]);
+    });
+    let client = Client::connect(program.address, Encoding::Json).await;
+    assert_eq!(client.hello["limits"]["subscriptions"], 7);
+    assert_eq!(client.hello["limits"]["message_bytes"], 5000);
+    // A flag goes before the environment.
+    let program = Program::start(|command| {
+        command.env("TOPICSYNC_SUBSCRIPTIONS", "7").args(["--subscriptions", "8"]);
+    });
+    let client = Client::connect(program.address, Encoding::Json).await;
+    assert_eq!(client.hello["limits"]["subscriptions"], 8);
+}
+
+#[tokio::test]
+async fn help_names_every_flag_and_its_variable() {
+    for args in [&["--help"][..], &["serve", "--help"]] {
+        let (code, words) = run(|it| {
+            it.args(args);
+        })
+        .await;
+        assert_eq!(code, Some(0));
+        for word in ["--listen", "TOPICSYNC_LISTEN", "--session-timeout", "TOPICSYNC_SUBSCRIPTIONS"]
+        {
+            assert!(words.contains(word), "{word}: {words}");
+        }
+    }
+    let (code, words) = run(|it| {
+        it.arg("--version");
+    })
+    .await;
+    assert_eq!(code, Some(0));
+    assert_eq!(words.trim(), concat!("topicsync ", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_a_clear_error_and_exit_code_1() {
+    let program = Program::start(|_| ());
+    let address = program.address.to_string();
+    let (code, words) = run(|it| {
+        it.args(["--listen", &address]);
+    })
+    .await;
+    assert_eq!(code, Some(1));
+    assert!(words.contains(&format!("cannot listen on {address}")), "{words}");
+    assert!(words.contains("--listen"), "it says what to do: {words}");
+    assert!(!words.contains("panicked"));
+}
+
+#[tokio::test]
+async fn wrong_flags_are_told_with_exit_code_2() {
+    for args in [&["--listen", "nowhere"][..], &["--no-such-flag"], &["--threads", "-1"], &["fly"]]
+    {
+        let (code, words) = run(|it| {
+            it.args(args);
+        })
+        .await;
+        assert_eq!(code, Some(2), "{words}");
+    }
+    let (code, words) = run(|it| {
+        it.env("TOPICSYNC_SESSIONS", "many");
+    })
+    .await;
+    assert_eq!(code, Some(2), "{words}");
+}
+
+async fn get(address: SocketAddr, request: &str) -> String {
+    let request = format!("{request} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    String::from_utf8(raw_exchange(address, request.as_bytes(), |_| false).await).unwrap()
+}
+
+#[tokio::test]
+async fn the_port_has_pages_beside_the_socket() {
+    let server = TestServer::start();
+    let mut client = server.client().await;
+    client.check_works().await;
+    let health = get(server.address, "GET /healthz").await;
+    assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("ok\n"), "{health}");
+    let metrics = get(server.address, "GET /metrics").await;
+    assert!(metrics.starts_with("HTTP/1.1 200"));
+    assert!(metrics.contains("text/plain; version=0.0.4"));
+    for line in [
+        "topicsync_sessions 1",
+        "topicsync_changes_total 1",
+        "topicsync_rejects_total{code=\"stale\"} 0",
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "{line}: {metrics}");
+    }
+    for request in ["GET /", "GET /any/path", "POST /", "GET /healthz/x"] {
+        let page = get(server.address, request).await;
+        assert!(page.starts_with("HTTP/1.1 426"), "{request}: {page}");
+        assert!(page.to_lowercase().contains("upgrade: websocket"));
+        assert!(page.contains("Connect with a WebSocket"));
+    }
+    client.check_works().await;
+}

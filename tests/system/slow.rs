@@ -1,0 +1,152 @@
+//! A subscriber that does not read costs the others nothing, and ends up right.
+
+use serde_json::{Value, json};
+use topicsync::server::ServerConfig;
+
+use super::common::*;
+
+/// More than the sockets between a server and a client hold.
+const CHANGES: usize = 240;
+const VALUE_BYTES: usize = 100_000;
+
+fn small_queues() -> ServerConfig {
+    ServerConfig { queue_bytes_max: 256 << 10, ..ServerConfig::default() }
+}
+
+async fn slow_client(server: &TestServer, encoding: Encoding) -> Client {
+    let subprotocol = Some(encoding.subprotocol());
+    Client::connect_with(server.address, encoding, subprotocol, Some(64 << 10)).await
+}
+
+/// What a subscriber knows of one topic, from its messages.
+#[derive(Default)]
+struct Known {
+    version: u64,
+    value: Value,
+    own: std::collections::HashSet<String>,
+    snapshots: usize,
+}
+
+impl Known {
+    /// Takes in a message about a topic that is only ever `set`.
+    fn take(&mut self, message: &Value, client: u64) {
+        assert_eq!(message["type"], "update", "{message}");
+        let content = &message["content"];
+        if content["author"] == client {
+            self.own.insert(content["change"]["id"].as_str().unwrap().to_owned());
+        }
+        let version = content["version"].as_u64().unwrap();
+        if version <= self.version {
+            return;
+        }
+        let snapshot = content["snapshot"] == true;
+        self.snapshots += usize::from(snapshot);
+        assert!(snapshot || version == self.version + 1, "{version} after {}", self.version);
+        self.version = version;
+        self.value = content["change"]["value"].clone();
+    }
+}
+
+async fn check_slow(encoding: Encoding, options: Value) {
+    let server = TestServer::with(small_queues());
+    let mut slow = slow_client(&server, encoding).await;
+    let (mut writer, mut other) = server.two_clients().await;
+    let content = json!({"topic_name": "a", "type": "generic", "options": options});
+    slow.subscribe_with(content.clone()).await;
+    writer.subscribe_with(content.clone()).await;
+    other.subscribe_with(content).await;
+    let mut own = std::collections::HashSet::new();
+    for number in 0..CHANGES {
+        let value = format!("{number} {}", "x".repeat(VALUE_BYTES));
+        writer.changed_among_others("a", json!({"type": "set", "value": value})).await;
+        // The slow one does not read; but it writes.
+        if number % 24 == 0 {
+            own.insert(slow.change("a", json!({"type": "set", "value": number})).await);
+        }
+    }
+    let head = |server: &TestServer| {
+        let name = topicsync::topic::TopicName::new("a").unwrap();
+        server.hub.engine.get(&name).unwrap().head().0
+    };
+    let all = (CHANGES + own.len()) as u64;
+    until("all is accepted", async || head(&server) == all).await;
+    let mut known = Known::default();
+    while known.version < all {
+        known.take(&other.receive().await, other.id);
+    }
+    assert_eq!(known.snapshots, 0, "who reads gets every change");
+    let last = known.value;
+
+    let stats = other.ask("_topicsync/stats", json!({})).await;
+    assert!(stats["queue_depth_max"].as_u64().unwrap() < 50, "{stats}");
+    let mut known = Known::default();
+    while known.version < all || known.own.len() < own.len() {
+        known.take(&slow.receive().await, slow.id);
+    }
+    assert_eq!((known.value, known.own), (last, own));
+    assert!(other.ask("_topicsync/stats", json!({})).await["lags"].as_u64().unwrap() > 0);
+    slow.drain().await;
+    slow.changed("a", json!({"type": "set", "value": "in step again"})).await;
+}
+
+impl Client {
+    /// Makes a change and reads until it is confirmed.
+    async fn changed_among_others(&mut self, topic_name: &str, change: Value) {
+        let id = self.change(topic_name, change).await;
+        self.skip_to(json!({"content": {"change": {"id": id}}})).await;
+    }
+}
+
+#[tokio::test]
+async fn who_fell_behind_is_brought_up_from_the_log() {
+    check_slow(Encoding::Json, json!({})).await;
+}
+
+#[tokio::test]
+async fn who_fell_behind_in_messagepack_is_brought_up_too() {
+    check_slow(Encoding::MessagePack, json!({})).await;
+}
+
+#[tokio::test]
+async fn who_fell_behind_what_is_kept_is_brought_up_by_a_snapshot() {
+    let server = TestServer::forgetful(small_queues());
+    let mut slow = slow_client(&server, Encoding::Json).await;
+    let mut writer = server.client().await;
+    let options = json!({"keep": {"versions": 1}});
+    let content = json!({"topic_name": "a", "type": "generic", "options": options});
+    slow.subscribe_with(content.clone()).await;
+    let value = "x".repeat(40_000);
+    for _ in 0..600 {
+        writer.changed_among_others("a", json!({"type": "set", "value": value})).await;
+    }
+    writer.changed_among_others("a", json!({"type": "set", "value": "last"})).await;
+    let mut known = Known::default();
+    while known.version < 601 {
+        known.take(&slow.receive().await, slow.id);
+    }
+    assert_eq!(known.value, "last");
+    assert!(known.snapshots > 0);
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_much_and_reads_nothing_is_given_little_at_a_time() {
+    let server = TestServer::start();
+    let mut slow = slow_client(&server, Encoding::MessagePack).await;
+    let mut other = server.client().await;
+    other.subscribe("a", "string").await;
+    let value = "x".repeat(1 << 20);
+    other.changed("a", json!({"type": "set", "value": value})).await;
+    // 1 GiB of snapshots, for 50 bytes each.
+    let asks = json!({"type": "subscribe", "content": {"topic_name": "a"}});
+    slow.send_json(json!(vec![asks; 1_000])).await;
+    until("it is asked", async || server.hub.metrics.messages_in.get() >= 1_000).await;
+    let mut sent = 0;
+    for _ in 0..20 {
+        other.changed("a", json!({"type": "insert", "position": 0, "insertion": "y"})).await;
+        sent = server.hub.metrics.bytes_out.get();
+    }
+    assert!(sent < 64 << 20, "{sent} bytes for a client that reads nothing");
+    for _ in 0..100 {
+        slow.receive().await;
+    }
+}
