@@ -18,7 +18,7 @@ impl Choices for Tape {
     }
 }
 
-fn tape() -> impl Strategy<Value = Tape> {
+pub fn tape() -> impl Strategy<Value = Tape> {
     prop::collection::vec(any::<u32>(), 0..64).prop_map(|numbers| Tape(numbers.into_iter()))
 }
 

@@ -170,6 +170,12 @@ impl Walk {
             let found = |(carried, bridge)| (carried == Some(form.clone())).then_some(bridge);
             as_newcomer.and_then(found).or_else(|| self.carried_as_first(was).and_then(found))
         });
+        // It does not apply where a number was kept within its range.
+        let applies = |bridge: &Vec<AnyChange>| {
+            let mut value = old.clone();
+            bridge.iter().all(|step| self.kind.apply(&mut value, step).is_ok())
+        };
+        let kept = kept.filter(applies);
         match kept {
             Some(bridge) => bridge,
             None if old == new => Vec::new(),

@@ -287,12 +287,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-fn submitted(change: TopicChange) -> Submitted {
+/// The engine's form of a change that a client sent.
+pub fn submitted(change: TopicChange) -> Submitted {
     let TopicChange { topic_name, epoch, change: SentChange { fields, id, base } } = change;
     Submitted { topic: topic_name, epoch, change: ChangeBody::Fields(fields), id, base }
 }
 
-fn reject_update(rejected: Rejected) -> RejectUpdate {
+/// What the author of a rejected submission is told.
+pub fn reject_update(rejected: Rejected) -> RejectUpdate {
     let Rejected { mut submission, index, rejection, head } = rejected;
     let code = match &rejection {
         rejection if rejection.is_stale() => RejectCode::Stale,

@@ -87,7 +87,7 @@ fn frame(bytes: Vec<u8>, encoding: Encoding) -> Message {
 }
 
 /// The wire's message for an item: an `action` if it came as one, else an `update`.
-fn item_message(item: &Item) -> ServerMessage {
+pub fn item_message(item: &Item) -> ServerMessage {
     let Some(action) = item.action.as_ref().filter(|_| item.composed.is_none()) else {
         return update_message(item);
     };

@@ -517,3 +517,31 @@ fn a_topic_is_left_once_nothing_is_pending() {
     assert!(sim.clients[0].replica.topic(&name("count")).is_none());
     assert!(sim.clients[0].events.iter().any(|it| matches!(it, Event::Closed { error: None, .. })));
 }
+
+#[test]
+fn what_would_leave_the_range_of_numbers_leaves_the_view() {
+    let largest = crate::value::limits::INT_MAX;
+    let add = |number| change("count", json!({"type": "add", "value": number}));
+    let mut sim = Sim::new(2, &[("count", "int")]);
+    let ticket = sim.act(0, vec![add(-largest), add(largest), add(7)]).unwrap();
+    sim.send(0);
+    sim.change(1, "count", json!({"type": "add", "value": -5}));
+    sim.send(1);
+    assert!(sim.serve(1) && sim.deliver(0));
+    sim.settle();
+    assert!(matches!(sim.clients[0].fates[&ticket], Fate::Rejected(_)));
+    assert_eq!(sim.clients[0].view("count"), Value::Int(-5));
+    sim.check_converged();
+}
+
+#[test]
+fn a_number_added_below_one_that_was_set_to_the_largest_moves_nothing() {
+    let largest = crate::value::limits::INT_MAX;
+    let mut sim = Sim::new(2, &[("count", "int")]);
+    sim.change(0, "count", json!({"type": "set", "value": largest, "overwriting": true}));
+    sim.change(1, "count", json!({"type": "add", "value": 2}));
+    sim.send(1);
+    assert!(sim.serve(1) && sim.deliver(0));
+    assert_eq!(sim.clients[0].view("count"), Value::Int(largest));
+    sim.check_converged();
+}

@@ -293,7 +293,7 @@ impl TopicReplica {
                 Some(Vec::new())
             }
             false if ids.iter().any(|id| self.holds(id)) => None,
-            false => self.carry_others(change.as_ref()),
+            false => self.carry_others(&confirmed, change.as_ref()),
         };
         let before = std::mem::replace(&mut self.confirmed, confirmed);
         let moved = match moved {
@@ -316,13 +316,18 @@ impl TopicReplica {
         !others && exact.transpose().is_ok_and(|form| form == *change)
     }
 
-    /// Carries what is pending over another's change, where that needs no look at values.
-    fn carry_others(&mut self, change: Option<&AnyChange>) -> Option<Vec<AnyChange>> {
+    /// Carries what is pending over another's change, where that is all there is to do.
+    fn carry_others(
+        &mut self,
+        confirmed: &AnyValue,
+        change: Option<&AnyChange>,
+    ) -> Option<Vec<AnyChange>> {
         let Some(change) = change else { return Some(Vec::new()) };
         let (forms, accepted) = carry_all(self.kind, &self.pending, change)?;
-        let mut view = self.view.clone();
-        if let Some(accepted) = &accepted {
-            self.kind.apply(&mut view, accepted).ok()?;
+        let mut view = confirmed.clone();
+        for form in forms.iter().flatten() {
+            // On the way, a number may leave its range.
+            self.kind.apply(&mut view, form).ok()?;
         }
         self.view = view;
         self.pending.iter_mut().zip(forms).for_each(|(pending, form)| pending.form = form);

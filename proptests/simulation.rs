@@ -1,0 +1,195 @@
+//! The laws of the whole system, 7 to 9, on scripts of what happens in a [`world`](crate::world).
+//!
+//! A script is a list of steps, each with a tape for what else there is to choose. proptest shortens
+//! it when a law breaks; what is left is then played again and told as a story.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proptest::prelude::*;
+use proptest::strategy::Union;
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+use topicsync::topic::{Delivery, TopicOptions};
+
+use crate::strategies::{Tape, tape};
+use crate::world::{Checked, Setup, Step, Topic, World, kind, kinds};
+
+/// How many clients a script may speak of.
+const CLIENTS: usize = 3;
+
+type Script = Vec<(Step, Tape)>;
+
+/// Which steps a script is made of.
+#[derive(Debug, Clone, Copy, Default)]
+struct Play {
+    actions: bool,
+    undo: bool,
+    /// Sessions are forgotten, subscriptions interrupted.
+    breaks: bool,
+    ticks: bool,
+}
+
+fn step(play: Play) -> impl Strategy<Value = Step> {
+    let client = || 0..CLIENTS;
+    let only = |on: bool, weight: u32| if on { weight } else { 0 };
+    let mut steps = vec![
+        (20, client().prop_map(Step::Change).boxed()),
+        (only(play.actions, 8), act().boxed()),
+        (only(play.undo, 6), client().prop_map(Step::Undo).boxed()),
+        (only(play.undo, 4), client().prop_map(Step::Redo).boxed()),
+        (14, client().prop_map(Step::Send).boxed()),
+        (14, client().prop_map(Step::Serve).boxed()),
+        (6, Just(Step::Publish).boxed()),
+        (16, (client(), 1..4_usize).prop_map(|(it, len)| Step::Deliver(it, len)).boxed()),
+        (only(play.ticks, 6), Just(Step::Tick).boxed()),
+        (2, client().prop_map(Step::Disconnect).boxed()),
+        (4, client().prop_map(Step::Connect).boxed()),
+        (only(play.breaks, 1), client().prop_map(Step::Forget).boxed()),
+        (only(play.breaks, 1), client().prop_map(Step::Toggle).boxed()),
+        (1, Just(Step::Refuse).boxed()),
+        (1, Just(Step::Busy).boxed()),
+        (1, client().prop_map(Step::Retry).boxed()),
+        (1, Just(Step::Cut).boxed()),
+    ];
+    steps.retain(|(weight, _)| *weight > 0);
+    Union::new_weighted(steps)
+}
+
+fn act() -> impl Strategy<Value = Step> {
+    (0..CLIENTS, 2..5_usize).prop_map(|(client, len)| Step::Act(client, len))
+}
+
+fn script(play: Play, len: usize) -> impl Strategy<Value = Script> {
+    prop::collection::vec((step(play), tape()), 0..len)
+}
+
+/// Plays a script and checks what then has to hold.
+fn play(world: &mut World, script: &Script) -> Checked {
+    for (step, tape) in script {
+        world.play(*step, &mut tape.clone())?;
+    }
+    world.check()
+}
+
+/// As [`play`], in a new world; a panic is a failure like others.
+fn play_anew(setup: &Setup, script: &Script, story: &mut Option<String>) -> Checked {
+    let mut world = World::new(setup)?;
+    world.story = story.take();
+    let played = catch_unwind(AssertUnwindSafe(|| play(&mut world, script)));
+    *story = world.story;
+    played.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("a panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Hunts for a script that breaks a law, and tells the shortest one that is found.
+fn check(name: &str, setup: &Setup, scripts: impl Strategy<Value = Script>) {
+    let persistence = FileFailurePersistence::Direct("proptests/regressions/simulation.txt");
+    let config = Config {
+        failure_persistence: Some(Box::new(persistence)),
+        source_file: Some(file!()),
+        max_shrink_iters: 20_000,
+        ..Config::default()
+    };
+    let result = TestRunner::new(config).run(&scripts, |script| {
+        play_anew(setup, &script, &mut None).map_err(|broken| {
+            let mut story = Some(String::new());
+            let _ = play_anew(setup, &script, &mut story);
+            TestCaseError::fail(format!("{broken}\n{}", story.unwrap_or_default()))
+        })
+    });
+    if let Err(proptest::test_runner::TestError::Fail(why, script)) = &result {
+        let steps: Vec<Step> = script.iter().map(|(step, _)| *step).collect();
+        panic!("{name}: {why}\n{steps:?}");
+    }
+    result.expect("the cases can be made");
+}
+
+fn one(type_name: &str, options: TopicOptions) -> Setup {
+    Setup::new(CLIENTS, vec![Topic::new("one", kind(type_name)).with(options)])
+}
+
+/// Laws 7, 8 and 9 for one type alone.
+fn converges(type_name: &str) {
+    let play = Play { actions: true, breaks: true, ..Play::default() };
+    check(type_name, &one(type_name, TopicOptions::default()), script(play, 60));
+}
+
+/// The same where subscribers get a composed update a tick.
+fn latest_converges(type_name: &str) {
+    let options = TopicOptions { delivery: Delivery::Latest, ..TopicOptions::default() };
+    let play = Play { actions: true, breaks: true, ticks: true, ..Play::default() };
+    check(type_name, &one(type_name, options), script(play, 60));
+}
+
+/// The same with undo and redo.
+fn converges_with_undo(type_name: &str) {
+    let play = Play { actions: true, undo: true, breaks: true, ..Play::default() };
+    check(type_name, &one(type_name, TopicOptions::default()), script(play, 60));
+}
+
+macro_rules! of_types {
+    ($($law:ident: $($test:ident = $type_name:literal,)*;)*) => {
+        $(mod $law {
+            $(
+                #[test]
+                fn $test() {
+                    super::$law($type_name);
+                }
+            )*
+        })*
+    };
+}
+
+of_types! {
+    converges:
+        a_generic = "generic", a_bool = "bool", an_int = "int", a_float = "float",
+        a_string = "string", a_list = "list", a_set = "set", a_dict = "dict", events = "event",;
+    latest_converges:
+        a_generic = "generic", a_bool = "bool", an_int = "int", a_float = "float",
+        a_string = "string", a_list = "list", a_set = "set", a_dict = "dict",;
+    converges_with_undo:
+        a_generic = "generic", a_bool = "bool", an_int = "int", a_float = "float",
+        a_string = "string", a_list = "list", a_set = "set", a_dict = "dict", events = "event",;
+}
+
+/// A topic of each type, some of which are delivered as `latest`.
+fn all_types(latest: bool) -> Setup {
+    let topic = |kind: crate::world::Kind| {
+        let topic = Topic::new(kind.of.name(), kind);
+        let latest = latest && kind.of.stateful() && kind.of.name().len() % 2 == 0;
+        let delivery = if latest { Delivery::Latest } else { Delivery::Every };
+        topic.with(TopicOptions { delivery, ..TopicOptions::default() })
+    };
+    Setup::new(CLIENTS, kinds().into_iter().map(topic).collect())
+}
+
+#[test]
+fn all_types_together_converge_with_actions_and_undo() {
+    let play = Play { actions: true, undo: true, ..Play::default() };
+    check("all types", &all_types(false), script(play, 80));
+}
+
+#[test]
+fn all_types_together_converge_some_of_them_as_latest() {
+    let play = Play { actions: true, undo: true, breaks: true, ticks: true };
+    check("all types", &all_types(true), script(play, 80));
+}
+
+/// Two topics meet more often than nine.
+#[test]
+fn actions_over_two_topics_take_effect_together() {
+    let topics = vec![Topic::new("list", kind("list")), Topic::new("dict", kind("dict"))];
+    let play = Play { actions: true, undo: true, breaks: true, ..Play::default() };
+    check("two topics", &Setup::new(CLIENTS, topics), script(play, 80));
+}
+
+/// Queues of one publication: connections lag all the time, and are brought up from the log.
+#[test]
+fn clients_that_lag_converge() {
+    let topics = vec![Topic::new("string", kind("string")), Topic::new("int", kind("int"))];
+    let setup = Setup { queue_max: 1, ..Setup::new(CLIENTS, topics) };
+    let play = Play { actions: true, undo: true, ..Play::default() };
+    check("lagging", &setup, script(play, 80));
+}

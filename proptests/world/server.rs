@@ -1,0 +1,488 @@
+//! The server's side of a session, over a real engine: what `topicsync::server` does around sockets,
+//! without them and step by step.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use topicsync::engine::{
+    Author, Direction, Engine, EngineConfig, Group, Item, Origin, Publication, Submission,
+    Subscriber, TopicCell,
+};
+use topicsync::protocol::message::{
+    ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
+};
+use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
+use topicsync::server::{dispatch, wire};
+use topicsync::topic::{ActionId, ClientId, Epoch, Timestamp, TopicName, TopicOptions, Version};
+use topicsync::value::Dict;
+
+use super::record::Record;
+use super::{Checked, Setup};
+
+thread_local! {
+    /// The engine takes plain functions; a world lives on one thread.
+    static NOW: Cell<u64> = const { Cell::new(0) };
+    static EPOCHS: Cell<u64> = const { Cell::new(0) };
+    /// So many changes more are refused by the validator.
+    static REFUSALS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The time within a world, in milliseconds.
+pub fn now() -> Timestamp {
+    Timestamp(NOW.get())
+}
+
+pub fn pass_time(ms: u64) {
+    NOW.set(NOW.get() + ms);
+}
+
+fn next_epoch() -> Epoch {
+    EPOCHS.set(EPOCHS.get() + 1);
+    Epoch::new(format!("epoch{}", EPOCHS.get())).expect("it is short")
+}
+
+/// An engine whose clock and epochs are the world's.
+pub fn engine(resumable_ms: u64) -> Engine {
+    NOW.set(1);
+    EPOCHS.set(0);
+    REFUSALS.set(0);
+    Engine::new(EngineConfig {
+        validators: vec![Arc::new(|_, _, _| match REFUSALS.get() {
+            0 => Ok(()),
+            left => {
+                REFUSALS.set(left - 1);
+                Err("refused".into())
+            }
+        })],
+        resumable_ms,
+        clock: now,
+        epochs: next_epoch,
+        ..EngineConfig::default()
+    })
+}
+
+/// A queue to one connection's socket, as `server::outbox`: published changes are bounded, and thrown
+/// away when there are too many; answers stay.
+struct Outbox {
+    client: ClientId,
+    changes_max: usize,
+    state: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    outgoing: VecDeque<Outgoing>,
+    changes: usize,
+    lagging: bool,
+}
+
+enum Outgoing {
+    Changes(Arc<Publication>),
+    Answer(ServerMessage),
+    CatchUp { topic: Arc<TopicCell>, since: Option<Version> },
+    Unsubscribe(TopicName),
+}
+
+impl Outbox {
+    fn push(&self, outgoing: Outgoing) {
+        self.state.lock().outgoing.push_back(outgoing);
+    }
+}
+
+impl Subscriber for Outbox {
+    fn client_id(&self) -> ClientId {
+        self.client
+    }
+
+    fn deliver(&self, publication: &Arc<Publication>) {
+        let mut queue = self.state.lock();
+        if queue.lagging {
+            return;
+        }
+        if queue.changes == self.changes_max {
+            queue.outgoing.retain(|outgoing| !matches!(outgoing, Outgoing::Changes(_)));
+            (queue.changes, queue.lagging) = (0, true);
+        } else {
+            queue.changes += 1;
+            queue.outgoing.push_back(Outgoing::Changes(publication.clone()));
+        }
+    }
+
+    fn topic_removed(&self, topic: &Arc<TopicCell>) {
+        let error = ErrorMessage::new(ErrorCode::TopicRemoved, "", "the topic was removed");
+        self.push(Outgoing::Answer(ServerMessage::Error(error.topic(topic.name().clone()))));
+    }
+}
+
+/// One client's session, which outlives its connections.
+struct Session {
+    author: Author,
+    link: Arc<Link>,
+}
+
+/// The way to a session's client: its connection, if there is one.
+#[derive(Default)]
+struct Link(Mutex<LinkState>);
+
+#[derive(Default)]
+struct LinkState {
+    outbox: Option<Arc<Outbox>>,
+    /// Answers that came while the client was away.
+    backlog: Vec<ServerMessage>,
+}
+
+impl Origin for Link {
+    fn confirm(&self, publication: &Arc<Publication>) {
+        if let Some(outbox) = &self.0.lock().outbox {
+            for message in messages(publication).iter() {
+                outbox.push(Outgoing::Answer(message.clone()));
+            }
+        }
+    }
+}
+
+impl Session {
+    fn new(id: ClientId) -> Session {
+        let link = Arc::new(Link::default());
+        Session { author: Author::new(id, Some(link.clone())), link }
+    }
+
+    fn answer(&self, message: ServerMessage) {
+        let mut link = self.link.0.lock();
+        match &link.outbox {
+            Some(outbox) => outbox.push(Outgoing::Answer(message)),
+            None => link.backlog.push(message),
+        }
+    }
+}
+
+/// One connection, from its client's hello to its loss.
+struct Connection {
+    session: ClientId,
+    outbox: Arc<Outbox>,
+    subscriptions: BTreeMap<TopicName, Subscription>,
+    /// Written to the socket, and not yet received.
+    wire: VecDeque<ServerMessage>,
+}
+
+struct Subscription {
+    topic: Arc<TopicCell>,
+    /// The version that was last written.
+    written: Version,
+}
+
+/// A server whose clients are numbered from 0.
+pub struct Server {
+    pub engine: Engine,
+    pub record: Record,
+    sessions: HashMap<ClientId, Session>,
+    connections: Vec<Option<Connection>>,
+    last_id: u64,
+    group: Group,
+    changes_max: usize,
+    /// So many submissions more are answered with `busy`.
+    pub busy: u32,
+}
+
+impl Server {
+    pub fn new(setup: &Setup) -> Server {
+        let engine = engine(setup.resumable_ms);
+        let cells = setup.topics.iter().map(|topic| {
+            let made = engine.make(&topic.name, topic.kind.of, topic.options.clone());
+            made.expect("a new engine has no topics")
+        });
+        let record = Record::new(cells.collect());
+        Server {
+            engine,
+            record,
+            sessions: HashMap::new(),
+            connections: (0..setup.clients).map(|_| None).collect(),
+            last_id: 0,
+            group: Group::default(),
+            changes_max: setup.queue_max,
+            busy: 0,
+        }
+    }
+
+    /// The next `count` changes that come to the validator are refused.
+    pub fn refuse(&mut self, count: u32) {
+        REFUSALS.set(REFUSALS.get() + count);
+    }
+
+    pub fn is_at_ease(&self) -> bool {
+        self.busy == 0 && REFUSALS.get() == 0
+    }
+
+    /// Takes everything again from now on.
+    pub fn be_at_ease(&mut self) {
+        self.busy = 0;
+        REFUSALS.set(0);
+    }
+
+    /// A client's socket is there: a new session is offered.
+    pub fn connect(&mut self, client: usize) {
+        self.last_id += 1;
+        let id = ClientId(self.last_id);
+        self.sessions.insert(id, Session::new(id));
+        self.go_on_with(client, id, false);
+    }
+
+    fn go_on_with(&mut self, client: usize, id: ClientId, resumed: bool) {
+        let state = Mutex::default();
+        let outbox = Arc::new(Outbox { client: id, changes_max: self.changes_max, state });
+        let link = &self.sessions[&id].link;
+        link.0.lock().outbox = Some(outbox.clone());
+        outbox.push(Outgoing::Answer(hello(id, resumed)));
+        let backlog = std::mem::take(&mut link.0.lock().backlog);
+        backlog.into_iter().for_each(|message| outbox.push(Outgoing::Answer(message)));
+        let (subscriptions, wire) = (BTreeMap::new(), VecDeque::new());
+        self.connections[client] = Some(Connection { session: id, outbox, subscriptions, wire });
+    }
+
+    /// A client's socket is lost, and with it what was on the way to it. The session stays.
+    pub fn disconnect(&mut self, client: usize) {
+        let Some(connection) = self.connections[client].take() else { return };
+        for subscription in connection.subscriptions.into_values() {
+            subscription.topic.detach(&*connection.outbox);
+        }
+        self.sessions[&connection.session].link.0.lock().outbox = None;
+        self.publish();
+    }
+
+    /// The server forgets a session.
+    pub fn forget(&mut self, session: ClientId) {
+        self.sessions.remove(&session);
+    }
+
+    pub fn publish(&mut self) {
+        self.engine.publish(&mut self.group);
+    }
+
+    pub fn tick(&mut self) {
+        self.publish();
+        self.engine.tick();
+    }
+
+    /// Takes one message of a client; tells what it came to.
+    pub fn receive(&mut self, client: usize, message: ClientMessage) -> Checked<String> {
+        let Some(id) = self.connections[client].as_ref().map(|it| it.session) else {
+            return Err("a message came from a client that is away".into());
+        };
+        match message {
+            ClientMessage::Resume { session } => return Ok(self.resume(client, id, &session)),
+            ClientMessage::Subscribe(subscribe) => self.subscribe(client, subscribe),
+            ClientMessage::Unsubscribe { topic_name } => {
+                self.push(client, Outgoing::Unsubscribe(topic_name));
+            }
+            ClientMessage::Update(change) => return self.submit(id, None, vec![change]),
+            ClientMessage::Action { action_id, changes } => {
+                return self.submit(id, Some(action_id), changes);
+            }
+            ClientMessage::Request { service_name, request_id, .. } => {
+                let direction = match &*service_name {
+                    "_topicsync/undo" => Direction::Undo,
+                    _ => Direction::Redo,
+                };
+                let (outcome, told) =
+                    (Ok(topicsync::value::Value::Null), self.reverse(id, direction)?);
+                self.sessions[&id].answer(ServerMessage::Response { request_id, outcome });
+                return Ok(told);
+            }
+            ClientMessage::RegisterService { .. }
+            | ClientMessage::UnregisterService { .. }
+            | ClientMessage::Response { .. } => {}
+        }
+        Ok(String::new())
+    }
+
+    fn push(&self, client: usize, outgoing: Outgoing) {
+        if let Some(connection) = &self.connections[client] {
+            connection.outbox.push(outgoing);
+        }
+    }
+
+    fn resume(&mut self, client: usize, fresh: ClientId, token: &str) -> String {
+        let old = ClientId(token.trim_start_matches("token").parse().unwrap_or_default());
+        if self.sessions.contains_key(&old) {
+            self.sessions.remove(&fresh);
+            self.go_on_with(client, old, true);
+            format!("session {old} goes on")
+        } else {
+            let error = ErrorMessage::new(ErrorCode::SessionUnknown, "resume", "it is over");
+            self.push(client, Outgoing::Answer(ServerMessage::Error(error)));
+            format!("session {old} is over")
+        }
+    }
+
+    fn subscribe(&self, client: usize, subscribe: Subscribe) {
+        let Subscribe { topic_name, topic_type, since, .. } = subscribe;
+        let options = TopicOptions::default();
+        match self.engine.open(&topic_name, topic_type.as_deref(), options) {
+            Ok(topic) => {
+                let since = since.filter(|since| since.epoch == *topic.epoch());
+                let since = since.map(|since| since.version);
+                self.push(client, Outgoing::CatchUp { topic, since });
+            }
+            Err(error) => {
+                let error = ErrorMessage::new(ErrorCode::Invalid, "subscribe", error.to_string());
+                let error = ServerMessage::Error(error.topic(topic_name));
+                self.push(client, Outgoing::Answer(error));
+            }
+        }
+    }
+
+    fn submit(
+        &mut self,
+        id: ClientId,
+        action_id: Option<ActionId>,
+        changes: Vec<TopicChange>,
+    ) -> Checked<String> {
+        let session = &self.sessions[&id];
+        let sent = self.record.sent(action_id.as_ref(), &changes);
+        if self.busy > 0 {
+            self.busy -= 1;
+            let TopicChange { topic_name, change, .. } = changes.into_iter().next().expect("some");
+            let (topic_name, action_id) = (topic_name.into(), action_id.map(Into::into));
+            let (code, reason, version) = (RejectCode::Busy, "later".into(), None);
+            let reject = RejectUpdate { topic_name, code, reason, version, action_id, change };
+            session.answer(ServerMessage::RejectUpdate(reject));
+            return Ok(format!("{sent}: busy"));
+        }
+        let changes = changes.into_iter().map(dispatch::submitted).collect();
+        let submission = Submission { action_id, changes };
+        match self.engine.submit(&session.author, submission, &mut self.group) {
+            Ok(receipt) => {
+                self.record.accepted(&sent, &receipt)?;
+                Ok(format!("{sent}: accepted as {:?}", receipt.versions))
+            }
+            Err(rejected) => {
+                let told = format!("{sent}: rejected, {}", rejected.rejection);
+                self.record.rejected(&sent, &rejected.rejection)?;
+                let reject = dispatch::reject_update(*rejected);
+                session.answer(ServerMessage::RejectUpdate(reject));
+                Ok(told)
+            }
+        }
+    }
+
+    /// Undoes or redoes a session's newest action.
+    fn reverse(&mut self, id: ClientId, direction: Direction) -> Checked<String> {
+        // What the client did before it asked is published before it is answered.
+        self.publish();
+        let author = &self.sessions[&id].author;
+        let reversed = self.engine.reverse(author, direction, &mut self.group);
+        self.record.reversed()?;
+        self.publish();
+        Ok(format!("{direction:?} of session {id}: {} done", reversed.done.len()))
+    }
+
+    /// The next message to arrive at a client.
+    pub fn next_for(&mut self, client: usize) -> Option<ServerMessage> {
+        let connection = self.connections[client].as_mut()?;
+        while connection.wire.is_empty() {
+            if !connection.write() {
+                return None;
+            }
+        }
+        connection.wire.pop_front()
+    }
+}
+
+impl Connection {
+    /// Moves what waits to the wire, one piece at a time; `false` if there is none.
+    fn write(&mut self) -> bool {
+        let mut queue = self.outbox.state.lock();
+        if std::mem::take(&mut queue.lagging) {
+            drop(queue);
+            self.catch_up();
+            return true;
+        }
+        let Some(outgoing) = queue.outgoing.pop_front() else { return false };
+        if matches!(outgoing, Outgoing::Changes(_)) {
+            queue.changes -= 1;
+        }
+        drop(queue);
+        match outgoing {
+            Outgoing::Answer(message) => self.wire.push_back(message),
+            Outgoing::Changes(publication) => self.write_changes(&publication),
+            Outgoing::CatchUp { topic, since } => self.begin(&topic, since),
+            Outgoing::Unsubscribe(topic_name) => {
+                if let Some(subscription) = self.subscriptions.remove(&topic_name) {
+                    subscription.topic.detach(&*self.outbox);
+                }
+                self.wire.push_back(ServerMessage::Unsubscribed { topic_name });
+            }
+        }
+        true
+    }
+
+    /// Writes published changes, unless a snapshot or the log has brought them before.
+    fn write_changes(&mut self, publication: &Publication) {
+        let mut news = false;
+        for part in publication.items.iter().flat_map(|item| &item.parts) {
+            if let Some(subscription) = self.subscriptions.get_mut(part.topic.name())
+                && subscription.written < part.version
+            {
+                subscription.written = part.version;
+                news = true;
+            }
+        }
+        if news {
+            self.wire.extend(messages(publication).iter().cloned());
+        }
+    }
+
+    fn begin(&mut self, topic: &Arc<TopicCell>, since: Option<Version>) {
+        topic.attach(self.outbox.clone());
+        let catch_up = topic.catch_up(since);
+        let continued = since.filter(|_| catch_up.continues);
+        self.wire.push_back(wire::subscribed_message(topic, catch_up.version, continued));
+        let subscription = Subscription { topic: topic.clone(), written: catch_up.version };
+        self.subscriptions.insert(topic.name().clone(), subscription);
+        self.write_items(&catch_up.items);
+        if let Some(since) = since.filter(|_| !catch_up.continues) {
+            self.write_items(&topic.own_changes(self.session, since));
+        }
+    }
+
+    /// Brings every subscription up to date after changes were thrown away.
+    fn catch_up(&mut self) {
+        let mut items = Vec::new();
+        for subscription in self.subscriptions.values_mut() {
+            let (topic, written) = (&subscription.topic, subscription.written);
+            let catch_up = topic.catch_up(Some(written));
+            subscription.written = catch_up.version;
+            items.extend(catch_up.items);
+            if !catch_up.continues {
+                items.extend(topic.own_changes(self.session, written));
+            }
+        }
+        self.write_items(&items);
+    }
+
+    fn write_items(&mut self, items: &[Item]) {
+        self.wire.extend(items.iter().map(wire::item_message));
+    }
+}
+
+/// The messages of a publication, made by the first who asks.
+fn messages(publication: &Publication) -> Arc<Vec<ServerMessage>> {
+    let made = publication.encoded[0].get_or_init(|| {
+        Arc::new(publication.items.iter().map(wire::item_message).collect::<Vec<_>>())
+    });
+    made.clone().downcast().expect("nothing else is put into the slot")
+}
+
+fn hello(id: ClientId, resumed: bool) -> ServerMessage {
+    let (session, limits) = (format!("token{id}").into(), Dict::new());
+    ServerMessage::Hello(Hello {
+        id,
+        session,
+        resumed,
+        protocol: 1,
+        server: "world".into(),
+        limits,
+    })
+}
