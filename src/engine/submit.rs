@@ -14,8 +14,8 @@ use super::cell::{State, TopicCell};
 use super::publication::{Item, Part, Publication};
 use super::{Engine, Group, Validator, deliver};
 use crate::topic::{
-    ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Entry, Epoch, Rejection, TopicName,
-    Version,
+    ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Entry, Epoch, Rejection,
+    TopicName, Version,
 };
 use crate::types::run::MaybeChange;
 use crate::types::{AnyChange, AnyValue, TopicType};
@@ -309,11 +309,15 @@ fn confirm_again(
     let versions = known.iter().map(|entry| entry.version).collect();
     let receipt = Receipt { commit: item.commit, versions };
     drop(known);
-    // What goes before it, goes out before it.
+    // What goes before it, goes out before it. What waits for a tick comes with it.
+    let mut waits = false;
     for (cell, state) in cells.iter().zip(guards) {
-        state.publish(cell);
+        match cell.options().delivery {
+            Delivery::Every => state.publish(cell),
+            Delivery::Latest => waits |= state.has_unpublished(),
+        }
     }
-    if let Some(origin) = &author.origin {
+    if let Some(origin) = author.origin.as_ref().filter(|_| !waits) {
         origin.confirm(&Publication::new(vec![item]));
     }
     Ok(Some(receipt))

@@ -185,7 +185,7 @@ async fn a_client_can_ask_itself() {
 }
 
 #[tokio::test]
-#[ignore = "open: nothing bounds how many requests of one session wait, an hour each"]
+
 async fn requests_that_wait_are_bounded() {
     let server = TestServer::start();
     let mut client = server.client().await;

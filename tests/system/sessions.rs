@@ -308,7 +308,6 @@ async fn without_history_resending_still_is_harmless() {
 }
 
 #[tokio::test]
-#[ignore = "open: a subscription or a resend publishes a latest topic before its tick"]
 async fn latest_delivers_one_update_a_tick_whoever_subscribes_meanwhile() {
     let server = ticking(2_000);
     let (mut author, mut reader) = server.two_clients().await;
