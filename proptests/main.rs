@@ -9,4 +9,5 @@ mod generate;
 mod laws;
 mod simulation;
 mod strategies;
+mod undo;
 mod world;

@@ -3,11 +3,12 @@
 //! A script is a list of steps, each with a tape for what else there is to choose. proptest shortens
 //! it when a law breaks; what is left is then played again and told as a story.
 
+use std::fmt::{self, Debug};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
 use proptest::strategy::Union;
-use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
+use proptest::test_runner::{Config, FileFailurePersistence, TestError, TestRunner};
 use topicsync::topic::{Delivery, TopicOptions};
 
 use crate::strategies::{Tape, tape};
@@ -16,7 +17,15 @@ use crate::world::{Checked, Setup, Step, Topic, World, kind, kinds};
 /// How many clients a script may speak of.
 const CLIENTS: usize = 3;
 
-type Script = Vec<(Step, Tape)>;
+/// Steps, each with what else there is to choose. Its story says more than its numbers would.
+#[derive(Clone)]
+struct Script(Vec<(Step, Tape)>);
+
+impl Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} steps", self.0.len())
+    }
+}
 
 /// Which steps a script is made of.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,12 +68,12 @@ fn act() -> impl Strategy<Value = Step> {
 }
 
 fn script(play: Play, len: usize) -> impl Strategy<Value = Script> {
-    prop::collection::vec((step(play), tape()), 0..len)
+    prop::collection::vec((step(play), tape()), 0..len).prop_map(Script)
 }
 
 /// Plays a script and checks what then has to hold.
 fn play(world: &mut World, script: &Script) -> Checked {
-    for (step, tape) in script {
+    for (step, tape) in &script.0 {
         world.play(*step, &mut tape.clone())?;
     }
     world.check()
@@ -83,8 +92,9 @@ fn play_anew(setup: &Setup, script: &Script, story: &mut Option<String>) -> Chec
     })
 }
 
-/// Hunts for a script that breaks a law, and tells the shortest one that is found.
-fn check(name: &str, setup: &Setup, scripts: impl Strategy<Value = Script>) {
+/// Looks for a case that breaks a law, and gives the shortest that is found: what it breaks is told by
+/// `check`.
+pub fn hunt<S: Strategy>(name: &str, cases: S, check: impl Fn(&S::Value) -> Checked) {
     let persistence = FileFailurePersistence::Direct("proptests/regressions/simulation.txt");
     let config = Config {
         failure_persistence: Some(Box::new(persistence)),
@@ -92,18 +102,25 @@ fn check(name: &str, setup: &Setup, scripts: impl Strategy<Value = Script>) {
         max_shrink_iters: 20_000,
         ..Config::default()
     };
-    let result = TestRunner::new(config).run(&scripts, |script| {
-        play_anew(setup, &script, &mut None).map_err(|broken| {
+    let result = TestRunner::new(config)
+        .run(&cases, |case| check(&case).map_err(|broken| TestCaseError::fail(broken)));
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(why, case)) => panic!("{name}: {why}\n{case:#?}"),
+        Err(TestError::Abort(why)) => panic!("{name}: no cases: {why}"),
+    }
+}
+
+/// Hunts for a script that breaks a law, and tells the shortest one that is found.
+fn check(name: &str, setup: &Setup, scripts: impl Strategy<Value = Script>) {
+    hunt(name, scripts, |script| {
+        play_anew(setup, script, &mut None).map_err(|broken| {
             let mut story = Some(String::new());
-            let _ = play_anew(setup, &script, &mut story);
-            TestCaseError::fail(format!("{broken}\n{}", story.unwrap_or_default()))
+            let _ = play_anew(setup, script, &mut story);
+            let steps: Vec<Step> = script.0.iter().map(|(step, _)| *step).collect();
+            format!("{broken}\n{}{steps:?}", story.unwrap_or_default())
         })
     });
-    if let Err(proptest::test_runner::TestError::Fail(why, script)) = &result {
-        let steps: Vec<Step> = script.iter().map(|(step, _)| *step).collect();
-        panic!("{name}: {why}\n{steps:?}");
-    }
-    result.expect("the cases can be made");
 }
 
 fn one(type_name: &str, options: TopicOptions) -> Setup {

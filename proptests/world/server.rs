@@ -435,6 +435,7 @@ impl Connection {
     }
 
     fn begin(&mut self, topic: &Arc<TopicCell>, since: Option<Version>) {
+        let before = self.subscriptions.get(topic.name()).map(|before| before.written);
         topic.attach(self.outbox.clone());
         let catch_up = topic.catch_up(since);
         let continued = since.filter(|_| catch_up.continues);
@@ -442,8 +443,10 @@ impl Connection {
         let subscription = Subscription { topic: topic.clone(), written: catch_up.version };
         self.subscriptions.insert(topic.name().clone(), subscription);
         self.write_items(&catch_up.items);
-        if let Some(since) = since.filter(|_| !catch_up.continues) {
-            self.write_items(&topic.own_changes(self.session, since));
+        if !catch_up.continues
+            && let Some(since) = since.into_iter().chain(before).min()
+        {
+            self.write_items(&topic.own_changes(self.session, since, catch_up.version));
         }
     }
 
@@ -456,7 +459,7 @@ impl Connection {
             subscription.written = catch_up.version;
             items.extend(catch_up.items);
             if !catch_up.continues {
-                items.extend(topic.own_changes(self.session, written));
+                items.extend(topic.own_changes(self.session, written, catch_up.version));
             }
         }
         self.write_items(&items);

@@ -142,10 +142,6 @@ impl Replica {
             self.events.push(Event::Ready { topic_name: topic_name.clone() });
         }
         self.taken(&topic_name, taken, snapshot, author);
-        if snapshot {
-            // Whatever the snapshot stands for may have held the answer; a second one does no harm.
-            self.resend.extend(self.topics.get(&topic_name).and_then(|it| it.in_flight_batch()));
-        }
         for batch in confirmed {
             self.confirm(batch);
         }

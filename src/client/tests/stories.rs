@@ -545,3 +545,15 @@ fn a_number_added_below_one_that_was_set_to_the_largest_moves_nothing() {
     assert_eq!(sim.clients[0].view("count"), Value::Int(largest));
     sim.check_converged();
 }
+
+#[test]
+fn nothing_is_sent_twice_over_a_connection_that_holds() {
+    let mut sim = Sim::new(1, &[("count", "int")]);
+    sim.change(0, "count", json!({"type": "add", "value": 5}));
+    sim.send(0);
+    sim.lag(0);
+    while sim.deliver(0) {}
+    // The answer comes for sure; were it a rejection, a second try might be accepted.
+    assert_eq!(sim.clients[0].replica.outbox(), []);
+    sim.check_converged();
+}

@@ -124,15 +124,24 @@ impl Toy {
         }
     }
 
-    /// Throws away what a session was to be told of its topics, and gives it snapshots instead.
+    /// Throws away what a session was to be told of its topics, and gives it snapshots instead, with
+    /// its own changes after them, as they may have been thrown away.
     pub fn lag(&mut self, session: SessionNumber) {
         let Some(it) = self.sessions.get_mut(&session) else { return };
         let published =
             |it: &ServerMessage| matches!(it, ServerMessage::Update(_) | ServerMessage::Action(_));
         it.out.retain(|message| !published(message));
         for topic_name in it.subscribed.clone() {
-            let part = self.topics[&topic_name].snapshot(&topic_name);
-            self.say(session, ServerMessage::Update(self.update(part, None, true)));
+            let topic = self.topics[&topic_name].clone();
+            let update = self.update(topic.snapshot(&topic_name), None, true);
+            self.say(session, ServerMessage::Update(update));
+            for (index, entry) in topic.log.iter().enumerate() {
+                if entry.author == ClientId(session) {
+                    let part = topic.part(&topic_name, index as u64 + 1);
+                    let own = self.published(entry.author, entry.action_id.clone(), vec![part]);
+                    self.say(session, own);
+                }
+            }
         }
     }
 
