@@ -43,9 +43,6 @@ impl Replica {
         let under = batch.flight.as_ref().and_then(Flight::id);
         let told = std::mem::take(&mut batch.tickets).into_iter();
         self.events.extend(told.map(|ticket| Event::Confirmed { ticket, id: under.clone() }));
-        if let Some(flight) = &mut batch.flight {
-            flight.confirmed = true;
-        }
         let topics = batch.topics.clone();
         if !topics.iter().any(|topic_name| self.holds(topic_name, id)) {
             self.forget(id);

@@ -71,6 +71,8 @@ pub enum LocalError {
 /// What meets one fate.
 #[derive(Debug)]
 struct Batch {
+    /// Those to be told. Once it is confirmed there are none, though topics may still wait for their
+    /// parts of it.
     tickets: Vec<Ticket>,
     /// Those on which it has changes.
     topics: Vec<TopicName>,
@@ -84,8 +86,6 @@ struct Batch {
 struct Flight {
     /// Sent again just as it is.
     message: ClientMessage,
-    /// It is accepted, and the program knows; some topics have not received their part yet.
-    confirmed: bool,
     /// Its session is gone. It is not sent again; what its topics receive still shows its fate.
     orphaned: bool,
 }

@@ -158,7 +158,7 @@ impl Replica {
             Some(action_id) => ClientMessage::Action { action_id, changes },
             None => ClientMessage::Update(changes.pop()?),
         };
-        let flight = Flight { message: message.clone(), confirmed: false, orphaned: false };
+        let flight = Flight { message: message.clone(), orphaned: false };
         self.batches.get_mut(&id)?.flight = Some(flight);
         Some(message)
     }

@@ -210,7 +210,7 @@ impl Replica {
         };
         self.in_flight().find(|id| {
             let flight = self.batches.get(id).and_then(|batch| batch.flight.as_ref());
-            flight.is_some_and(|flight| !flight.confirmed && named(&flight.message))
+            flight.is_some_and(|flight| named(&flight.message))
         })
     }
 

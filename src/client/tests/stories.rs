@@ -359,6 +359,26 @@ fn a_new_life_of_a_topic_starts_afresh() {
 }
 
 #[test]
+fn an_action_that_is_confirmed_in_one_topic_holds_up_no_other() {
+    let mut sim = Sim::new(1, &[("one", "int"), ("two", "int")]);
+    let add = |topic| change(topic, json!({"type": "add", "value": 5}));
+    let ticket = sim.act(0, vec![add("one"), add("two")]).unwrap();
+    sim.send(0);
+    sim.serve(0);
+    sim.lag(0);
+    // A snapshot and the confirmation of the one, and a snapshot of the other.
+    for _ in 0..3 {
+        sim.deliver(0);
+    }
+    assert_eq!(sim.clients[0].fates[&ticket], Fate::Confirmed);
+    sim.disconnect(0);
+    sim.new_life("one");
+    // Sent again, the action is known in part, and refused: nobody is told of that.
+    sim.check_converged();
+    assert_eq!(sim.clients[0].view("two"), value(json!(5)));
+}
+
+#[test]
 fn a_view_that_starts_afresh_is_told_before_it_is_changed_again() {
     let mut sim = Sim::new(1, &[("text", "string")]);
     sim.change(0, "text", type_text(0, "old"));
