@@ -19,8 +19,10 @@
 //! There is little choice beside it. The server accepts Y's txns one after the other, each once the
 //! one before is confirmed, and with a confirmation Y receives all that was accepted before it. Had
 //! some of X's own, still unknown to Y, arrived first, Y would hear of them too early. So of two
-//! concurrent txns the one that the other side needed first is the first to arrive, and the other is
-//! the newcomer, which goes to the left where both insert at one place.
+//! concurrent txns the first to arrive is the one that the other side needed first, and the other is
+//! the newcomer, which goes to the left where both insert at one place. Only where each side needs
+//! something of the other at once, neither knowing of the other's need, is the order open: there it is
+//! that of the file.
 
 use std::collections::VecDeque;
 
