@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 
 use super::publication::{Body, Composed, Item, Origin, Part, Publication, Subscriber};
 use crate::topic::{
@@ -28,7 +29,7 @@ pub(super) struct State {
     /// By client id, ascending.
     subscribers: Vec<Arc<dyn Subscriber>>,
     /// Accepted, and not yet given to anybody; in order.
-    unpublished: Vec<Unpublished>,
+    unpublished: SmallVec<[Unpublished; 1]>,
     /// The newest version that subscribers were given.
     published: Version,
     /// The newest commit in the log.
@@ -74,7 +75,7 @@ impl TopicCell {
         let state = State {
             topic: Topic::new(kind),
             subscribers: Vec::new(),
-            unpublished: Vec::new(),
+            unpublished: SmallVec::new(),
             published: Version(0),
             commit: CommitNumber(0),
             removed: false,
@@ -277,17 +278,15 @@ impl State {
             return self.publish_latest(topic);
         }
         let unpublished = std::mem::take(&mut self.unpublished);
-        let mut alone = Vec::new();
-        let mut items = Vec::with_capacity(unpublished.len());
-        for Unpublished { item, author, origin } in unpublished {
-            if let Some(origin) = origin.filter(|_| !self.is_subscribed(author)) {
-                alone.push((origin, item.clone()));
-            }
-            items.push(item);
-        }
         self.mark_published();
+        let mut alone = Vec::new();
+        for Unpublished { item, author, origin } in &unpublished {
+            if let Some(origin) = origin.as_ref().filter(|_| !self.is_subscribed(*author)) {
+                alone.push((origin.clone(), item.clone()));
+            }
+        }
         if !self.subscribers.is_empty() {
-            let publication = Publication::new(items);
+            let publication = Publication::new(unpublished.into_iter().map(|it| it.item).collect());
             for subscriber in &self.subscribers {
                 subscriber.deliver(&publication);
             }

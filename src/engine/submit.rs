@@ -347,12 +347,10 @@ fn check(
 /// Carries what was made on a base below the head to the head, a run a topic.
 fn rebase(guards: &Guards<'_>, drafts: &mut Drafts) -> Result<(), Failure> {
     for (slot, state) in guards.iter().enumerate() {
+        let base = drafts.iter().find(|draft| draft.slot == slot).and_then(|draft| draft.base);
+        let Some(base) = base.filter(|base| *base != state.topic.head()) else { continue };
         let indices: SmallVec<[usize; 1]> =
             (0..drafts.len()).filter(|index| drafts[*index].slot == slot).collect();
-        let Some(base) = indices.first().and_then(|index| drafts[*index].base) else { continue };
-        if base == state.topic.head() {
-            continue;
-        }
         let mut run: SmallVec<[MaybeChange; 1]> =
             indices.iter().map(|index| drafts[*index].change.take()).collect();
         state
