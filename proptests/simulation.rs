@@ -102,8 +102,8 @@ pub fn hunt<S: Strategy>(name: &str, cases: S, check: impl Fn(&S::Value) -> Chec
         max_shrink_iters: 20_000,
         ..Config::default()
     };
-    let result = TestRunner::new(config)
-        .run(&cases, |case| check(&case).map_err(|broken| TestCaseError::fail(broken)));
+    let result =
+        TestRunner::new(config).run(&cases, |case| check(&case).map_err(TestCaseError::fail));
     match result {
         Ok(()) => {}
         Err(TestError::Fail(why, case)) => panic!("{name}: {why}\n{case:#?}"),
@@ -175,7 +175,7 @@ of_types! {
 fn all_types(latest: bool) -> Setup {
     let topic = |kind: crate::world::Kind| {
         let topic = Topic::new(kind.of.name(), kind);
-        let latest = latest && kind.of.stateful() && kind.of.name().len() % 2 == 0;
+        let latest = latest && kind.of.stateful() && kind.of.name().len().is_multiple_of(2);
         let delivery = if latest { Delivery::Latest } else { Delivery::Every };
         topic.with(TopicOptions { delivery, ..TopicOptions::default() })
     };

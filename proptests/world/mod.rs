@@ -424,7 +424,8 @@ impl World {
         match client.replica.topic(&topic.name) {
             Some(_) => client.replica.unsubscribe(&topic.name),
             None => {
-                drop(client.replica.subscribe(&topic.name, topic.kind.of, topic.options.clone()))
+                let options = topic.options.clone();
+                client.replica.subscribe(&topic.name, topic.kind.of, options);
             }
         }
         client.hear()
