@@ -135,8 +135,8 @@ fn find<S: Strategy>(
         max_shrink_time: SHRINK_MS_MAX,
         ..Config::default()
     };
-    let result = TestRunner::new(config)
-        .run(&cases, |case| check(&case).map_err(|broken| TestCaseError::fail(broken)));
+    let result =
+        TestRunner::new(config).run(&cases, |case| check(&case).map_err(TestCaseError::fail));
     match result {
         Ok(()) => None,
         Err(TestError::Fail(why, case)) => Some((why.to_string(), case)),
@@ -220,7 +220,7 @@ of_types! {
 fn all_types(latest: bool) -> Setup {
     let topic = |kind: crate::world::Kind| {
         let topic = Topic::new(kind.of.name(), kind);
-        let latest = latest && kind.of.stateful() && kind.of.name().len() % 2 == 0;
+        let latest = latest && kind.of.stateful() && kind.of.name().len().is_multiple_of(2);
         let delivery = if latest { Delivery::Latest } else { Delivery::Every };
         topic.with(TopicOptions { delivery, ..TopicOptions::default() })
     };

@@ -16,6 +16,9 @@ use super::{Checked, same};
 /// The id under which something was sent: an action's, or that of a lone change.
 pub type SentId = std::string::String;
 
+/// What all topics held at some commit.
+type Cut = (CommitNumber, Vec<(TopicName, Version, AnyValue)>);
+
 /// What clients sent and what became of it, and every topic's log and values, whole.
 pub struct Record {
     topics: Vec<TopicRecord>,
@@ -23,7 +26,7 @@ pub struct Record {
     /// Under what id each change was sent.
     sent_under: HashMap<ChangeId, SentId>,
     /// What a cut at the newest commit gave, while it was the newest.
-    cuts: Vec<(CommitNumber, Vec<(TopicName, Version, AnyValue)>)>,
+    cuts: Vec<Cut>,
     pub counts: Counts,
 }
 

@@ -483,7 +483,7 @@ impl Connection {
         if !catch_up.continues
             && let Some(since) = since.into_iter().chain(before).min()
         {
-            self.write_items(&topic.own_changes(self.session, since));
+            self.write_items(&topic.own_changes(self.session, since, catch_up.version));
         }
     }
 
@@ -496,7 +496,7 @@ impl Connection {
             subscription.written = catch_up.version;
             items.extend(catch_up.items);
             if !catch_up.continues {
-                items.extend(topic.own_changes(self.session, written));
+                items.extend(topic.own_changes(self.session, written, catch_up.version));
             }
         }
         self.write_items(&items);

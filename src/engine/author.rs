@@ -65,12 +65,9 @@ impl Author {
     }
 
     /// A fresh id for a change or action that the engine makes in this author's name.
-    ///
-    /// It starts with the author's client id and an `s`, which no counter of a client's does.
     pub(super) fn fresh_id(&self) -> ChangeId {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed);
-        let id = ecow::eco_format!("{}_s{counter}", self.id);
-        ChangeId::new(id).expect("it is <client id>_<counter>")
+        ChangeId::of_server_for(self.id, counter)
     }
 
     /// Notes a presence topic that the author writes to.

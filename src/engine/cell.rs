@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 
 use super::publication::{Body, Composed, Item, Origin, Part, Publication, Subscriber};
 use crate::topic::{
@@ -28,7 +29,7 @@ pub(super) struct State {
     /// By client id, ascending.
     subscribers: Vec<Arc<dyn Subscriber>>,
     /// Accepted, and not yet given to anybody; in order.
-    unpublished: Vec<Unpublished>,
+    unpublished: SmallVec<[Unpublished; 1]>,
     /// The newest version that subscribers were given.
     published: Version,
     /// The newest commit in the log.
@@ -52,6 +53,8 @@ pub struct CatchUp {
     pub items: Vec<Item>,
     /// The items go on from the version that was asked for; else they begin with a snapshot.
     pub continues: bool,
+    /// What can be given in their place, where they are changes: the value that they lead to.
+    pub snapshot: Option<Item>,
 }
 
 /// A view of a topic at its newest published version. A pointer.
@@ -72,7 +75,7 @@ impl TopicCell {
         let state = State {
             topic: Topic::new(kind),
             subscribers: Vec::new(),
-            unpublished: Vec::new(),
+            unpublished: SmallVec::new(),
             published: Version(0),
             commit: CommitNumber(0),
             removed: false,
@@ -140,48 +143,51 @@ impl TopicCell {
     }
 
     /// What somebody who has version `since` is to be given to be up to date: the missing changes, or a
-    /// snapshot where the log does not reach back or is longer than the value.
+    /// snapshot where the log does not reach back or is long.
     ///
-    /// All that is accepted by then is published first, so that what comes later follows on.
+    /// All that is accepted by then is published first, so that what comes later follows on; what waits
+    /// for a tick still comes with it.
     pub fn catch_up(self: &Arc<Self>, since: Option<Version>) -> CatchUp {
         let mut state = self.lock();
-        state.publish(self);
+        if self.options.delivery == Delivery::Every {
+            state.publish(self);
+        }
         let version = state.published;
+        let snapshot = self.kind.stateful().then(|| {
+            let Snapshot { version, commit, value } = state.published_snapshot();
+            Item::snapshot(self, commit, version, value)
+        });
         let log = state.topic.log();
         if let Some(since) = since.filter(|since| log.base() <= *since && *since <= version) {
-            let missed = log.after(since);
-            if missed.len() <= CATCH_UP_CHANGES_MAX || !self.kind.stateful() {
-                let entries: Vec<Entry> = missed.cloned().collect();
+            let missing = (version.0 - since.0) as usize;
+            if missing <= CATCH_UP_CHANGES_MAX || snapshot.is_none() {
+                let entries: Vec<Entry> = log.after(since).take(missing).cloned().collect();
                 drop(state);
-                let items = entries
-                    .chunk_by(|a, b| a.commit == b.commit)
-                    .filter_map(|entries| Item::of_entries(self, entries))
-                    .collect();
-                return CatchUp { version, items, continues: true };
+                return CatchUp { version, items: self.items(&entries), continues: true, snapshot };
             }
         }
-        let items = match self.kind.stateful() {
-            true => {
-                let value = state.topic.value().clone();
-                vec![Item::snapshot(self, state.commit, version, value)]
-            }
-            false => Vec::new(),
-        };
-        CatchUp { version, items, continues: false }
+        CatchUp { version, items: snapshot.into_iter().collect(), continues: false, snapshot: None }
     }
 
-    /// The messages that confirm `client`'s own changes after `since`, for one who was given a snapshot
-    /// in place of them.
-    pub fn own_changes(self: &Arc<Self>, client: ClientId, since: Version) -> Vec<Item> {
+    /// The messages that confirm `client`'s own changes after `since` up to `to`, for one who was given
+    /// a snapshot in place of them.
+    pub fn own_changes(
+        self: &Arc<Self>,
+        client: ClientId,
+        since: Version,
+        to: Version,
+    ) -> Vec<Item> {
         let state = self.lock();
-        let own: Vec<Entry> = state
-            .topic
-            .log()
-            .after(since)
-            .filter(|entry| entry.author == client)
-            .cloned()
-            .collect();
-        own.chunk_by(|a, b| a.commit == b.commit)
+        let entries = state.topic.log().after(since).take_while(|entry| entry.version <= to);
+        let own: Vec<Entry> = entries.filter(|entry| entry.author == client).cloned().collect();
+        drop(state);
+        self.items(&own)
+    }
+
+    /// The messages for some entries of this topic's log, one a commit.
+    fn items(self: &Arc<Self>, entries: &[Entry]) -> Vec<Item> {
+        entries
+            .chunk_by(|a, b| a.commit == b.commit)
             .filter_map(|entries| Item::of_entries(self, entries))
             .collect()
     }
@@ -220,6 +226,20 @@ impl State {
         Snapshot { version: self.topic.head(), commit: self.commit, value }
     }
 
+    /// The value that subscribers have. A pointer, but for what waits for a tick.
+    fn published_snapshot(&self) -> Snapshot {
+        let log = self.topic.log();
+        let version = self.published;
+        if version == log.head() {
+            return self.snapshot();
+        }
+        let commit = log.entry(version).map_or(CommitNumber(0), |entry| entry.commit);
+        match log.value_at(version) {
+            Some(value) => Snapshot { version, commit, value },
+            None => self.snapshot(),
+        }
+    }
+
     fn subscriber_index(&self, client: ClientId) -> Result<usize, usize> {
         self.subscribers.binary_search_by_key(&client, |subscriber| subscriber.client_id())
     }
@@ -238,6 +258,11 @@ impl State {
         self.unpublished.len() == 1
     }
 
+    /// Whether something was accepted that nobody was given yet.
+    pub fn has_unpublished(&self) -> bool {
+        !self.unpublished.is_empty()
+    }
+
     /// Notes that what is in the log was given to all who are to have it.
     pub fn mark_published(&mut self) {
         debug_assert!(self.unpublished.is_empty(), "what was accepted before is published before");
@@ -253,17 +278,15 @@ impl State {
             return self.publish_latest(topic);
         }
         let unpublished = std::mem::take(&mut self.unpublished);
-        let mut alone = Vec::new();
-        let mut items = Vec::with_capacity(unpublished.len());
-        for Unpublished { item, author, origin } in unpublished {
-            if let Some(origin) = origin.filter(|_| !self.is_subscribed(author)) {
-                alone.push((origin, item.clone()));
-            }
-            items.push(item);
-        }
         self.mark_published();
+        let mut alone = Vec::new();
+        for Unpublished { item, author, origin } in &unpublished {
+            if let Some(origin) = origin.as_ref().filter(|_| !self.is_subscribed(*author)) {
+                alone.push((origin.clone(), item.clone()));
+            }
+        }
         if !self.subscribers.is_empty() {
-            let publication = Publication::new(items);
+            let publication = Publication::new(unpublished.into_iter().map(|it| it.item).collect());
             for subscriber in &self.subscribers {
                 subscriber.deliver(&publication);
             }

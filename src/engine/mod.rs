@@ -36,6 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::topic::{
@@ -113,7 +114,7 @@ pub enum OpenError {
 
 /// Topics whose accepted changes are still to be published.
 #[derive(Default)]
-pub struct Group(Vec<Arc<TopicCell>>);
+pub struct Group(SmallVec<[Arc<TopicCell>; 4]>);
 
 impl Group {
     pub fn is_empty(&self) -> bool {

@@ -14,8 +14,8 @@ use super::cell::{State, TopicCell};
 use super::publication::{Item, Part, Publication};
 use super::{Engine, Group, Validator, deliver};
 use crate::topic::{
-    ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Entry, Epoch, Rejection, TopicName,
-    Version,
+    ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Entry, Epoch, Rejection,
+    TopicName, Version,
 };
 use crate::types::run::MaybeChange;
 use crate::types::{AnyChange, AnyValue, TopicType};
@@ -310,11 +310,15 @@ fn confirm_again(
     let versions = known.iter().map(|entry| entry.version).collect();
     let receipt = Receipt { commit: item.commit, versions };
     drop(known);
-    // What goes before it, goes out before it.
+    // What goes before it, goes out before it. What waits for a tick comes with it.
+    let mut waits = false;
     for (cell, state) in cells.iter().zip(guards) {
-        state.publish(cell);
+        match cell.options().delivery {
+            Delivery::Every => state.publish(cell),
+            Delivery::Latest => waits |= state.has_unpublished(),
+        }
     }
-    if let Some(origin) = &author.origin {
+    if let Some(origin) = author.origin.as_ref().filter(|_| !waits) {
         origin.confirm(&Publication::new(vec![item]));
     }
     Ok(Some(receipt))
@@ -344,12 +348,10 @@ fn check(
 /// Carries what was made on a base below the head to the head, a run a topic.
 fn rebase(guards: &Guards<'_>, drafts: &mut Drafts) -> Result<(), Failure> {
     for (slot, state) in guards.iter().enumerate() {
+        let base = drafts.iter().find(|draft| draft.slot == slot).and_then(|draft| draft.base);
+        let Some(base) = base.filter(|base| *base != state.topic.head()) else { continue };
         let indices: SmallVec<[usize; 1]> =
             (0..drafts.len()).filter(|index| drafts[*index].slot == slot).collect();
-        let Some(base) = indices.first().and_then(|index| drafts[*index].base) else { continue };
-        if base == state.topic.head() {
-            continue;
-        }
         let mut run: SmallVec<[MaybeChange; 1]> =
             indices.iter().map(|index| drafts[*index].change.take()).collect();
         state

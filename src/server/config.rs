@@ -25,6 +25,8 @@ pub struct ServerConfig {
     pub topics_max: usize,
     /// Services that one session provides.
     pub services_max: usize,
+    /// Requests of one session that wait for their answers.
+    pub requests_max: usize,
     /// Bytes of published changes that wait for one session's socket; beyond, it is lagging.
     pub queue_bytes_max: usize,
     /// Messages that one session may send a second; 0 for any number.
@@ -45,6 +47,7 @@ impl Default for ServerConfig {
             sessions_max: 100_000,
             topics_max: 1_000_000,
             services_max: 1_000,
+            requests_max: 1_000,
             queue_bytes_max: 4 << 20,
             messages_per_second_max: 0,
         }

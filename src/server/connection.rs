@@ -26,7 +26,7 @@ use super::outbox::{End, Outbox, Outgoing, Work};
 use super::rate::RateLimit;
 use super::session::Session;
 use super::wire::{EncodedFrame, subscribed_message};
-use crate::engine::{Group, Subscriber, TopicCell};
+use crate::engine::{CatchUp, Group, Item, Subscriber, TopicCell};
 use crate::protocol::decode::{Frame, FrameError, RawMessage, decode_binary, decode_text};
 use crate::protocol::message::{ErrorMessage, Hello};
 use crate::protocol::{Encoding, ErrorCode, ServerMessage};
@@ -39,6 +39,8 @@ const MESSAGES_A_TURN: usize = 256;
 const FRAMES_A_TURN: usize = 64;
 /// How many bytes are handed to the socket before it is flushed.
 const WRITE_BYTES_MAX: usize = 256 << 10;
+/// Up to how many bytes missing changes are sent without a look at whether a snapshot is shorter.
+const MISSED_BYTES_ALWAYS: usize = 64 << 10;
 /// How long a peer has to take our last words.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -76,6 +78,16 @@ pub struct Connection<S> {
 struct Subscription {
     topic: Arc<TopicCell>,
     written: Version,
+}
+
+/// What brings a subscription up to date.
+struct CaughtUp {
+    /// The version that it leads to.
+    version: Version,
+    /// `None` if there is nothing to send.
+    frame: Option<EncodedFrame>,
+    /// It goes on from what the client had; else it is a snapshot.
+    continues: bool,
 }
 
 /// Why a connection is over.
@@ -381,45 +393,67 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let before = before.filter(|it| Arc::ptr_eq(&it.topic, topic)).map(|it| it.written);
         topic.attach(self.outbox.clone());
         self.subscribed.insert(topic.name().clone());
-        let catch_up = topic.catch_up(since);
-        let continued = since.filter(|_| catch_up.continues);
-        self.send_message(&subscribed_message(topic, catch_up.version, continued))?;
-        let subscription = Subscription { topic: topic.clone(), written: catch_up.version };
+        // Who says what he has is given what he missed, if the log has it: it carries his pending changes.
+        let CatchUp { version, items, continues, .. } = topic.catch_up(since);
+        let continued = since.filter(|_| continues);
+        self.send_message(&subscribed_message(topic, version, continued))?;
+        let subscription = Subscription { topic: topic.clone(), written: version };
         self.subscriptions.insert(topic.name().clone(), subscription);
         if topic.is_removed() {
             // It went between the decision and now, and told those it knew.
             return self.write_one(Outgoing::Removed(topic.clone()));
         }
-        if !catch_up.items.is_empty() {
-            self.send_frame(&EncodedFrame::new(&catch_up.items, self.encoding))?;
+        if !items.is_empty() {
+            self.send_frame(&EncodedFrame::new(&items, self.encoding))?;
         }
         // What waits for the subscription before this one will not be written any more.
-        if !catch_up.continues
-            && let Some(since) = since.into_iter().chain(before).min()
-        {
-            self.confirm_own(topic, since)?;
+        if !continues && let Some(since) = since.into_iter().chain(before).min() {
+            self.confirm_own(topic, since, version)?;
         }
         Ok(())
     }
 
     /// Brings a subscription up to date after changes of it were thrown away.
     fn catch_up(&mut self, topic: &Arc<TopicCell>) -> Result<(), Over> {
-        let Some(subscription) = self.subscriptions.get_mut(topic.name()) else { return Ok(()) };
+        let Some(subscription) = self.subscriptions.get(topic.name()) else { return Ok(()) };
         let written = subscription.written;
-        let catch_up = topic.catch_up(Some(written));
-        subscription.written = catch_up.version;
-        if !catch_up.items.is_empty() {
-            self.send_frame(&EncodedFrame::new(&catch_up.items, self.encoding))?;
+        let CaughtUp { version, frame, continues } = self.shorter(topic.catch_up(Some(written)));
+        if let Some(subscription) = self.subscriptions.get_mut(topic.name()) {
+            subscription.written = version;
         }
-        if !catch_up.continues {
-            self.confirm_own(topic, written)?;
+        frame.map_or(Ok(()), |frame| self.send_frame(&frame))?;
+        if !continues {
+            self.confirm_own(topic, written, version)?;
         }
         Ok(())
     }
 
+    /// Of the missing changes and a snapshot, what takes fewer bytes.
+    fn shorter(&self, catch_up: CatchUp) -> CaughtUp {
+        let CatchUp { version, items, continues, snapshot } = catch_up;
+        let encode = |items: &[Item]| EncodedFrame::new(items, self.encoding);
+        let frame = Some(items).filter(|items| !items.is_empty()).map(|items| encode(&items));
+        let missed_bytes = frame.as_ref().map_or(0, |frame| frame.bytes);
+        match snapshot {
+            Some(snapshot) if missed_bytes > MISSED_BYTES_ALWAYS => {
+                let snapshot = encode(&[snapshot]);
+                if snapshot.bytes < missed_bytes {
+                    return CaughtUp { version, frame: Some(snapshot), continues: false };
+                }
+            }
+            _ => {}
+        }
+        CaughtUp { version, frame, continues }
+    }
+
     /// Confirms the client's own changes that a snapshot has jumped over.
-    fn confirm_own(&mut self, topic: &Arc<TopicCell>, since: Version) -> Result<(), Over> {
-        let own = topic.own_changes(self.session.id, since);
+    fn confirm_own(
+        &mut self,
+        topic: &Arc<TopicCell>,
+        since: Version,
+        to: Version,
+    ) -> Result<(), Over> {
+        let own = topic.own_changes(self.session.id, since, to);
         match own.is_empty() {
             true => Ok(()),
             false => self.send_frame(&EncodedFrame::new(&own, self.encoding)),

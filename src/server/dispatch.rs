@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
 use super::outbox::Outgoing;
-use super::services::Provider;
+use super::services::{PassedOn, Provider};
+use super::session::Waiting;
 use super::special;
 use crate::engine::{ChangeBody, OpenError, Rejected, Submission, Submitted, TopicCell};
 use crate::protocol::decode::{Malformed, RawMessage};
@@ -224,7 +225,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let failed = |error: ServiceError, request_id| {
             self.answer(ServerMessage::Response { request_id, outcome: Err(error) });
         };
-        match hub.services.provider(&service_name) {
+        let provider = hub.services.provider(&service_name);
+        let Some(waiting) = Waiting::begin(&session, hub.config.requests_max) else {
+            let reason = "too many requests of this session wait for their answers";
+            return failed(ServiceError::new(ServiceErrorCode::Failed, reason), request_id);
+        };
+        match provider {
             None => {
                 let reason = eco_format!("nobody provides {service_name:?}");
                 failed(ServiceError::new(ServiceErrorCode::NoSuchService, reason), request_id);
@@ -239,16 +245,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                                 "no answer came in time",
                             ))
                         });
-                    session.answer(ServerMessage::Response { request_id, outcome });
+                    waiting.session().answer(ServerMessage::Response { request_id, outcome });
                 });
             }
             Some(Provider::Session(provider)) => {
                 let asked = request_id.clone();
-                match hub.services.pass_on(&provider, session, service_name, args, request_id) {
+                match hub.services.pass_on(&provider, waiting, service_name, args, request_id) {
                     Err(error) => failed(error, asked),
-                    Ok(id) => drop(hub.tasks.clone().spawn(async move {
+                    Ok(PassedOn { id, answered }) => drop(hub.tasks.clone().spawn(async move {
                         tokio::select! {
                             () = tokio::time::sleep(timeout) => hub.services.time_out(&id),
+                            _ = answered => {}
                             () = hub.shutdown.cancelled() => {}
                         }
                     })),

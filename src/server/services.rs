@@ -10,8 +10,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use ecow::{EcoString, eco_format};
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
-use super::session::Session;
+use super::session::{Session, Waiting};
 use crate::protocol::ServiceErrorCode as Code;
 use crate::protocol::message::{Outcome, RequestId, ServerMessage, ServiceError};
 use crate::topic::ClientId;
@@ -41,9 +42,19 @@ pub struct Services {
 /// A request on its way.
 struct Pending {
     provider: ClientId,
-    requester: Arc<Session>,
+    requester: Waiting,
     /// As the requester named it: two clients may use the same.
     request_id: RequestId,
+    /// Dropped with this, which ends the timer.
+    _answered: oneshot::Sender<()>,
+}
+
+/// A request that was passed on.
+pub struct PassedOn {
+    /// The id that it bears at the provider.
+    pub id: RequestId,
+    /// Done once it is answered, one way or another.
+    pub answered: oneshot::Receiver<()>,
 }
 
 impl Services {
@@ -71,27 +82,28 @@ impl Services {
         self.providers.get(name).map(|provider| provider.clone())
     }
 
-    /// Passes a request on to the session that provides the service, and gives the id it bears there.
+    /// Passes a request on to the session that provides the service.
     ///
     /// # Errors
     /// The provider has too much to do.
     pub fn pass_on(
         &self,
         provider: &Arc<Session>,
-        requester: Arc<Session>,
+        requester: Waiting,
         service_name: EcoString,
         args: Value,
         request_id: RequestId,
-    ) -> Result<RequestId, ServiceError> {
+    ) -> Result<PassedOn, ServiceError> {
         let number = self.last_request.fetch_add(1, Ordering::Relaxed) + 1;
         let id = eco_format!("s{number}");
-        let client_id = requester.id;
-        let pending = Pending { provider: provider.id, requester, request_id };
+        let client_id = requester.session().id;
+        let (_answered, answered) = oneshot::channel();
+        let pending = Pending { provider: provider.id, requester, request_id, _answered };
         self.pending.lock().insert(id.clone(), pending);
         let request =
             ServerMessage::Request { service_name, args, request_id: id.clone(), client_id };
         if provider.offer(request) {
-            return Ok(id);
+            return Ok(PassedOn { id, answered });
         }
         self.pending.lock().remove(&id);
         Err(ServiceError::new(Code::Failed, "the provider does not keep up with its requests"))
@@ -125,7 +137,7 @@ impl Services {
         let mut pending = self.pending.lock();
         let waiting: Vec<Pending> = pending
             .extract_if(|_, pending| {
-                pending.provider == session.id || pending.requester.id == session.id
+                pending.provider == session.id || pending.requester.session().id == session.id
             })
             .map(|(_, pending)| pending)
             .collect();
@@ -146,6 +158,8 @@ impl Services {
 
 impl Pending {
     fn respond(self, outcome: Outcome) {
-        self.requester.answer(ServerMessage::Response { request_id: self.request_id, outcome });
+        self.requester
+            .session()
+            .answer(ServerMessage::Response { request_id: self.request_id, outcome });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use dashmap::DashMap;
@@ -25,6 +25,8 @@ pub struct Session {
     pub since: Timestamp,
     pub author: Author,
     link: Arc<Link>,
+    /// Requests of this session's that wait for an answer.
+    waiting: AtomicUsize,
     /// What the session provides.
     pub services: Mutex<BTreeSet<EcoString>>,
 }
@@ -61,6 +63,7 @@ impl Session {
             since,
             author: Author::new(id, Some(link.clone())),
             link,
+            waiting: AtomicUsize::new(0),
             services: Mutex::default(),
         }
     }
@@ -144,6 +147,28 @@ impl Session {
     /// Messages that wait for the client's socket, and how often there were too many.
     pub fn queue_depth(&self) -> (usize, u64) {
         self.link.0.lock().outbox.as_ref().map_or((0, 0), |outbox| outbox.depth())
+    }
+}
+
+/// A request that waits for its answer, and counts as long as it does.
+pub struct Waiting(Arc<Session>);
+
+impl Waiting {
+    /// Counts one more request of `session`'s; `None` if `max` of them wait already.
+    pub fn begin(session: &Arc<Session>, max: usize) -> Option<Waiting> {
+        let waiting = Waiting(session.clone());
+        (session.waiting.fetch_add(1, Ordering::Relaxed) < max).then_some(waiting)
+    }
+
+    /// Who asked.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.0
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

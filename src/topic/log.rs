@@ -5,14 +5,15 @@
 //! is a bounded number of changes away. A checkpoint is a pointer into persistent data: it costs what
 //! changed since the one before.
 
+use std::collections::vec_deque::Iter;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 
 use super::{ActionId, ChangeId, ClientId, CommitNumber, Timestamp, Version};
-use crate::types::run::MaybeChange;
-use crate::types::{AnyValue, TypeRef};
+use crate::types::run::{self, MaybeChange};
+use crate::types::{AnyChange, AnyValue, TypeRef};
 
 /// How many versions lie between two checkpoints, at least; one action more at most.
 pub const CHECKPOINT_EVERY: u64 = 256;
@@ -59,9 +60,52 @@ pub struct VersionLog {
     /// The oldest version whose value is known. There is a checkpoint at it.
     base: Version,
     /// Values at versions from `base` on, ascending.
-    checkpoints: VecDeque<(Version, AnyValue)>,
+    checkpoints: VecDeque<Checkpoint>,
     /// The versions of the kept entries, by their ids.
     ids: HashMap<ChangeId, Version, RandomState>,
+}
+
+/// A value kept at some version.
+#[derive(Debug, Clone)]
+struct Checkpoint {
+    version: Version,
+    value: AnyValue,
+    /// The changes from here to the next checkpoint, composed; made when somebody first asks for it.
+    composed: OnceLock<Arc<[AnyChange]>>,
+}
+
+impl Checkpoint {
+    fn new(version: Version, value: AnyValue) -> Checkpoint {
+        Checkpoint { version, value, composed: OnceLock::new() }
+    }
+}
+
+/// Entries one after the other, none of them beyond the next checkpoint.
+pub struct Stretch<'a> {
+    entries: Iter<'a, Entry>,
+    kind: TypeRef,
+    /// The checkpoint at which it begins, if it also reaches to the next one.
+    checkpoint: Option<&'a Checkpoint>,
+}
+
+impl<'a> Stretch<'a> {
+    /// The entries, oldest first.
+    pub fn entries(&self) -> Iter<'a, Entry> {
+        self.entries.clone()
+    }
+
+    /// The changes, composed into as few as can be. Composing takes O(n log n) for n entries; what lies
+    /// between two checkpoints is composed once.
+    pub fn composed(&self) -> Arc<[AnyChange]> {
+        let compose = || {
+            let changes = self.entries().filter_map(|entry| entry.change.clone());
+            run::compose_all(self.kind, &changes.collect::<Vec<_>>()).into()
+        };
+        match self.checkpoint {
+            Some(checkpoint) => checkpoint.composed.get_or_init(compose).clone(),
+            None => compose(),
+        }
+    }
 }
 
 impl VersionLog {
@@ -71,7 +115,7 @@ impl VersionLog {
             kind,
             entries: VecDeque::new(),
             base,
-            checkpoints: VecDeque::from([(base, value)]),
+            checkpoints: VecDeque::from([Checkpoint::new(base, value)]),
             ids: HashMap::default(),
         }
     }
@@ -102,9 +146,9 @@ impl VersionLog {
     /// To be called once the last entry of an action is there: its changes were applied together, and
     /// there is no value in between.
     pub fn keep_checkpoint(&mut self, value: &AnyValue) {
-        let newest = self.checkpoints.back().map_or(self.base, |(at, _)| *at);
+        let newest = self.checkpoints.back().map_or(self.base, |newest| newest.version);
         if self.head().0 >= newest.0 + CHECKPOINT_EVERY {
-            self.checkpoints.push_back((self.head(), value.clone()));
+            self.checkpoints.push_back(Checkpoint::new(self.head(), value.clone()));
         }
     }
 
@@ -128,6 +172,23 @@ impl VersionLog {
         self.entries.range(skipped as usize..)
     }
 
+    /// The entries after `version`, which is not older than [`base`](Self::base), in stretches.
+    pub fn stretches_after(&self, version: Version) -> impl Iterator<Item = Stretch<'_>> {
+        let index = |version: Version| (version.0 - self.base.0) as usize;
+        let reached = self.checkpoints.partition_point(|it| it.version <= version);
+        (reached.saturating_sub(1)..self.checkpoints.len()).map(move |at| {
+            let (checkpoint, next) = (&self.checkpoints[at], self.checkpoints.get(at + 1));
+            let start = checkpoint.version.max(version);
+            let end = next.map_or(self.head(), |next| next.version);
+            let is_whole = next.is_some() && start == checkpoint.version;
+            Stretch {
+                entries: self.entries.range(index(start)..index(end)),
+                kind: self.kind,
+                checkpoint: is_whole.then_some(checkpoint),
+            }
+        })
+    }
+
     /// The value at `version`; `None` if that is not kept or not there yet.
     ///
     /// A pointer at a checkpoint; else the changes since the one before are applied.
@@ -135,9 +196,10 @@ impl VersionLog {
         if version > self.head() || version < self.base {
             return None;
         }
-        let index = self.checkpoints.partition_point(|(at, _)| *at <= version);
+        let index = self.checkpoints.partition_point(|it| it.version <= version);
         // There is one at `base`, which is not after `version`.
-        let (mut at, mut value) = self.checkpoints.get(index.checked_sub(1)?)?.clone();
+        let checkpoint = self.checkpoints.get(index.checked_sub(1)?)?;
+        let (mut at, mut value) = (checkpoint.version, checkpoint.value.clone());
         while at < version {
             at = at.next();
             self.apply(&mut value, self.entry(at)?);
@@ -174,10 +236,10 @@ impl VersionLog {
             return;
         }
         let Some(value) = self.value_at(base) else { return };
-        while self.checkpoints.front().is_some_and(|(at, _)| *at <= base) {
+        while self.checkpoints.front().is_some_and(|it| it.version <= base) {
             self.checkpoints.pop_front();
         }
-        self.checkpoints.push_front((base, value));
+        self.checkpoints.push_front(Checkpoint::new(base, value));
         for entry in self.entries.drain(..(base.0 - self.base.0) as usize) {
             self.ids.remove(&entry.id);
         }

@@ -77,33 +77,47 @@ impl Topic {
         }
     }
 
-    /// Carries a run of changes made at `base` to the head: O(r · m), r changes over m missed ones;
-    /// O(m log m) where the type rebases over compositions.
+    /// Carries a run of changes made at `base` to the head: O(r · m), r changes over m missed ones.
+    ///
+    /// Where the type rebases over compositions, what was missed is composed a stretch at a time: then
+    /// it takes O(m) once each stretch was composed, however many edits a change of the run is made of.
     ///
     /// # Errors
     /// The first change of the run that cannot be carried, by its index, and why.
     pub fn rebase(&self, run: &mut [MaybeChange], base: Version) -> Result<(), (usize, Rejection)> {
         self.check_base(base).map_err(|rejection| (0, rejection))?;
-        let missed = self.log.after(base);
-        if self.kind.rebases_over_composed() && missed.len() >= COMPOSE_MISSED_MIN {
-            let changes: Vec<AnyChange> = missed.filter_map(|entry| entry.change.clone()).collect();
-            let mut attempt = run.to_vec();
-            let composed = run::compose_all(self.kind, &changes);
-            // What cancelled out has still changed the value: a `set` must not slip through.
-            let cancelled = composed.is_empty();
-            let carry = |accepted| run::carry(self.kind, &mut attempt, Some(accepted));
-            if !cancelled && composed.into_iter().map(carry).all(|carried| carried.is_ok()) {
-                run.clone_from_slice(&attempt);
-                return Ok(());
+        for stretch in self.log.stretches_after(base) {
+            let missed = stretch.entries();
+            let composes = self.kind.rebases_over_composed() && missed.len() >= COMPOSE_MISSED_MIN;
+            if composes && self.carry_over(run, &stretch.composed()) {
+                continue;
             }
             // A conflict, maybe: going one by one tells with which version.
-        }
-        for entry in self.log.after(base) {
-            run::carry(self.kind, run, entry.change.clone()).map_err(|(index, conflict)| {
-                (index, Rejection::Conflict { conflict, version: entry.version })
-            })?;
+            for entry in missed {
+                run::carry(self.kind, run, entry.change.clone()).map_err(|(index, conflict)| {
+                    (index, Rejection::Conflict { conflict, version: entry.version })
+                })?;
+            }
         }
         Ok(())
+    }
+
+    /// Carries a run over a stretch of composed changes. If it tells `false`, something may be in
+    /// conflict, and the run is as it was.
+    fn carry_over(&self, run: &mut [MaybeChange], composed: &[AnyChange]) -> bool {
+        // What cancelled out has still changed the value: a `set` must not slip through.
+        if composed.is_empty() {
+            return false;
+        }
+        let mut attempt = run.to_vec();
+        let mut carry = |accepted: &AnyChange| {
+            run::carry(self.kind, &mut attempt, Some(accepted.clone())).is_ok()
+        };
+        let carried = composed.iter().all(&mut carry);
+        if carried {
+            run.clone_from_slice(&attempt);
+        }
+        carried
     }
 
     /// Applies a change to the value and gives it in its exact form. It counts once it is
@@ -201,6 +215,41 @@ mod tests {
         let mut run = [Some(AnyChange::new::<String>(StringChange::Set("y".into())))];
         let rejected = topic.rebase(&mut run, Version(0)).unwrap_err();
         assert!(matches!(rejected, (0, Rejection::Conflict { version: Version(1), .. })));
+    }
+
+    #[test]
+    fn rebasing_over_stretches_is_rebasing_one_by_one() {
+        let mut topic = Topic::new(TypeRef::of::<String>());
+        let letters = "abcdefgh".repeat(100);
+        accept(&mut topic, StringChange::insert(0, letters.as_str()));
+        for at in 0..3 * log::CHECKPOINT_EVERY as usize {
+            let position = at * 7919 % (letters.len() / 2);
+            accept(
+                &mut topic,
+                match at % 3 {
+                    0 => StringChange::delete(position, 1),
+                    _ => StringChange::insert(position, "xy"),
+                },
+            );
+        }
+        let check = |topic: &Topic, base: Version| {
+            let insert = |position| AnyChange::new::<String>(StringChange::insert(position, "N"));
+            let original = [Some(insert(0)), Some(insert(150)), Some(insert(301))];
+            let (mut run, mut one_by_one) = (original.clone(), original);
+            topic.rebase(&mut run, base).unwrap();
+            for entry in topic.log().after(base) {
+                run::carry(topic.kind(), &mut one_by_one, entry.change.clone()).unwrap();
+            }
+            assert_eq!(run, one_by_one, "from {base}");
+        };
+        for base in [1, 2, 255, 256, 257, 500, 512, 700, 767, 768, 769] {
+            check(&topic, Version(base));
+            check(&topic, Version(base));
+        }
+        topic.log.trim(Version(300));
+        for base in [300, 301, 512, 600] {
+            check(&topic, Version(base));
+        }
     }
 
     #[test]

@@ -208,7 +208,8 @@ impl Edit {
     ///
     /// What this deletes at a place comes before what `second` inserts there.
     pub fn compose(&self, second: &Edit) -> Edit {
-        let mut composed = Edit::default();
+        let steps_max = self.steps.len() + second.steps.len();
+        let mut composed = Edit { steps: SmallVec::with_capacity(steps_max) };
         let (mut a, mut b) = (Cursor::new(self), Cursor::new(second));
         loop {
             match (a.peek(), b.peek()) {

@@ -93,7 +93,10 @@ impl Fields {
     /// # Errors
     /// The field is missing or no string.
     pub fn require_key(&self, field: &'static str) -> Result<Key, Invalid> {
-        self.require_text(field).map(|text| Key::from(&text))
+        match self.require(field)? {
+            Value::String(text) => Ok(text.into()),
+            other => Err(field_type(field, "a string", other)),
+        }
     }
 
     /// A field that is a whole number; a float without a fraction is one.

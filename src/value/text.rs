@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use ecow::EcoString;
 use ropey::Rope;
+use ropey::str_utils::char_to_byte_idx;
 use serde::ser::{Serialize, Serializer};
 
 /// Texts up to this many bytes are kept flat: an empty rope alone costs 1 KiB.
@@ -113,7 +114,10 @@ impl Text {
                 let end = start + byte_of_char(&flat[start..], range.end - range.start);
                 EcoString::from(&flat[start..end])
             }
-            Repr::Rope(rope) => rope.slice(range).chunks().collect(),
+            Repr::Rope(rope) => match in_one_chunk(rope, &range) {
+                Some(text) => text.into(),
+                None => rope.slice(range).chunks().collect(),
+            },
         }
     }
 
@@ -146,6 +150,16 @@ fn byte_of_char(text: &str, position: usize) -> usize {
         return position;
     }
     text.char_indices().nth(position).map_or(text.len(), |(byte, _)| byte)
+}
+
+/// The code points in `range`, if they lie in one chunk of the rope, as few of them mostly do: one way
+/// down the tree, where a slice goes four.
+fn in_one_chunk<'a>(rope: &'a Rope, range: &Range<usize>) -> Option<&'a str> {
+    let (chunk, _, chunk_start, _) = rope.chunk_at_char(range.start);
+    let from_start = &chunk[char_to_byte_idx(chunk, range.start - chunk_start)..];
+    // The end of the chunk, if the range ends there or beyond.
+    let text = &from_start[..char_to_byte_idx(from_start, range.len())];
+    (text.len() < from_start.len() || count_chars(text) == range.len()).then_some(text)
 }
 
 impl From<EcoString> for Text {
@@ -281,6 +295,26 @@ mod tests {
         assert_eq!(edited.to_string(), model.iter().collect::<String>());
         assert_eq!(text, long.as_str());
         assert_ne!(edited, text);
+    }
+
+    #[test]
+    fn a_slice_ends_where_its_chunk_does_or_in_another() {
+        let long = "0123é56789".repeat(300);
+        let (text, model) = (Text::from(long.as_str()), long.chars().collect::<Vec<char>>());
+        let mut ends = vec![0];
+        for chunk in text.chunks() {
+            ends.push(ends[ends.len() - 1] + chunk.chars().count());
+        }
+        assert!(ends.len() > 3, "several chunks");
+        for end in ends {
+            for start in end.saturating_sub(3)..(end + 3).min(model.len()) {
+                for end in [start, start + 1, start + 2, start + 1500] {
+                    let end = end.min(model.len());
+                    let expected: String = model[start..end].iter().collect();
+                    assert_eq!(text.slice(start..end), expected.as_str());
+                }
+            }
+        }
     }
 
     #[test]

@@ -176,17 +176,11 @@ async fn who_is_silent_for_too_long_is_gone_and_can_resume() {
 #[tokio::test]
 async fn an_older_connection_that_does_not_read_is_ended_all_the_same() {
     let server = TestServer::start();
-    let subprotocol = Some(Encoding::Json.subprotocol());
-    let mut older =
-        Client::connect_with(server.address, Encoding::Json, subprotocol, Some(64 << 10)).await;
-    let mut writer = server.client().await;
-    older.subscribe("a", "string").await;
-    let value = "x".repeat(1 << 20);
-    for _ in 0..12 {
-        writer.changed("a", json!({"type": "set", "value": value})).await;
-    }
+    let mut older = server.slow_client(Encoding::MessagePack).await;
+    let mut other = server.client().await;
+    older.stop_reading(&mut other).await;
     let newer = older.resumed(&server).await;
     // Long before a ping finds it out.
     until("the older connection is gone", async || server.hub.metrics.connections.get() == 2).await;
-    drop(newer);
+    drop((newer, other));
 }

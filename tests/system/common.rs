@@ -25,6 +25,9 @@ use topicsync::topic::Timestamp;
 /// Longer than anything takes on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The topic of [`Client::stop_reading`].
+pub const FILLER: &str = "filler";
+
 /// A server on a port of its own, that ends with the test.
 pub struct TestServer {
     pub address: SocketAddr,
@@ -71,6 +74,12 @@ impl TestServer {
     /// Two JSON clients.
     pub async fn two_clients(&self) -> (Client, Client) {
         (self.client().await, self.client().await)
+    }
+
+    /// A client whose sockets hold little.
+    pub async fn slow_client(&self, encoding: Encoding) -> Client {
+        let subprotocol = Some(encoding.subprotocol());
+        Client::connect_with(self.address, encoding, subprotocol, Some(64 << 10)).await
     }
 
     /// Goes down and waits until it is.
@@ -364,6 +373,17 @@ impl Client {
         let answer = self.call(service_name, args).await;
         assert!(answer.get("error").is_none(), "{answer}");
         answer["response"].clone()
+    }
+
+    /// Asks for more than the sockets between a server and a slow client hold, and reads none of it:
+    /// what comes later waits behind it. `other` makes what is asked for.
+    pub async fn stop_reading(&mut self, other: &mut Client) {
+        other.subscribe(FILLER, "string").await;
+        other.changed(FILLER, json!({"type": "set", "value": "x".repeat(1 << 20)})).await;
+        other.send("unsubscribe", json!({"topic_name": FILLER})).await;
+        other.expect_type("unsubscribed", json!({"topic_name": FILLER})).await;
+        let asks = json!({"type": "subscribe", "content": {"topic_name": FILLER}});
+        self.send_json(json!(vec![asks; 10])).await;
     }
 
     /// Drops the connection without a word.

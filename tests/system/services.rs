@@ -183,3 +183,26 @@ async fn a_client_can_ask_itself() {
         .expect_type("response", json!({"request_id": "r", "response": null, "error": null}))
         .await;
 }
+
+#[tokio::test]
+
+async fn requests_that_wait_are_bounded() {
+    let server = TestServer::start();
+    let mut client = server.client().await;
+    register(&mut client, "silence").await;
+    for chunk in 0..10 {
+        let messages: Vec<_> = (0..5_000)
+            .map(|number| {
+                let content = json!({"service_name": "silence", "timeout_ms": 3_600_000,
+                    "request_id": format!("{chunk} {number}")});
+                json!({"type": "request", "content": content})
+            })
+            .collect();
+        client.send_json(json!(messages)).await;
+        let came = client.drain().await;
+        if came.iter().any(|it| !it["content"]["error"].is_null()) {
+            return;
+        }
+    }
+    panic!("50,000 requests wait for one session");
+}

@@ -306,3 +306,17 @@ async fn without_history_resending_still_is_harmless() {
         client.expect_type("subscribed", json!({"since": 0})).await;
     }
 }
+
+#[tokio::test]
+async fn latest_delivers_one_update_a_tick_whoever_subscribes_meanwhile() {
+    let server = ticking(2_000);
+    let (mut author, mut reader) = server.two_clients().await;
+    make_latest(&mut author, "a", "int").await;
+    make_latest(&mut reader, "a", "int").await;
+    for _ in 0..3 {
+        author.change("a", json!({"type": "add", "value": 1})).await;
+        server.client().await.value("a").await;
+    }
+    let update = reader.expect_type("update", json!({"since": 0})).await;
+    assert_eq!(update["version"], 3);
+}

@@ -2,11 +2,12 @@
 
 use ecow::{EcoString, eco_format};
 
-use super::Replica;
+use super::{Flight, Replica};
 use crate::client::event::{Event, Origin, Rejection};
 use crate::client::pending::BatchId;
 use crate::client::topic_replica::Moved;
 use crate::protocol::RejectCode;
+use crate::protocol::message::ClientMessage;
 use crate::topic::TopicName;
 use crate::types::Conflict;
 
@@ -24,15 +25,24 @@ impl Loss {
     }
 }
 
+impl Flight {
+    /// The id that the batch is known by: the action's, or that of its one change.
+    fn id(&self) -> Option<EcoString> {
+        match &self.message {
+            ClientMessage::Action { action_id, .. } => Some(action_id.clone().into()),
+            ClientMessage::Update(update) => update.change.id.clone().map(Into::into),
+            _ => None,
+        }
+    }
+}
+
 impl Replica {
     /// Tells the program that a batch is accepted. It is forgotten once no topic waits for its part.
-    pub(super) fn confirm(&mut self, id: BatchId, under: Option<EcoString>) {
+    pub(super) fn confirm(&mut self, id: BatchId) {
         let Some(batch) = self.batches.get_mut(&id) else { return };
+        let under = batch.flight.as_ref().and_then(Flight::id);
         let told = std::mem::take(&mut batch.tickets).into_iter();
         self.events.extend(told.map(|ticket| Event::Confirmed { ticket, id: under.clone() }));
-        if let Some(flight) = &mut batch.flight {
-            flight.confirmed = true;
-        }
         let topics = batch.topics.clone();
         if !topics.iter().any(|topic_name| self.holds(topic_name, id)) {
             self.forget(id);

@@ -71,6 +71,8 @@ pub enum LocalError {
 /// What meets one fate.
 #[derive(Debug)]
 struct Batch {
+    /// Those to be told. Once it is confirmed there are none, though topics may still wait for their
+    /// parts of it.
     tickets: Vec<Ticket>,
     /// Those on which it has changes.
     topics: Vec<TopicName>,
@@ -84,8 +86,6 @@ struct Batch {
 struct Flight {
     /// Sent again just as it is.
     message: ClientMessage,
-    /// It is accepted, and the program knows; some topics have not received their part yet.
-    confirmed: bool,
     /// Its session is gone. It is not sent again; what its topics receive still shows its fate.
     orphaned: bool,
 }
@@ -117,6 +117,8 @@ pub struct Replica {
     counter: u64,
     tickets: u64,
     batches_made: BatchId,
+    /// Whether single changes that wait may go out together.
+    composes: bool,
     topics: BTreeMap<TopicName, TopicReplica>,
     batches: BTreeMap<BatchId, Batch>,
     /// Topics that may have something to send.
@@ -156,6 +158,7 @@ impl Replica {
             counter: 0,
             tickets: 0,
             batches_made: 0,
+            composes: true,
             topics: BTreeMap::new(),
             batches: BTreeMap::new(),
             stirred: BTreeSet::new(),
@@ -195,6 +198,13 @@ impl Replica {
     /// What has happened since this was last asked, in order.
     pub fn events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// Whether single changes that wait are composed and sent together; they are, unless this is called.
+    /// If not, each goes out in a message of its own once the one before it is answered: every keystroke
+    /// becomes a version, at the price of a round trip. Changes that wait already stay as they are.
+    pub fn set_composes(&mut self, composes: bool) {
+        self.composes = composes;
     }
 
     /// Subscribes to a topic, and has it made if there is none. A topic that is subscribed stays so,
@@ -276,9 +286,9 @@ impl Replica {
         let Some(topic) = self.topics.get_mut(&topic_name) else { return };
         let pending =
             Pending { batch, id: None, footing, made, form: Some(form.clone()), hidden: false };
-        let batches = &self.batches;
+        let (composes, batches) = (self.composes, &self.batches);
         let single = |batch| batches.get(&batch).is_some_and(|it: &Batch| !it.action);
-        let joined = topic.push(pending, view.clone(), single);
+        let joined = topic.push(pending, view.clone(), |batch| composes && single(batch));
         self.stirred.insert(topic_name.clone());
         self.events.push(Event::Changed {
             topic_name: topic_name.clone(),
@@ -298,7 +308,7 @@ impl Replica {
             into.tickets.extend(batch.tickets);
         }
         if !self.holds(topic_name, into) {
-            self.confirm(into, None);
+            self.confirm(into);
         }
     }
 

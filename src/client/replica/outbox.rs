@@ -108,7 +108,8 @@ impl Replica {
         let Some(topic) = self.topics.get_mut(topic_name) else { return };
         let Some(footing) = topic.pending.first().map(|first| first.footing) else { return };
         let (mut bytes, mut gathered) = (0, Vec::new());
-        for pending in topic.pending.iter_mut().take(BATCH_CHANGES_MAX) {
+        let most = if self.composes { BATCH_CHANGES_MAX } else { 1 };
+        for pending in topic.pending.iter_mut().take(most) {
             let single = self.batches.get(&pending.batch).is_some_and(|batch| !batch.action);
             if let Some(change) = pending.to_send() {
                 let fields = topic.kind.encode_change(&change);
@@ -133,7 +134,7 @@ impl Replica {
         let topics = self.batches.get(&id)?.topics.clone();
         let left: usize = topics.iter().map(|name| self.drop_what_is_done(name, id)).sum();
         if left == 0 {
-            self.confirm(id, None);
+            self.confirm(id);
             return None;
         }
         let action_id = (action || left > 1).then(|| ActionId::from(self.next_id(client_id)));
@@ -157,7 +158,7 @@ impl Replica {
             Some(action_id) => ClientMessage::Action { action_id, changes },
             None => ClientMessage::Update(changes.pop()?),
         };
-        let flight = Flight { message: message.clone(), confirmed: false, orphaned: false };
+        let flight = Flight { message: message.clone(), orphaned: false };
         self.batches.get_mut(&id)?.flight = Some(flight);
         Some(message)
     }

@@ -1,6 +1,6 @@
 //! What the server's messages lead to.
 
-use ecow::{EcoString, eco_format};
+use ecow::eco_format;
 
 use super::Replica;
 use super::fate::Loss;
@@ -16,15 +16,13 @@ use crate::topic::{ChangeId, ClientId, TopicName, Version};
 use crate::value::Invalid;
 
 /// A published change on its way to its topic.
-struct Incoming<'a> {
+struct Incoming {
     part: Part,
     author: Option<ClientId>,
     since: Option<Version>,
     snapshot: bool,
     /// The ids of all changes that it is made of.
     ids: Vec<ChangeId>,
-    /// Of an action: its id.
-    action_id: Option<&'a str>,
 }
 
 impl Replica {
@@ -120,35 +118,32 @@ impl Replica {
     fn update(&mut self, update: Update) {
         let Update { part, author, snapshot, since, mut ids, .. } = update;
         ids.extend(part.change.id.clone());
-        self.incoming(Incoming { part, author, since, snapshot, ids, action_id: None });
+        self.incoming(Incoming { part, author, since, snapshot, ids });
     }
 
     fn action(&mut self, action: Action) {
-        let Action { action_id, author, changes, .. } = action;
-        let action_id = Some(&*action_id);
+        let Action { author, changes, .. } = action;
         for part in changes {
             let ids = part.change.id.iter().cloned().collect();
             let snapshot = false;
-            self.incoming(Incoming { part, author, since: None, snapshot, ids, action_id });
+            self.incoming(Incoming { part, author, since: None, snapshot, ids });
         }
     }
 
-    fn incoming(&mut self, incoming: Incoming<'_>) {
-        let Incoming { part, author, since, snapshot, ids, action_id } = incoming;
+    fn incoming(&mut self, incoming: Incoming) {
+        let Incoming { part, author, since, snapshot, ids } = incoming;
         let Part { topic_name, version, change } = part;
         let Some(topic) = self.topics.get_mut(&topic_name) else { return };
         let own: Vec<ChangeId> = ids.into_iter().filter(|id| topic.holds(id)).collect();
-        let under = |id: &ChangeId| EcoString::from(action_id.unwrap_or(id));
-        let confirmed: Vec<(BatchId, EcoString)> =
-            own.iter().filter_map(|id| Some((topic.batch_of(id)?, under(id)))).collect();
+        let confirmed: Vec<BatchId> = own.iter().filter_map(|id| topic.batch_of(id)).collect();
         let was_ready = topic.is_ready();
         let taken = topic.take(News { version, since, snapshot, fields: change.fields, ids: &own });
         if topic.is_ready() && !was_ready {
             self.events.push(Event::Ready { topic_name: topic_name.clone() });
         }
         self.taken(&topic_name, taken, snapshot, author);
-        for (batch, under) in confirmed {
-            self.confirm(batch, Some(under));
+        for batch in confirmed {
+            self.confirm(batch);
         }
         self.settle_orphan(&topic_name);
     }
@@ -215,7 +210,7 @@ impl Replica {
         };
         self.in_flight().find(|id| {
             let flight = self.batches.get(id).and_then(|batch| batch.flight.as_ref());
-            flight.is_some_and(|flight| !flight.confirmed && named(&flight.message))
+            flight.is_some_and(|flight| named(&flight.message))
         })
     }
 

@@ -139,7 +139,7 @@ fn play(sim: &mut Sim, step: Step) {
                 sim.disconnect(client);
             }
             let topic_name = sim.topics[0].0.clone();
-            sim.toy.new_life(&topic_name);
+            sim.new_life(&topic_name);
         }
         Step::NewLife(_) => {}
     }

@@ -1,6 +1,8 @@
 //! Replicas, a toy server, and the network between them, moved by hand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ecow::EcoString;
 
 use super::toy::{SessionNumber, Toy};
 use crate::client::event::{Event, Rejection, Ticket};
@@ -39,6 +41,8 @@ pub struct Client {
     up: VecDeque<ClientMessage>,
     pub fates: BTreeMap<Ticket, Fate>,
     pub tickets: Vec<Ticket>,
+    /// The ids under which actions of this client were accepted, as it was told.
+    accepted: BTreeSet<EcoString>,
     /// Each view as the events tell it.
     told: BTreeMap<TopicName, AnyValue>,
     pub events: Vec<Event>,
@@ -61,7 +65,10 @@ impl Client {
                     }
                     assert_eq!(told, value);
                 }
-                Event::Confirmed { ticket, .. } => self.meet(*ticket, Fate::Confirmed),
+                Event::Confirmed { ticket, id } => {
+                    self.accepted.extend(id.clone());
+                    self.meet(*ticket, Fate::Confirmed);
+                }
                 Event::Rejected { ticket, rejection } => {
                     self.meet(*ticket, Fate::Rejected(rejection.clone()));
                 }
@@ -89,6 +96,8 @@ pub struct Sim {
     pub toy: Toy,
     pub clients: Vec<Client>,
     pub topics: Vec<(TopicName, TypeRef)>,
+    /// A topic lost its log, or a session was forgotten: what was accepted is not known to all.
+    forgot: bool,
 }
 
 impl Sim {
@@ -96,7 +105,7 @@ impl Sim {
     pub fn new(clients: usize, topics: &[(&str, &str)]) -> Sim {
         let topics: Vec<_> = topics.iter().map(|(it, of)| (name(it), kind(of))).collect();
         let clients = (0..clients).map(|_| Client::default()).collect();
-        let mut sim = Sim { toy: Toy::default(), clients, topics };
+        let mut sim = Sim { toy: Toy::default(), clients, topics, forgot: false };
         for client in &mut sim.clients {
             for (topic_name, kind) in &sim.topics {
                 client.replica.subscribe(topic_name, *kind, TopicOptions::default());
@@ -132,8 +141,15 @@ impl Sim {
     pub fn forget_session(&mut self, client: usize) {
         let client = &self.clients[client];
         if !client.connected {
+            self.forgot = true;
             self.toy.sessions.remove(&client.session);
         }
+    }
+
+    /// The server loses all of a topic.
+    pub fn new_life(&mut self, topic: &str) {
+        self.forgot = true;
+        self.toy.new_life(&name(topic));
     }
 
     pub fn lag(&mut self, client: usize) {
@@ -228,6 +244,15 @@ impl Sim {
             let mut ids: Vec<_> = topic.log.iter().map(|entry| &entry.id).collect();
             ids.sort_unstable();
             assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "accepted twice");
+        }
+        if !self.forgot {
+            let entries = self.toy.topics.values().flat_map(|topic| &topic.log);
+            let accepted = entries.map(|it| match &it.action_id {
+                Some(action_id) => action_id.clone().into(),
+                None => it.id.clone().into(),
+            });
+            let told = self.clients.iter().flat_map(|client| client.accepted.iter().cloned());
+            assert_eq!(told.collect::<BTreeSet<EcoString>>(), accepted.collect());
         }
     }
 }

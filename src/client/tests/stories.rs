@@ -58,6 +58,26 @@ fn one_batch_is_in_flight_and_what_is_typed_meanwhile_goes_out_as_one_change() {
 }
 
 #[test]
+fn without_composing_each_change_goes_out_alone_and_in_order() {
+    let mut sim = Sim::new(2, &[("text", "string"), ("nodes", "dict")]);
+    sim.clients[0].replica.set_composes(false);
+    for (position, letter) in ["h", "e", "l", "l", "o"].into_iter().enumerate() {
+        sim.change(0, "text", type_text(position, letter));
+    }
+    // These could not be composed, and would go out as one action.
+    sim.change(0, "nodes", add("a", 1));
+    sim.change(0, "nodes", add("b", 1));
+    sim.change(1, "text", type_text(0, "> "));
+    let sent = sim.clients[0].replica.outbox();
+    assert!(matches!(sent[..], [ClientMessage::Update(_), ClientMessage::Update(_)]), "{sent:?}");
+    assert_eq!(sim.clients[0].replica.pending_len(), 7);
+    sim.disconnect(0);
+    sim.check_converged();
+    assert_eq!(sim.toy.topics[&name("text")].log.len(), 6);
+    assert_eq!(sim.toy.topics[&name("nodes")].log.len(), 2);
+}
+
+#[test]
 fn what_cannot_be_composed_goes_out_as_one_action() {
     let mut sim = Sim::new(1, &[("nodes", "dict")]);
     sim.change(0, "nodes", add("a", 1));
@@ -330,7 +350,7 @@ fn a_new_life_of_a_topic_starts_afresh() {
     let changes = vec![change("count", add()), change("other", add())];
     let waiting = sim.act(0, changes).unwrap();
     sim.disconnect(0);
-    sim.toy.new_life(&name("count"));
+    sim.new_life("count");
     sim.check_converged();
     assert_eq!(sim.clients[0].fates[&in_flight], Fate::Unknown);
     let stale = |it: &Rejection| it.code == RejectCode::Stale;
@@ -339,12 +359,32 @@ fn a_new_life_of_a_topic_starts_afresh() {
 }
 
 #[test]
+fn an_action_that_is_confirmed_in_one_topic_holds_up_no_other() {
+    let mut sim = Sim::new(1, &[("one", "int"), ("two", "int")]);
+    let add = |topic| change(topic, json!({"type": "add", "value": 5}));
+    let ticket = sim.act(0, vec![add("one"), add("two")]).unwrap();
+    sim.send(0);
+    sim.serve(0);
+    sim.lag(0);
+    // A snapshot and the confirmation of the one, and a snapshot of the other.
+    for _ in 0..3 {
+        sim.deliver(0);
+    }
+    assert_eq!(sim.clients[0].fates[&ticket], Fate::Confirmed);
+    sim.disconnect(0);
+    sim.new_life("one");
+    // Sent again, the action is known in part, and refused: nobody is told of that.
+    sim.check_converged();
+    assert_eq!(sim.clients[0].view("two"), value(json!(5)));
+}
+
+#[test]
 fn a_view_that_starts_afresh_is_told_before_it_is_changed_again() {
     let mut sim = Sim::new(1, &[("text", "string")]);
     sim.change(0, "text", type_text(0, "old"));
     sim.settle();
     sim.disconnect(0);
-    sim.toy.new_life(&name("text"));
+    sim.new_life("text");
     sim.connect(0);
     // Up to `subscribed`, and not yet the value.
     for _ in 0..2 {

@@ -37,7 +37,7 @@ pub struct Entry {
     pub change: MaybeChange,
     pub id: ChangeId,
     author: ClientId,
-    action_id: Option<ActionId>,
+    pub action_id: Option<ActionId>,
 }
 
 #[derive(Default)]
@@ -124,25 +124,30 @@ impl Toy {
         }
     }
 
-    /// Throws away what a session was to be told of its topics, and gives it snapshots instead, with
-    /// its own changes after them, as they may have been thrown away.
+    /// Throws away what a session was to be told of its topics, and gives it snapshots instead.
     pub fn lag(&mut self, session: SessionNumber) {
         let Some(it) = self.sessions.get_mut(&session) else { return };
         let published =
             |it: &ServerMessage| matches!(it, ServerMessage::Update(_) | ServerMessage::Action(_));
         it.out.retain(|message| !published(message));
         for topic_name in it.subscribed.clone() {
-            let topic = self.topics[&topic_name].clone();
-            let update = self.update(topic.snapshot(&topic_name), None, true);
-            self.say(session, ServerMessage::Update(update));
-            for (index, entry) in topic.log.iter().enumerate() {
-                if entry.author == ClientId(session) {
-                    let part = topic.part(&topic_name, index as u64 + 1);
-                    let own = self.published(entry.author, entry.action_id.clone(), vec![part]);
-                    self.say(session, own);
-                }
+            self.give_snapshot(session, &topic_name);
+        }
+    }
+
+    /// Gives a session a topic's whole value, and after it its own changes, as their confirmations may
+    /// have been thrown away.
+    fn give_snapshot(&mut self, session: SessionNumber, topic_name: &TopicName) {
+        let topic = &self.topics[topic_name];
+        let snapshot = self.update(topic.snapshot(topic_name), None, true);
+        let mut messages = vec![ServerMessage::Update(snapshot)];
+        for (version, entry) in (1..).zip(&topic.log) {
+            if entry.author == ClientId(session) {
+                let part = topic.part(topic_name, version);
+                messages.push(self.published(entry.author, entry.action_id.clone(), vec![part]));
             }
         }
+        messages.into_iter().for_each(|it| self.say(session, it));
     }
 
     /// A topic loses all and begins a new life.
@@ -221,10 +226,7 @@ impl Toy {
                     self.say(session, ServerMessage::Update(update));
                 }
             }
-            None if topic.kind.stateful() => {
-                let update = self.update(topic.snapshot(&topic_name), None, true);
-                self.say(session, ServerMessage::Update(update));
-            }
+            None if topic.kind.stateful() => self.give_snapshot(session, &topic_name),
             None => {}
         }
     }
