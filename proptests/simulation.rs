@@ -3,19 +3,24 @@
 //! A script is a list of steps, each with a tape for what else there is to choose. proptest shortens
 //! it when a law breaks; what is left is then played again and told as a story.
 
+use std::cell::Cell;
 use std::fmt::{self, Debug};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use proptest::test_runner::{Config, FileFailurePersistence, TestError, TestRunner};
-use topicsync::topic::{Delivery, TopicOptions};
+use topicsync::topic::{Delivery, Keep, TopicOptions, Version};
 
 use crate::strategies::{Tape, tape};
-use crate::world::{Checked, Setup, Step, Topic, World, kind, kinds};
+use crate::world::record::kept_from;
+use crate::world::{Checked, Setup, Step, Topic, World, kind, kinds, same};
 
 /// How many clients a script may speak of.
 const CLIENTS: usize = 3;
+
+/// How long a case is shortened, in milliseconds.
+const SHRINK_MS_MAX: u32 = 60_000;
 
 /// Steps, each with what else there is to choose. Its story says more than its numbers would.
 #[derive(Clone)]
@@ -35,6 +40,8 @@ struct Play {
     /// Sessions are forgotten, subscriptions interrupted.
     breaks: bool,
     ticks: bool,
+    /// Many changes in a row are made, and time passes.
+    long: bool,
 }
 
 fn step(play: Play) -> impl Strategy<Value = Step> {
@@ -54,6 +61,8 @@ fn step(play: Play) -> impl Strategy<Value = Step> {
         (4, client().prop_map(Step::Connect).boxed()),
         (only(play.breaks, 1), client().prop_map(Step::Forget).boxed()),
         (only(play.breaks, 1), client().prop_map(Step::Toggle).boxed()),
+        (only(play.long, 8), burst().boxed()),
+        (only(play.long, 4), (10..60_u64).prop_map(Step::Pass).boxed()),
         (1, Just(Step::Refuse).boxed()),
         (1, Just(Step::Busy).boxed()),
         (1, client().prop_map(Step::Retry).boxed()),
@@ -61,6 +70,10 @@ fn step(play: Play) -> impl Strategy<Value = Step> {
     ];
     steps.retain(|(weight, _)| *weight > 0);
     Union::new_weighted(steps)
+}
+
+fn burst() -> impl Strategy<Value = Step> {
+    (0..CLIENTS, 50..300_usize).prop_map(|(client, len)| Step::Burst(client, len))
 }
 
 fn act() -> impl Strategy<Value = Step> {
@@ -79,11 +92,19 @@ fn play(world: &mut World, script: &Script) -> Checked {
     world.check()
 }
 
-/// As [`play`], in a new world; a panic is a failure like others.
-fn play_anew(setup: &Setup, script: &Script, story: &mut Option<String>) -> Checked {
+/// As [`play`], in a new world, and then what more is to be checked; a panic is a failure like others.
+fn play_anew(
+    setup: &Setup,
+    script: &Script,
+    story: &mut Option<String>,
+    then: impl Fn(&World) -> Checked,
+) -> Checked {
     let mut world = World::new(setup)?;
     world.story = story.take();
-    let played = catch_unwind(AssertUnwindSafe(|| play(&mut world, script)));
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        play(&mut world, script)?;
+        then(&world)
+    }));
     *story = world.story;
     played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -92,35 +113,59 @@ fn play_anew(setup: &Setup, script: &Script, story: &mut Option<String>) -> Chec
     })
 }
 
-/// Looks for a case that breaks a law, and gives the shortest that is found: what it breaks is told by
-/// `check`.
+/// Looks for a case that breaks a law, and panics with the shortest that is found.
 pub fn hunt<S: Strategy>(name: &str, cases: S, check: impl Fn(&S::Value) -> Checked) {
+    if let Some((broken, case)) = find(Config::default().cases, cases, check) {
+        panic!("{name}: {broken}\n{case:#?}");
+    }
+}
+
+/// The shortest case that breaks a law, and how, if there is one among so many.
+fn find<S: Strategy>(
+    count: u32,
+    cases: S,
+    check: impl Fn(&S::Value) -> Checked,
+) -> Option<(String, S::Value)> {
     let persistence = FileFailurePersistence::Direct("proptests/regressions/simulation.txt");
     let config = Config {
         failure_persistence: Some(Box::new(persistence)),
         source_file: Some(file!()),
+        cases: count,
         max_shrink_iters: 20_000,
+        max_shrink_time: SHRINK_MS_MAX,
         ..Config::default()
     };
     let result =
         TestRunner::new(config).run(&cases, |case| check(&case).map_err(TestCaseError::fail));
     match result {
-        Ok(()) => {}
-        Err(TestError::Fail(why, case)) => panic!("{name}: {why}\n{case:#?}"),
-        Err(TestError::Abort(why)) => panic!("{name}: no cases: {why}"),
+        Ok(()) => None,
+        Err(TestError::Fail(why, case)) => Some((why.to_string(), case)),
+        Err(TestError::Abort(why)) => panic!("no cases: {why}"),
     }
 }
 
 /// Hunts for a script that breaks a law, and tells the shortest one that is found.
 fn check(name: &str, setup: &Setup, scripts: impl Strategy<Value = Script>) {
-    hunt(name, scripts, |script| {
-        play_anew(setup, script, &mut None).map_err(|broken| {
-            let mut story = Some(String::new());
-            let _ = play_anew(setup, script, &mut story);
-            let steps: Vec<Step> = script.0.iter().map(|(step, _)| *step).collect();
-            format!("{broken}\n{}{steps:?}", story.unwrap_or_default())
-        })
-    });
+    check_then(name, setup, scripts, |_| Ok(()));
+}
+
+/// As [`check`], with something more to check in the end.
+fn check_then(
+    name: &str,
+    setup: &Setup,
+    scripts: impl Strategy<Value = Script>,
+    then: impl Fn(&World) -> Checked,
+) {
+    let cases = Config::default().cases;
+    // A long script is as good as many.
+    let cases = if setup.stride > 1 { cases.div_ceil(8) } else { cases };
+    let found = find(cases, scripts, |script| play_anew(setup, script, &mut None, &then));
+    if let Some((broken, script)) = found {
+        let mut story = Some(String::new());
+        let _ = play_anew(setup, &script, &mut story, &then);
+        let steps: Vec<Step> = script.0.iter().map(|(step, _)| *step).collect();
+        panic!("{name}: {broken}\n{}{steps:?}", story.unwrap_or_default());
+    }
 }
 
 fn one(type_name: &str, options: TopicOptions) -> Setup {
@@ -190,7 +235,7 @@ fn all_types_together_converge_with_actions_and_undo() {
 
 #[test]
 fn all_types_together_converge_some_of_them_as_latest() {
-    let play = Play { actions: true, undo: true, breaks: true, ticks: true };
+    let play = Play { actions: true, undo: true, breaks: true, ticks: true, long: false };
     check("all types", &all_types(true), script(play, 80));
 }
 
@@ -209,4 +254,53 @@ fn clients_that_lag_converge() {
     let setup = Setup { queue_max: 1, ..Setup::new(CLIENTS, topics) };
     let play = Play { actions: true, undo: true, ..Play::default() };
     check("lagging", &setup, script(play, 80));
+}
+
+/// Law 9, over more than one checkpoint.
+#[test]
+fn a_long_log_replays() {
+    let play = Play { actions: true, undo: true, long: true, ..Play::default() };
+    let topics = vec![Topic::new("list", kind("list"))];
+    let setup = Setup { encodings: false, stride: 7, ..Setup::new(CLIENTS, topics) };
+    check("a long log", &setup, script(play, 30));
+}
+
+/// What is trimmed takes nothing else with it: no later value, no confirmation, no replica's peace.
+/// A base that is not kept is stale.
+fn trimmed(type_name: &str, options: TopicOptions) {
+    let play = Play { actions: true, undo: true, breaks: true, long: true, ..Play::default() };
+    let topics = vec![Topic::new("one", kind(type_name)).with(options)];
+    let setup =
+        Setup { encodings: false, session_ms: 40, resumable_ms: 50, ..Setup::new(CLIENTS, topics) };
+    let trimmed = Cell::new(0);
+    check_then("trimming", &setup, script(play, 40), |world| {
+        let topic = &world.server.record.topics()[0];
+        let oldest = kept_from(&topic.cell);
+        if oldest == 0 {
+            return Ok(());
+        }
+        trimmed.set(trimmed.get() + 1);
+        let stale = |base| world.is_too_old(topic, Version(base));
+        same(
+            "whether the bases before and at the oldest are too old",
+            &(true, false),
+            &(stale(oldest - 1), stale(oldest)),
+        )
+    });
+    assert!(trimmed.get() > 0, "nothing was ever trimmed");
+}
+
+#[test]
+fn trimming_to_some_versions_changes_nothing_that_is_kept() {
+    trimmed("list", TopicOptions { keep: Keep::Versions(20), ..TopicOptions::default() });
+}
+
+#[test]
+fn trimming_to_some_time_changes_nothing_that_is_kept() {
+    trimmed("dict", TopicOptions { keep: Keep::Seconds(0), ..TopicOptions::default() });
+}
+
+#[test]
+fn a_topic_without_history_keeps_what_resuming_needs() {
+    trimmed("int", TopicOptions { no_history: true, ..TopicOptions::default() });
 }

@@ -123,7 +123,7 @@ impl Client {
         if changes.is_empty() {
             *told = value.clone();
         }
-        same(&format!("the view as told by {changes:?} and as it is"), told, value)
+        same(format_args!("the view as told by {changes:?} and as it is"), told, value)
     }
 
     fn meet(&mut self, ticket: Ticket, fate: Fate) -> Checked {

@@ -27,11 +27,12 @@ pub mod record;
 pub mod server;
 
 use std::collections::BTreeSet;
-use std::fmt::{Debug, Write};
+use std::fmt::{Debug, Display, Write};
 
 use topicsync::client::{Footing, LocalChange};
+use topicsync::engine::{Author, ChangeBody, Submission, Submitted};
 use topicsync::protocol::{Encoding, ServerMessage};
-use topicsync::topic::{Delivery, Entry, TopicName, TopicOptions};
+use topicsync::topic::{ClientId, Delivery, Entry, Rejection, TopicName, TopicOptions, Version};
 use topicsync::types::{AnyChange, AnyValue, TypeRef};
 use topicsync::value::Fields;
 
@@ -44,7 +45,7 @@ use server::Server;
 pub type Checked<T = ()> = Result<T, String>;
 
 /// Fails with `what` and both sides unless they are equal.
-pub fn same<T: PartialEq + Debug + ?Sized>(what: &str, left: &T, right: &T) -> Checked {
+pub fn same<T: PartialEq + Debug + ?Sized>(what: impl Display, left: &T, right: &T) -> Checked {
     if left == right { Ok(()) } else { Err(format!("{what}:\n  {left:?}\n  {right:?}")) }
 }
 
@@ -110,17 +111,30 @@ impl Topic {
 pub struct Setup {
     pub clients: usize,
     pub topics: Vec<Topic>,
-    /// How long a topic without history remembers a change.
+    /// How long a session outlives its connection.
+    pub session_ms: u64,
+    /// How long a topic remembers a change at least, whatever it keeps.
     pub resumable_ms: u64,
     /// From how many publications in its queue on a connection lags.
     pub queue_max: usize,
     /// Whether every message goes through an encoding.
     pub encodings: bool,
+    /// How many versions, and commits, lie between two looks into the past.
+    pub stride: usize,
 }
 
 impl Setup {
     pub fn new(clients: usize, topics: Vec<Topic>) -> Setup {
-        Setup { clients, topics, resumable_ms: 60_000, queue_max: 64, encodings: true }
+        let (session_ms, resumable_ms) = (60_000, 61_000);
+        Setup {
+            clients,
+            topics,
+            session_ms,
+            resumable_ms,
+            queue_max: 64,
+            encodings: true,
+            stride: 1,
+        }
     }
 }
 
@@ -154,7 +168,9 @@ pub enum Step {
     Busy,
     /// A client sends again what the server had no room for.
     Retry(usize),
-    /// So many milliseconds pass.
+    /// A client makes so many changes in a row, and hears of each before it makes the next.
+    Burst(usize, usize),
+    /// So many milliseconds pass. What is under way arrives long before.
     Pass(u64),
     /// A cut of all topics is kept, to be compared with what it is later.
     Cut,
@@ -166,6 +182,7 @@ pub struct World {
     topics: Vec<Topic>,
     /// Whether a look is taken at every message that arrives, or at every 16th.
     pub thorough: bool,
+    stride: usize,
     looks: u64,
     /// What happened so far, if that is asked for.
     pub story: Option<std::string::String>,
@@ -184,6 +201,7 @@ impl World {
             clients: (0..setup.clients).map(|client| Client::new(encoding(client))).collect(),
             topics: setup.topics.clone(),
             thorough: true,
+            stride: setup.stride,
             looks: 0,
             story: None,
             made: 0,
@@ -206,7 +224,6 @@ impl World {
 
     /// Plays one step. One that makes no sense at this point does nothing.
     pub fn play(&mut self, step: Step, choices: &mut dyn Choices) -> Checked {
-        server::pass_time(1);
         match step {
             Step::Change(client) => self.act(client, 1, choices),
             Step::Act(client, changes) => self.act(client, changes, choices),
@@ -261,7 +278,10 @@ impl World {
                 self.clients[client].replica.resend_busy();
                 self.send(client)
             }
+            Step::Burst(client, changes) => self.burst(client, changes, choices),
             Step::Pass(ms) => {
+                self.drain()?;
+                self.tell(|| format!("{ms} ms pass"));
                 server::pass_time(ms);
                 Ok(())
             }
@@ -325,8 +345,8 @@ impl World {
         let client = &mut self.clients[number];
         let Some(message) = client.up.pop_front() else { return Ok(false) };
         let message = client.encoded(message)?;
-        let told = self.server.receive(number, message)?;
-        self.tell(|| format!("server, to client {number}: {told}"));
+        let outcome = self.server.receive(number, message)?;
+        self.tell(|| format!("server, to client {number}: {outcome}"));
         Ok(true)
     }
 
@@ -364,10 +384,13 @@ impl World {
                 None => Fields::of_type("none"),
                 Some(change) => topic.cell.kind().encode_change(change),
             };
-            let what =
-                format!("version {} of {:?}, published and logged", part.version, topic.cell);
-            same(&what, &part.change.fields, &fields)?;
-            same(&what, &part.change.id.as_ref(), &Some(&entry.id))?;
+            let (version, id) = (part.version, part.change.id.as_ref());
+            same(
+                format_args!("{version} of {:?}, published, logged", topic.cell),
+                &part.change.fields,
+                &fields,
+            )?;
+            same("its id", &id, &Some(&entry.id))?;
         }
         Ok(())
     }
@@ -379,8 +402,8 @@ impl World {
         match self.record(name)?.values.get(version.0 as usize) {
             None => Err(format!("client {number} has {name:?} at {version}, past the head")),
             Some(Some(value)) if replica.is_ready() => {
-                let what = format!("{name:?} at {version}, at client {number} and the server");
-                same(&what, replica.confirmed(), value)
+                let what = format_args!("{name:?} at {version}, at client {number} and the server");
+                same(what, replica.confirmed(), value)
             }
             Some(_) => Ok(()),
         }
@@ -424,11 +447,42 @@ impl World {
         match client.replica.topic(&topic.name) {
             Some(_) => client.replica.unsubscribe(&topic.name),
             None => {
-                let options = topic.options.clone();
-                client.replica.subscribe(&topic.name, topic.kind.of, options);
+                let _ = client.replica.subscribe(&topic.name, topic.kind.of, topic.options.clone());
             }
         }
         client.hear()
+    }
+
+    fn burst(&mut self, number: usize, changes: usize, choices: &mut dyn Choices) -> Checked {
+        self.tell(|| format!("client {number} makes {changes} changes in a row"));
+        let story = self.story.take();
+        let played = (0..changes).try_for_each(|_| {
+            self.act(number, 1, choices)?;
+            self.send(number)?;
+            while self.serve(number)? {}
+            self.server.publish();
+            while self.deliver(number)? {}
+            Ok(())
+        });
+        self.story = story;
+        played
+    }
+
+    /// Lets what is under way on connections that are there arrive.
+    fn drain(&mut self) -> Checked<bool> {
+        let mut any = false;
+        for number in 0..self.clients.len() {
+            while self.serve(number)? {
+                any = true;
+            }
+        }
+        self.server.tick();
+        for number in 0..self.clients.len() {
+            while self.deliver(number)? {
+                any = true;
+            }
+        }
+        Ok(any)
     }
 
     /// Lets everything that is under way arrive, over connections that hold.
@@ -438,25 +492,32 @@ impl World {
         }
         self.server.be_at_ease();
         for _ in 0..1000 {
-            let mut quiet = true;
             for number in 0..self.clients.len() {
                 self.clients[number].replica.resend_busy();
                 self.send(number)?;
-                while self.serve(number)? {
-                    quiet = false;
-                }
             }
-            self.server.tick();
-            for number in 0..self.clients.len() {
-                while self.deliver(number)? {
-                    quiet = false;
-                }
-            }
-            if quiet {
+            if !self.drain()? {
                 return Ok(());
             }
         }
         Err("the network never becomes quiet".into())
+    }
+
+    /// Whether a change of somebody's with this base is refused because of its age. It may be accepted.
+    pub fn is_too_old(&self, topic: &TopicRecord, base: Version) -> bool {
+        let kind = topic.cell.kind();
+        let value = kind.encode_value(&kind.initial());
+        let submitted = Submitted {
+            topic: topic.cell.name().clone(),
+            epoch: None,
+            change: ChangeBody::Fields(Fields::of_type("set").with("value", value)),
+            id: None,
+            base: Some(base),
+        };
+        let submission = Submission { action_id: None, changes: [submitted].into_iter().collect() };
+        let author = Author::new(ClientId(u64::MAX), None);
+        let result = self.server.engine.submit_now(&author, submission);
+        result.is_err_and(|it| matches!(it.rejection, Rejection::BaseTooOld { .. }))
     }
 
     /// Lets everything arrive, and checks all that then has to hold.
@@ -470,9 +531,8 @@ impl World {
         self.check_converged()?;
         self.check_exactly_once()?;
         self.check_heard()?;
-        let stride = if self.thorough { 1 } else { 61 };
-        self.server.record.check_replay(stride)?;
-        self.server.record.check_cuts(&self.server.engine, stride as u64)
+        self.server.record.check_replay(self.stride)?;
+        self.server.record.check_cuts(&self.server.engine, self.stride as u64)
     }
 
     /// Law 7: all replicas hold the server's value, and nothing is pending. It is the same to the last
@@ -535,7 +595,7 @@ impl World {
                 let all = heard == emitted || self.has_toggled && is_within(heard, &emitted);
                 if !all {
                     same(
-                        &format!("what client {number} heard, and what was emitted"),
+                        format_args!("what client {number} heard, and what was emitted"),
                         heard,
                         &emitted,
                     )?;

@@ -125,7 +125,7 @@ impl Record {
         let before = self.of_sent(sent).accepted.replace(receipt.clone());
         if let Some(before) = before {
             self.counts.resent += 1;
-            return same(&format!("{sent}, accepted again"), receipt, &before);
+            return same(format_args!("{sent}, accepted again"), receipt, &before);
         }
         let changes = self.of_sent(sent).changes.clone();
         same("as many versions as changes", &receipt.versions.len(), &changes.len())?;
@@ -210,8 +210,8 @@ impl Record {
         for (id, sent) in &self.sent {
             let commit = sent.accepted.as_ref().map(|receipt| receipt.commit);
             for (_, change) in &sent.changes {
-                let what = format!("the commit of {change}, sent as {id}");
-                same(&what, &commits.get(change).copied(), &commit)?;
+                let what = format_args!("the commit of {change}, sent as {id}");
+                same(what, &commits.get(change).copied(), &commit)?;
             }
         }
         Ok(())
@@ -236,9 +236,9 @@ impl Record {
                 if inside < kept {
                     continue;
                 }
-                let what = format!("the version of {cell:?} in the cut at {commit}");
-                same(&what, &at.version, &Version(inside as u64))?;
-                same(&what, topic.values[inside].as_ref().ok_or("cuts an action")?, &at.value)?;
+                let what = format_args!("{cell:?} in the cut at {commit}");
+                same(what, &at.version, &Version(inside as u64))?;
+                same(what, topic.values[inside].as_ref().ok_or("cuts an action")?, &at.value)?;
             }
         }
         for (commit, noted) in &self.cuts {
@@ -246,8 +246,8 @@ impl Record {
                 let noted = noted.iter().find(|(name, ..)| name == cell.name());
                 let (_, version, value) = noted.ok_or("a topic that was not in the cut")?;
                 if version.0 >= kept_from(&cell) {
-                    let what = format!("{cell:?} in the cut at {commit}, then and now");
-                    same(&what, &(version, value), &(&at.version, &at.value))?;
+                    let what = format_args!("{cell:?} in the cut at {commit}, then and now");
+                    same(what, &(version, value), &(&at.version, &at.value))?;
                 }
             }
         }
@@ -256,7 +256,7 @@ impl Record {
 }
 
 /// The oldest version that a topic keeps.
-fn kept_from(cell: &TopicCell) -> u64 {
+pub fn kept_from(cell: &TopicCell) -> u64 {
     let (first, _) = cell.history(Version(0), None, 1);
     first.first().map_or(cell.head(), |first| Version(first.version.0 - 1)).0
 }
@@ -275,11 +275,11 @@ impl TopicRecord {
                 kind.apply(&mut value, change).map_err(|error| format!("{version}: {error}"))?;
             }
             if let Some(noted) = &self.values[version] {
-                same(&format!("version {version}, folded and as it was"), &value, noted)?;
+                same(format_args!("version {version}, folded and as it was"), &value, noted)?;
             }
             if version % stride == 0 {
                 let looked_up = at(version).ok_or("a kept version has no value")?;
-                same(&format!("version {version}, looked up"), &looked_up.value, &value)?;
+                same(format_args!("version {version}, looked up"), &looked_up.value, &value)?;
                 same("the version looked up", &looked_up.version.0, &(version as u64))?;
             }
         }

@@ -3,11 +3,12 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use topicsync::engine::{
-    Author, Direction, Engine, EngineConfig, Group, Item, Origin, Publication, Submission,
+    Author, Direction, Engine, EngineConfig, Group, Item, Origin, Publication, Receipt, Submission,
     Subscriber, TopicCell,
 };
 use topicsync::protocol::message::{
@@ -15,10 +16,12 @@ use topicsync::protocol::message::{
 };
 use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
 use topicsync::server::{dispatch, wire};
-use topicsync::topic::{ActionId, ClientId, Epoch, Timestamp, TopicName, TopicOptions, Version};
+use topicsync::topic::{
+    ActionId, ClientId, Epoch, Rejection, Timestamp, TopicName, TopicOptions, Version,
+};
 use topicsync::value::Dict;
 
-use super::record::Record;
+use super::record::{Record, SentId};
 use super::{Checked, Setup};
 
 thread_local! {
@@ -116,6 +119,31 @@ impl Subscriber for Outbox {
     }
 }
 
+/// What a message came to.
+#[derive(Debug)]
+pub enum Outcome {
+    Taken,
+    Resumed,
+    SessionOver,
+    Accepted(SentId, Receipt),
+    Rejected(SentId, Rejection),
+    Busy(SentId),
+    /// So many changes were made by an undo or redo.
+    Reversed(Direction, usize),
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Accepted(id, receipt) => write!(f, "accepts {id} as {:?}", receipt.versions),
+            Outcome::Rejected(id, why) => write!(f, "rejects {id}: {why}"),
+            Outcome::Busy(id) => write!(f, "has no room for {id}"),
+            Outcome::Reversed(direction, count) => write!(f, "{direction:?}, {count} changes"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
 /// One client's session, which outlives its connections.
 struct Session {
     author: Author,
@@ -131,6 +159,7 @@ struct LinkState {
     outbox: Option<Arc<Outbox>>,
     /// Answers that came while the client was away.
     backlog: Vec<ServerMessage>,
+    away_since: Option<Timestamp>,
 }
 
 impl Origin for Link {
@@ -182,6 +211,7 @@ pub struct Server {
     last_id: u64,
     group: Group,
     changes_max: usize,
+    session_ms: u64,
     /// So many submissions more are answered with `busy`.
     pub busy: u32,
 }
@@ -202,6 +232,7 @@ impl Server {
             last_id: 0,
             group: Group::default(),
             changes_max: setup.queue_max,
+            session_ms: setup.session_ms,
             busy: 0,
         }
     }
@@ -247,7 +278,9 @@ impl Server {
         for subscription in connection.subscriptions.into_values() {
             subscription.topic.detach(&*connection.outbox);
         }
-        self.sessions[&connection.session].link.0.lock().outbox = None;
+        let mut link = self.sessions[&connection.session].link.0.lock();
+        (link.outbox, link.away_since) = (None, Some(now()));
+        drop(link);
         self.publish();
     }
 
@@ -266,7 +299,7 @@ impl Server {
     }
 
     /// Takes one message of a client; tells what it came to.
-    pub fn receive(&mut self, client: usize, message: ClientMessage) -> Checked<String> {
+    pub fn receive(&mut self, client: usize, message: ClientMessage) -> Checked<Outcome> {
         let Some(id) = self.connections[client].as_ref().map(|it| it.session) else {
             return Err("a message came from a client that is away".into());
         };
@@ -285,8 +318,8 @@ impl Server {
                     "_topicsync/undo" => Direction::Undo,
                     _ => Direction::Redo,
                 };
-                let (outcome, told) =
-                    (Ok(topicsync::value::Value::Null), self.reverse(id, direction)?);
+                let told = self.reverse(id, direction)?;
+                let outcome = Ok(topicsync::value::Value::Null);
                 self.sessions[&id].answer(ServerMessage::Response { request_id, outcome });
                 return Ok(told);
             }
@@ -294,7 +327,7 @@ impl Server {
             | ClientMessage::UnregisterService { .. }
             | ClientMessage::Response { .. } => {}
         }
-        Ok(String::new())
+        Ok(Outcome::Taken)
     }
 
     fn push(&self, client: usize, outgoing: Outgoing) {
@@ -303,16 +336,20 @@ impl Server {
         }
     }
 
-    fn resume(&mut self, client: usize, fresh: ClientId, token: &str) -> String {
+    fn resume(&mut self, client: usize, fresh: ClientId, token: &str) -> Outcome {
         let old = ClientId(token.trim_start_matches("token").parse().unwrap_or_default());
-        if self.sessions.contains_key(&old) {
+        let is_over = |session: &Session| {
+            let away_since = session.link.0.lock().away_since.unwrap_or(now());
+            now().0 - away_since.0 > self.session_ms
+        };
+        if self.sessions.get(&old).is_some_and(|session| !is_over(session)) {
             self.sessions.remove(&fresh);
             self.go_on_with(client, old, true);
-            format!("session {old} goes on")
+            Outcome::Resumed
         } else {
             let error = ErrorMessage::new(ErrorCode::SessionUnknown, "resume", "it is over");
             self.push(client, Outgoing::Answer(ServerMessage::Error(error)));
-            format!("session {old} is over")
+            Outcome::SessionOver
         }
     }
 
@@ -338,7 +375,7 @@ impl Server {
         id: ClientId,
         action_id: Option<ActionId>,
         changes: Vec<TopicChange>,
-    ) -> Checked<String> {
+    ) -> Checked<Outcome> {
         let session = &self.sessions[&id];
         let sent = self.record.sent(action_id.as_ref(), &changes);
         if self.busy > 0 {
@@ -348,34 +385,34 @@ impl Server {
             let (code, reason, version) = (RejectCode::Busy, "later".into(), None);
             let reject = RejectUpdate { topic_name, code, reason, version, action_id, change };
             session.answer(ServerMessage::RejectUpdate(reject));
-            return Ok(format!("{sent}: busy"));
+            return Ok(Outcome::Busy(sent));
         }
         let changes = changes.into_iter().map(dispatch::submitted).collect();
         let submission = Submission { action_id, changes };
         match self.engine.submit(&session.author, submission, &mut self.group) {
             Ok(receipt) => {
                 self.record.accepted(&sent, &receipt)?;
-                Ok(format!("{sent}: accepted as {:?}", receipt.versions))
+                Ok(Outcome::Accepted(sent, receipt))
             }
             Err(rejected) => {
-                let told = format!("{sent}: rejected, {}", rejected.rejection);
-                self.record.rejected(&sent, &rejected.rejection)?;
+                let rejection = rejected.rejection.clone();
+                self.record.rejected(&sent, &rejection)?;
                 let reject = dispatch::reject_update(*rejected);
                 session.answer(ServerMessage::RejectUpdate(reject));
-                Ok(told)
+                Ok(Outcome::Rejected(sent, rejection))
             }
         }
     }
 
     /// Undoes or redoes a session's newest action.
-    fn reverse(&mut self, id: ClientId, direction: Direction) -> Checked<String> {
+    fn reverse(&mut self, id: ClientId, direction: Direction) -> Checked<Outcome> {
         // What the client did before it asked is published before it is answered.
         self.publish();
         let author = &self.sessions[&id].author;
         let reversed = self.engine.reverse(author, direction, &mut self.group);
         self.record.reversed()?;
         self.publish();
-        Ok(format!("{direction:?} of session {id}: {} done", reversed.done.len()))
+        Ok(Outcome::Reversed(direction, reversed.done.len()))
     }
 
     /// The next message to arrive at a client.

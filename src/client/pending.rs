@@ -116,8 +116,13 @@ impl Walk {
     fn carry(&mut self, form: AnyChange) -> Result<MaybeChange, Conflict> {
         let (carried, bridge) = self.carried(&form)?;
         let new = self.applied(&self.new, carried.as_ref())?;
-        self.old = self.applied(&self.old, Some(&form))?;
-        (self.new, self.bridge) = (new, bridge);
+        let old = self.applied(&self.old, Some(&form))?;
+        // One step leads there by the laws.
+        let bridge = match bridge.len() < 2 || self.is_way_from(&old, &bridge) {
+            true => bridge,
+            false => self.detour(Some(&form), carried.as_ref()),
+        };
+        (self.old, self.new, self.bridge) = (old, new, bridge);
         Ok(carried)
     }
 
@@ -170,21 +175,26 @@ impl Walk {
             let found = |(carried, bridge)| (carried == Some(form.clone())).then_some(bridge);
             as_newcomer.and_then(found).or_else(|| self.carried_as_first(was).and_then(found))
         });
-        // It does not apply where a number was kept within its range.
-        let applies = |bridge: &Vec<AnyChange>| {
-            let mut value = old.clone();
-            bridge.iter().all(|step| self.kind.apply(&mut value, step).is_ok())
-        };
-        let kept = kept.filter(applies);
-        match kept {
+        match kept.filter(|bridge| self.is_way_from(old, bridge)) {
             Some(bridge) => bridge,
             None if old == new => Vec::new(),
-            None => {
-                let back = was.and_then(|was| self.kind.invert(was, &self.old));
-                let steps = back.into_iter().chain(self.bridge.iter().cloned());
-                composed(self.kind, steps.chain(form.cloned()))
-            }
+            None => self.detour(was, form),
         }
+    }
+
+    /// Whether a carried bridge can be walked. It cannot where a number would leave its range on the
+    /// way, or was kept at the edge.
+    fn is_way_from(&self, value: &AnyValue, bridge: &[AnyChange]) -> bool {
+        let mut value = value.clone();
+        bridge.iter().all(|step| self.kind.apply(&mut value, step).is_ok())
+    }
+
+    /// The bridge behind a change, by way of the ground below it: takes back what was on the old one,
+    /// and makes what is on the new one.
+    fn detour(&self, was: Option<&AnyChange>, form: Option<&AnyChange>) -> Vec<AnyChange> {
+        let back = was.and_then(|was| self.kind.invert(was, &self.old));
+        let steps = back.into_iter().chain(self.bridge.iter().cloned());
+        composed(self.kind, steps.chain(form.cloned()))
     }
 
     /// As [`carried`](Self::carried), the bridge being the newcomer: what is put at the end of a list

@@ -81,3 +81,34 @@ impl Engine {
         self.topics().into_iter().filter_map(newest).max().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Author, EngineConfig, Submission, Submitted};
+    use crate::topic::log::CHECKPOINT_EVERY;
+    use crate::topic::{ActionId, ClientId, TopicName, TopicOptions};
+    use crate::types::TypeRef;
+    use crate::types::string::{String, StringChange};
+
+    #[test]
+    fn a_version_within_an_action_has_its_own_value() {
+        let engine = Engine::new(EngineConfig::default());
+        let name = TopicName::new("text").unwrap();
+        let kind = TypeRef::of::<String>();
+        let cell = engine.make(&name, kind, TopicOptions::default()).unwrap();
+        let changes = CHECKPOINT_EVERY + 9;
+        let insert = |_| Submitted::typed::<String>(name.clone(), StringChange::insert(0, "x"));
+        let submission = Submission {
+            action_id: Some(ActionId::new("long").unwrap()),
+            changes: (0..changes).map(insert).collect(),
+        };
+        let author = Author::new(ClientId(1), None);
+        assert!(engine.submit_now(&author, submission).is_ok());
+        for version in 0..=changes {
+            let snapshot = cell.value_at(Moment::Version(Version(version))).unwrap();
+            let text = snapshot.value.get::<String>().unwrap();
+            assert_eq!(text.len_chars() as u64, version);
+        }
+    }
+}

@@ -219,10 +219,11 @@ impl Engine {
             let entry = Entry { version, commit, change, author, id, action, time };
             parts.push(Part::of_entry(&cells[slot], &entry));
             receipt.versions.push(version);
-            state.topic.push(entry);
+            state.topic.push_one_of(entry);
         }
         for (cell, state) in cells.iter().zip(&mut guards) {
             state.commit = commit;
+            state.topic.keep_checkpoint();
             state.topic.trim(cell.options(), time, self.config.resumable_ms);
         }
         let item = Item { commit, author: Some(author.id()), action, parts, composed: None };

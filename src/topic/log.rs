@@ -1,8 +1,9 @@
 //! The version log: a topic's accepted changes in order, and values kept along the way.
 //!
-//! The log is the source of truth; every value is derived from it. A checkpoint is kept at every
-//! [`CHECKPOINT_EVERY`]th version, so that any past value is a bounded number of changes away. A
-//! checkpoint is a pointer into persistent data: it costs what changed since the one before.
+//! The log is the source of truth; every value is derived from it. A checkpoint is kept every
+//! [`CHECKPOINT_EVERY`] versions, or at the end of the action that comes by then, so that any past value
+//! is a bounded number of changes away. A checkpoint is a pointer into persistent data: it costs what
+//! changed since the one before.
 
 use std::collections::vec_deque::Iter;
 use std::collections::{HashMap, VecDeque};
@@ -14,7 +15,7 @@ use super::{ActionId, ChangeId, ClientId, CommitNumber, Timestamp, Version};
 use crate::types::run::{self, MaybeChange};
 use crate::types::{AnyChange, AnyValue, TypeRef};
 
-/// How many versions lie between two checkpoints.
+/// How many versions lie between two checkpoints, at least; one action more at most.
 pub const CHECKPOINT_EVERY: u64 = 256;
 
 /// One accepted change.
@@ -129,17 +130,26 @@ impl VersionLog {
         self.base
     }
 
-    /// Appends an entry, `value` being the topic's value after it. O(1).
+    /// Appends an entry. O(1).
     ///
     /// # Panics
     /// If the entry's version does not follow the head.
-    pub fn push(&mut self, entry: Entry, value: &AnyValue) {
+    pub fn push(&mut self, entry: Entry) {
         assert_eq!(entry.version, self.head().next(), "versions have no gaps");
-        if entry.version.0.is_multiple_of(CHECKPOINT_EVERY) {
-            self.checkpoints.push_back(Checkpoint::new(entry.version, value.clone()));
-        }
         self.ids.insert(entry.id.clone(), entry.version);
         self.entries.push_back(entry);
+    }
+
+    /// Keeps `value`, which is that of the head, if the newest checkpoint is [`CHECKPOINT_EVERY`]
+    /// versions away. O(1).
+    ///
+    /// To be called once the last entry of an action is there: its changes were applied together, and
+    /// there is no value in between.
+    pub fn keep_checkpoint(&mut self, value: &AnyValue) {
+        let newest = self.checkpoints.back().map_or(self.base, |newest| newest.version);
+        if self.head().0 >= newest.0 + CHECKPOINT_EVERY {
+            self.checkpoints.push_back(Checkpoint::new(self.head(), value.clone()));
+        }
     }
 
     /// The entry that made `version`, if it is kept. O(1).
@@ -181,7 +191,7 @@ impl VersionLog {
 
     /// The value at `version`; `None` if that is not kept or not there yet.
     ///
-    /// A pointer at a checkpoint; else up to [`CHECKPOINT_EVERY`] changes are applied.
+    /// A pointer at a checkpoint; else the changes since the one before are applied.
     pub fn value_at(&self, version: Version) -> Option<AnyValue> {
         if version > self.head() || version < self.base {
             return None;

@@ -136,9 +136,21 @@ impl Topic {
         self.value = value;
     }
 
-    /// Appends the entry of a change that was applied.
+    /// Appends the entry of a change that was applied, and that came alone.
     pub fn push(&mut self, entry: Entry) {
-        self.log.push(entry, &self.value);
+        self.push_one_of(entry);
+        self.keep_checkpoint();
+    }
+
+    /// Appends one of the entries of an action, all of whose changes were applied.
+    /// [`keep_checkpoint`](Self::keep_checkpoint) comes after the last.
+    pub fn push_one_of(&mut self, entry: Entry) {
+        self.log.push(entry);
+    }
+
+    /// Keeps a checkpoint of the value, if it is time for one. All that was applied is in the log.
+    pub fn keep_checkpoint(&mut self) {
+        self.log.keep_checkpoint(&self.value);
     }
 
     /// Forgets what `options` no longer keep, `resumable` being how long a client may be away.

@@ -577,3 +577,36 @@ fn nothing_is_sent_twice_over_a_connection_that_holds() {
     assert_eq!(sim.clients[0].replica.outbox(), []);
     sim.check_converged();
 }
+
+#[test]
+fn the_way_between_two_views_stays_within_the_range_of_numbers() {
+    let largest = crate::value::limits::INT_MAX;
+    let add = |number| change("count", json!({"type": "add", "value": number}));
+    let mut sim = Sim::new(2, &[("count", "int")]);
+    sim.act(0, vec![add(2)]).unwrap();
+    sim.send(0);
+    sim.serve(0);
+    let [a, b] = [3_862_406_969_767_429, 5_144_792_284_973_564];
+    let waiting = sim.act(0, vec![add(-a), add(largest), add(-b)]).unwrap();
+    let overwriting = |change: LocalChange| vec![change.overwriting()];
+    sim.act(0, overwriting(add(-largest))).unwrap();
+    sim.act(0, vec![add(0), add(largest), add(0)]).unwrap();
+    // The two come as one, as a topic delivers that is `latest`.
+    sim.clients[0].replica.receive(ServerMessage::Update(Update {
+        part: Part {
+            topic_name: name("count"),
+            version: Version(2),
+            change: PublishedChange {
+                fields: fields(json!({"type": "add", "value": a + 2 + 1_285_000_000})),
+                id: None,
+            },
+        },
+        commit: CommitNumber(2),
+        author: None,
+        snapshot: false,
+        since: Some(Version(0)),
+        ids: vec![ChangeId::of(ClientId(1), 1)],
+    }));
+    sim.clients[0].hear();
+    assert!(matches!(sim.clients[0].fates[&waiting], Fate::Rejected(_)));
+}
