@@ -1,52 +1,49 @@
-//! Plays random clients against the algebra of each topic type, long enough to meet what is rare.
+//! Plays random clients against a server until something rare goes wrong, or nothing does.
 //!
 //! ```text
 //! cargo run --release --example converge -- --changes 10000000 [--type string] [--seed 7]
 //! ```
 //!
-//! There is no engine here and no network, only what convergence rests on: a server with a version
-//! log, which rebases what comes in, and clients with a confirmed value, one pending change each, and
-//! delays. It checks
+//! Everything is real but the network: the engine, the replicas, and between them the simulated links
+//! of the property tests, which delay, are lost and lag. It checks what those tests check
+//! (`proptests/world`), over many more and longer worlds:
 //!
-//! - on every rebase of a pending change: that the square closes (law 4);
-//! - on every change that comes back to its author: that it showed just what the server made of it;
-//! - on every accepted change: that its inverse restores (law 2);
-//! - on some: that they and the value survive an encoding (law 6);
-//! - every [`SYNC_EVERY`] changes: that all replicas hold the server's value, to the last byte (law 7).
+//! - at some messages that arrive: that the replica holds what the server held at that version;
+//! - at every event: that the view moves just as the program is told;
+//! - at every world's end, once all is quiet: that all replicas hold the server's value (law 7), that
+//!   every change was accepted or rejected once and its author knows which (law 8), that the logs
+//!   replay (law 9), and that cuts hold actions whole.
+//!
+//! `--type mixed` is a topic of each type, with actions over several of them, undo and redo.
 //!
 //! A run is cut into worlds of [`WORLD`] changes, each with a seed of its own, so that a failure is
-//! found again in a moment: what it prints starts with just that world.
+//! found again in a moment: what it prints plays just that world.
 
 #[path = "../proptests/generate.rs"]
 mod generate;
+#[path = "../proptests/world/mod.rs"]
+mod world;
 
-use std::collections::VecDeque;
-use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use generate::{Choices, Ends, Generate};
-use topicsync::types::run::MaybeChange;
-use topicsync::types::{AnyChange, AnyValue, TypeRef};
-use topicsync::value::Invalid;
+use generate::Choices;
+use topicsync::topic::{Delivery, TopicOptions};
+use world::record::Counts;
+use world::{Checked, Setup, Step, Topic, World, kinds};
 
 /// How many changes one world sees.
-const WORLD: u64 = 10_000;
-
-/// After how many changes all clients catch up and are compared.
-const SYNC_EVERY: u64 = 500;
-
-/// How many changes behind a client may fall, at most.
-const LAG_MAX: u64 = 64;
+const WORLD: u64 = 2_000;
 
 #[derive(Parser)]
-#[command(about = "Plays random clients against the algebra of each topic type.")]
+#[command(about = "Plays random clients against a server, over a simulated network.")]
 struct Options {
     /// How many changes clients make, for each type.
     #[arg(long, default_value_t = 1_000_000)]
     changes: u64,
-    /// Only this type.
+    /// Only this type; `mixed` is all of them together.
     #[arg(long = "type")]
     topic_type: Option<String>,
     /// The seed of the first world; the next one has the next.
@@ -67,399 +64,139 @@ impl Choices for Random {
     }
 }
 
-/// A type, and how to make its changes.
-#[derive(Clone, Copy)]
-struct Kind {
-    of: TypeRef,
-    change: fn(&mut dyn Choices, &AnyValue, Ends) -> AnyChange,
+/// What is played: one type alone, or all together.
+struct Game {
+    name: &'static str,
+    topics: Vec<Topic>,
+    undo: bool,
 }
 
-impl Kind {
-    fn of<T: Generate>() -> Kind {
-        let change = |choices: &mut dyn Choices, value: &AnyValue, ends| {
-            let value = value.get::<T>().expect("a value of its own type");
-            AnyChange::new::<T>(T::change(choices, value, ends))
+fn games() -> Vec<Game> {
+    let topic = |kind: world::Kind| Topic::new(kind.of.name(), kind);
+    let alone = kinds().into_iter().map(|kind| {
+        let topics = vec![topic(kind)];
+        Game { name: kind.of.name(), topics, undo: false }
+    });
+    let topics = kinds().into_iter().map(topic).collect();
+    alone.chain([Game { name: "mixed", topics, undo: true }]).collect()
+}
+
+impl Game {
+    /// The world of a seed: so many clients, and now and then topics that are delivered as `latest`, or
+    /// connections that lag.
+    fn setup(&self, random: &mut Random) -> Setup {
+        let choices: &mut dyn Choices = random;
+        let clients = 2 + choices.below(3);
+        let latest = choices.once_in(4);
+        let with_delivery = |topic: &Topic| {
+            let latest = latest && topic.kind.of.stateful();
+            let delivery = if latest { Delivery::Latest } else { Delivery::Every };
+            topic.clone().with(TopicOptions { delivery, ..TopicOptions::default() })
         };
-        Kind { of: TypeRef::of::<T>(), change }
+        let topics = self.topics.iter().map(with_delivery).collect();
+        let queue_max = if choices.once_in(4) { 2 } else { 64 };
+        Setup { queue_max, encodings: false, stride: 61, ..Setup::new(clients, topics) }
     }
-}
 
-fn kinds() -> Vec<Kind> {
-    use topicsync::types::{bool, dict, event, float, generic, int, list, set, string};
-    vec![
-        Kind::of::<generic::Generic>(),
-        Kind::of::<bool::Bool>(),
-        Kind::of::<int::Int>(),
-        Kind::of::<float::Float>(),
-        Kind::of::<string::String>(),
-        Kind::of::<list::List>(),
-        Kind::of::<set::Set>(),
-        Kind::of::<dict::Dict>(),
-        Kind::of::<event::Event>(),
-    ]
-}
-
-/// What became of the changes.
-#[derive(Default)]
-struct Counts {
-    accepted: u64,
-    /// Accepted, with nothing left to do.
-    none: u64,
-    /// Sent back: a conflict, or a change without a base that did not fit.
-    rejected: u64,
-    /// How often a pending change was carried over an accepted one, with the square checked.
-    squares: u64,
-}
-
-impl Counts {
-    fn changes(&self) -> u64 {
-        self.accepted + self.none + self.rejected
+    fn step(&self, world: &World, choices: &mut dyn Choices) -> Step {
+        let client = choices.below(world.clients.len());
+        if !world.clients[client].connected && choices.below(8) == 0 {
+            return Step::Connect(client);
+        }
+        match choices.below(1000) {
+            0..300 => Step::Change(client),
+            300..330 => Step::Act(client, 2 + choices.below(3)),
+            330..500 => Step::Send(client),
+            500..660 => Step::Serve(client),
+            660..700 => Step::Publish,
+            700..940 => Step::Deliver(client, 1 + choices.below(8)),
+            940..950 => Step::Tick,
+            950..970 if self.undo => Step::Undo(client),
+            970..980 if self.undo => Step::Redo(client),
+            980..984 => Step::Refuse,
+            984..988 => Step::Busy,
+            988..994 => Step::Retry(client),
+            994..996 => Step::Disconnect(client),
+            996 => Step::Cut,
+            997 => Step::Toggle(client),
+            998 if choices.below(4) == 0 => Step::Forget(client),
+            _ => Step::Deliver(client, 64),
+        }
     }
-}
 
-/// How something went wrong.
-type Checked<T = ()> = Result<T, String>;
-
-fn same<T: PartialEq + Debug>(what: &str, left: &T, right: &T) -> Checked {
-    if left == right { Ok(()) } else { Err(format!("{what}:\n  {left:?}\n  {right:?}")) }
-}
-
-struct Server {
-    value: AnyValue,
-    /// The accepted changes behind version `oldest`.
-    log: VecDeque<MaybeChange>,
-    oldest: u64,
-}
-
-impl Server {
-    fn head(&self) -> u64 {
-        self.oldest + self.log.len() as u64
-    }
-}
-
-struct Client {
-    confirmed: AnyValue,
-    version: u64,
-    pending: Option<Pending>,
-}
-
-/// A client's own change on its way.
-struct Pending {
-    sent: AnyChange,
-    /// The version it was made on; `None` if it goes without.
-    base: Option<u64>,
-    /// The change as the client has carried it so far, and what it shows. `Err` once it conflicted.
-    carried: Result<(MaybeChange, AnyValue), ()>,
-    fate: Fate,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    InFlight,
-    /// As this version.
-    Accepted(u64),
-    Rejected,
-}
-
-struct World {
-    kind: Kind,
-    random: Random,
-    server: Server,
-    clients: Vec<Client>,
-    counts: Counts,
-}
-
-impl World {
-    fn new(kind: Kind, seed: u64) -> World {
+    /// Plays one world until so many changes were made, and checks it.
+    fn play(&self, changes: u64, seed: u64) -> Checked<(u64, Counts)> {
         let mut random = Random(seed);
-        let choices: &mut dyn Choices = &mut random;
-        let clients = 2 + choices.below(4);
-        let value = kind.of.initial();
-        let client = || Client { confirmed: value.clone(), version: 0, pending: None };
-        let clients = (0..clients).map(|_| client()).collect();
-        let server = Server { value, log: VecDeque::new(), oldest: 0 };
-        World { kind, random, server, clients, counts: Counts::default() }
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        let choices: &mut dyn Choices = &mut self.random;
-        choices.below(bound)
-    }
-
-    /// Runs until so many changes have met their fate.
-    fn run(&mut self, changes: u64) -> Checked {
-        let mut synced = 0;
-        while self.counts.changes() < changes {
-            self.step()?;
-            if self.counts.changes() / SYNC_EVERY > synced {
-                synced = self.counts.changes() / SYNC_EVERY;
-                self.check_converged()?;
-            }
+        let mut world = World::new(&self.setup(&mut random))?;
+        world.thorough = false;
+        while world.made < changes {
+            let step = self.step(&world, &mut random);
+            world.play(step, &mut random)?;
         }
-        self.check_converged()
+        world.check()?;
+        Ok((world.made, world.server.record.counts))
     }
 
-    fn step(&mut self) -> Checked {
-        let client = self.below(self.clients.len());
-        let pending = self.clients[client].pending.as_ref();
-        let in_flight = pending.is_some_and(|pending| pending.fate == Fate::InFlight);
-        if self.server.head() - self.clients[client].version >= LAG_MAX {
-            return self.receive(client, LAG_MAX / 2);
-        }
-        match self.below(4) {
-            0 => {
-                let upto = 1 + self.below(8) as u64;
-                self.receive(client, upto)
-            }
-            _ if self.clients[client].pending.is_none() => self.edit(client),
-            _ if in_flight => self.accept(client),
-            _ => self.receive(client, 1),
-        }
-    }
-
-    /// A client makes a change on what it shows, and sends it.
-    fn edit(&mut self, client: usize) -> Checked {
-        let kind = self.kind;
-        // Without a base: names the end perhaps, or shall simply win.
-        let no_base = self.below(8) == 0;
-        let ends = if no_base { Ends::Allowed } else { Ends::Never };
-        let client = &mut self.clients[client];
-        let change = (kind.change)(&mut self.random, &client.confirmed, ends);
-        let mut shown = client.confirmed.clone();
-        kind.of.apply(&mut shown, &change).map_err(|error| format!("{change:?}: {error}"))?;
-        client.pending = Some(Pending {
-            sent: change.clone(),
-            base: (!no_base).then_some(client.version),
-            carried: if no_base { Err(()) } else { Ok((Some(change), shown)) },
-            fate: Fate::InFlight,
-        });
-        Ok(())
-    }
-
-    /// The server decides on a client's pending change.
-    fn accept(&mut self, client: usize) -> Checked {
-        let pending = self.clients[client].pending.as_mut().expect("a change in flight");
-        let decided = decide(self.kind.of, &self.server, &pending.sent, pending.base)?;
-        let Some((change, value)) = decided else {
-            self.counts.rejected += 1;
-            pending.fate = Fate::Rejected;
-            return Ok(());
-        };
-        pending.fate = Fate::Accepted(self.server.head() + 1);
-        match &change {
-            Some(_) => self.counts.accepted += 1,
-            None => self.counts.none += 1,
-        }
-        if let Some(change) = &change
-            && self.counts.accepted.is_multiple_of(64)
-        {
-            check_encodings(self.kind.of, change, &value)?;
-        }
-        self.server.value = value;
-        self.server.log.push_back(change);
-        self.forget();
-        Ok(())
-    }
-
-    /// Drops what every client has, and every change in flight was made on.
-    fn forget(&mut self) {
-        if self.server.log.len() < 4 * LAG_MAX as usize {
-            return;
-        }
-        let needed = self.clients.iter().map(|client| {
-            let base = client.pending.as_ref().and_then(|pending| pending.base);
-            client.version.min(base.unwrap_or(u64::MAX))
-        });
-        let needed = needed.min().unwrap_or(self.server.oldest);
-        self.server.log.drain(..(needed - self.server.oldest) as usize);
-        self.server.oldest = needed;
-    }
-
-    /// A client gets up to `upto` of the changes that it has not seen.
-    fn receive(&mut self, client: usize, upto: u64) -> Checked {
-        let (kind, server) = (self.kind.of, &self.server);
-        let client = &mut self.clients[client];
-        let end = (client.version + upto).min(server.head());
-        while client.version < end {
-            let accepted = &server.log[(client.version - server.oldest) as usize];
-            client.version += 1;
-            if let Some(change) = accepted {
-                kind.apply(&mut client.confirmed, change)
-                    .map_err(|error| format!("accepted, but {change:?} failed: {error}"))?;
-            }
-            let Some(pending) = &mut client.pending else { continue };
-            if pending.fate == Fate::Accepted(client.version) {
-                if let Ok((_, shown)) = &pending.carried {
-                    same("what a client showed", shown, &client.confirmed)?;
+    /// Plays worlds until so many changes were made in all.
+    fn play_all(&self, changes: u64, seed: u64) -> Result<(u64, Counts), ()> {
+        let (mut made, mut total, mut seed) = (0, Counts::default(), seed);
+        while made < changes {
+            let length = WORLD.min(changes - made);
+            let played = catch_unwind(AssertUnwindSafe(|| self.play(length, seed)));
+            match played.unwrap_or_else(|_| Err("a panic, as told above".into())) {
+                Ok((changes, counts)) => {
+                    made += changes;
+                    total.add(counts);
                 }
-                client.pending = None;
-            } else if let Some(accepted) = accepted {
-                self.counts.squares += carry(kind, pending, &client.confirmed, accepted)?;
+                Err(what) => {
+                    let name = self.name;
+                    eprintln!("{name}, seed {seed}: {what}");
+                    eprintln!("again: --type {name} --seed {seed} --changes {length}");
+                    return Err(());
+                }
             }
+            seed += 1;
         }
-        if client.pending.as_ref().is_some_and(|pending| pending.fate == Fate::Rejected) {
-            client.pending = None;
-        }
-        Ok(())
+        Ok((made, total))
     }
-
-    /// Law 7: once everybody has everything, all hold one value.
-    fn check_converged(&mut self) -> Checked {
-        for client in 0..self.clients.len() {
-            self.receive(client, u64::MAX / 2)?;
-            let confirmed = &self.clients[client].confirmed;
-            let text = |value| serde_json::to_string(&self.kind.of.encode_value(value)).unwrap();
-            same("a replica and the server", &text(confirmed), &text(&self.server.value))?;
-        }
-        Ok(())
-    }
-}
-
-/// What the server makes of a change: the exact one and the value it leads to, or nothing if it is
-/// rejected.
-fn decide(
-    kind: TypeRef,
-    server: &Server,
-    sent: &AnyChange,
-    base: Option<u64>,
-) -> Checked<Option<(MaybeChange, AnyValue)>> {
-    let mut change = sent.clone();
-    let missed = base.map_or(server.log.len(), |base| (base - server.oldest) as usize);
-    for accepted in server.log.range(missed..).flatten() {
-        match kind.rebase(&change, accepted) {
-            Err(_) => return Ok(None),
-            Ok(rebased) => match rebased.incoming {
-                None => return Ok(Some((None, server.value.clone()))),
-                Some(carried) => change = carried,
-            },
-        }
-    }
-    let mut value = server.value.clone();
-    let exact = match kind.resolve(change, &value) {
-        Ok(exact) => exact,
-        Err(_) if base.is_none() => return Ok(None),
-        Err(error) => return Err(format!("{sent:?} was carried, and not resolved: {error}")),
-    };
-    match kind.apply(&mut value, &exact) {
-        Ok(()) => {}
-        Err(Invalid::NumberRange) => return Ok(None),
-        Err(_) if base.is_none() => return Ok(None),
-        Err(error) => return Err(format!("{sent:?} was carried to {exact:?}: {error}")),
-    }
-    if let Some(inverse) = kind.invert(&exact, &server.value) {
-        let mut restored = value.clone();
-        kind.apply(&mut restored, &inverse).map_err(|error| format!("{inverse:?}: {error}"))?;
-        same("after the inverse", &restored, &server.value)?;
-    }
-    Ok(Some((Some(exact), value)))
-}
-
-/// Carries a pending change over an accepted one, `confirmed` being the value with it. Checks the
-/// square, and gives how many that were.
-fn carry(
-    kind: TypeRef,
-    pending: &mut Pending,
-    confirmed: &AnyValue,
-    accepted: &AnyChange,
-) -> Checked<u64> {
-    let Ok((carried, shown)) = &mut pending.carried else { return Ok(0) };
-    let over_shown = match carried {
-        None => Some(accepted.clone()),
-        Some(change) => match kind.rebase(change, accepted) {
-            Err(_) => {
-                pending.carried = Err(());
-                return Ok(0);
-            }
-            Ok(rebased) => {
-                *carried = rebased.incoming;
-                rebased.accepted
-            }
-        },
-    };
-    let mut left = confirmed.clone();
-    if let Some(change) = carried {
-        match kind.apply(&mut left, change) {
-            Err(Invalid::NumberRange) => {
-                pending.carried = Err(());
-                return Ok(0);
-            }
-            result => result.map_err(|error| format!("carried to {change:?}: {error}"))?,
-        }
-    }
-    if let Some(change) = &over_shown {
-        kind.apply(shown, change).map_err(|error| format!("shown, {change:?}: {error}"))?;
-    }
-    same("the square", &left, shown)?;
-    Ok(1)
-}
-
-/// Law 6: an accepted change and the value it led to come out of both encodings as they went in.
-fn check_encodings(kind: TypeRef, change: &AnyChange, value: &AnyValue) -> Checked {
-    let plain = kind.encode_value(value);
-    let json = serde_json::to_string(&plain).unwrap();
-    let decoded = serde_json::from_str(&json).map_err(|error| error.to_string())?;
-    let decoded = kind.decode_value(&decoded).map_err(|error| error.to_string())?;
-    same("the value from JSON", value, &decoded)?;
-    let bytes = rmp_serde::to_vec(&plain).unwrap();
-    let decoded = rmp_serde::from_slice(&bytes).map_err(|error| error.to_string())?;
-    let decoded = kind.decode_value(&decoded).map_err(|error| error.to_string())?;
-    same("the value from MessagePack", value, &decoded)?;
-    let fields = kind.encode_change(change);
-    let decoded = kind.decode_change(&fields).map_err(|error| error.to_string())?;
-    same("the change", change, &decoded)
-}
-
-/// Plays so many changes against one type.
-fn play(kind: Kind, changes: u64, seed: u64) -> Result<Counts, ()> {
-    let mut total = Counts::default();
-    let mut seed = seed;
-    while total.changes() < changes {
-        let mut world = World::new(kind, seed);
-        let length = WORLD.min(changes - total.changes());
-        if let Err(what) = world.run(length) {
-            let (name, step) = (kind.of.name(), world.counts.changes());
-            eprintln!("{name} diverged, seed {seed}, after {step} changes: {what}");
-            eprintln!("again: --type {name} --seed {seed} --changes {length}");
-            return Err(());
-        }
-        let Counts { accepted, none, rejected, squares } = world.counts;
-        total.accepted += accepted;
-        total.none += none;
-        total.rejected += rejected;
-        total.squares += squares;
-        seed += 1;
-    }
-    Ok(total)
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let kinds = kinds();
-    let wanted =
-        |kind: &&Kind| options.topic_type.as_deref().is_none_or(|wanted| wanted == kind.of.name());
-    let mut kinds = kinds.iter().filter(wanted).peekable();
-    if kinds.peek().is_none() {
+    let wanted = |game: &Game| options.topic_type.as_deref().is_none_or(|it| it == game.name);
+    let games: Vec<Game> = games().into_iter().filter(wanted).collect();
+    if games.is_empty() {
         eprintln!("no such type");
         return ExitCode::FAILURE;
     }
     println!(
-        "{:<8} {:>11} {:>11} {:>9} {:>11} {:>11} {:>8} {:>10}",
-        "type", "changes", "accepted", "none", "rejected", "squares", "seconds", "changes/s"
+        "{:<8} {:>10} {:>10} {:>9} {:>9} {:>9} {:>7} {:>8} {:>8} {:>10}",
+        "type",
+        "changes",
+        "accepted",
+        "none",
+        "rejected",
+        "joined",
+        "resent",
+        "undone",
+        "seconds",
+        "changes/s"
     );
     let mut sound = true;
-    for kind in kinds {
+    for game in games {
         let start = Instant::now();
-        let Ok(counts) = play(*kind, options.changes, options.seed) else {
+        let Ok((made, counts)) = game.play_all(options.changes, options.seed) else {
             sound = false;
             continue;
         };
-        let (name, changes, seconds) =
-            (kind.of.name(), counts.changes(), start.elapsed().as_secs_f64());
-        let Counts { accepted, none, rejected, squares } = counts;
-        let rate = changes as f64 / seconds;
+        let seconds = start.elapsed().as_secs_f64();
+        let (name, rate) = (game.name, made as f64 / seconds);
+        let Counts { accepted, none, rejected, reversed, resent } = counts;
+        // Composed with others before they were sent, or taken back.
+        let joined = made.saturating_sub(accepted + none + rejected);
         println!(
-            "{name:<8} {changes:>11} {accepted:>11} {none:>9} {rejected:>11} {squares:>11} \
-             {seconds:>8.1} {rate:>10.0}"
+            "{name:<8} {made:>10} {accepted:>10} {none:>9} {rejected:>9} {joined:>9} {resent:>7} \
+             {reversed:>8} {seconds:>8.1} {rate:>10.0}"
         );
     }
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }

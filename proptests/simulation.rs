@@ -175,20 +175,20 @@ fn one(type_name: &str, options: TopicOptions) -> Setup {
 /// Laws 7, 8 and 9 for one type alone.
 fn converges(type_name: &str) {
     let play = Play { actions: true, breaks: true, ..Play::default() };
-    check(type_name, &one(type_name, TopicOptions::default()), script(play, 60));
+    check(type_name, &one(type_name, TopicOptions::default()), script(play, 40));
 }
 
 /// The same where subscribers get a composed update a tick.
 fn latest_converges(type_name: &str) {
     let options = TopicOptions { delivery: Delivery::Latest, ..TopicOptions::default() };
     let play = Play { actions: true, breaks: true, ticks: true, ..Play::default() };
-    check(type_name, &one(type_name, options), script(play, 60));
+    check(type_name, &one(type_name, options), script(play, 40));
 }
 
 /// The same with undo and redo.
 fn converges_with_undo(type_name: &str) {
     let play = Play { actions: true, undo: true, breaks: true, ..Play::default() };
-    check(type_name, &one(type_name, TopicOptions::default()), script(play, 60));
+    check(type_name, &one(type_name, TopicOptions::default()), script(play, 40));
 }
 
 macro_rules! of_types {
@@ -230,13 +230,13 @@ fn all_types(latest: bool) -> Setup {
 #[test]
 fn all_types_together_converge_with_actions_and_undo() {
     let play = Play { actions: true, undo: true, ..Play::default() };
-    check("all types", &all_types(false), script(play, 80));
+    check("all types", &all_types(false), script(play, 60));
 }
 
 #[test]
 fn all_types_together_converge_some_of_them_as_latest() {
     let play = Play { actions: true, undo: true, breaks: true, ticks: true, long: false };
-    check("all types", &all_types(true), script(play, 80));
+    check("all types", &all_types(true), script(play, 60));
 }
 
 /// Two topics meet more often than nine.
@@ -244,7 +244,7 @@ fn all_types_together_converge_some_of_them_as_latest() {
 fn actions_over_two_topics_take_effect_together() {
     let topics = vec![Topic::new("list", kind("list")), Topic::new("dict", kind("dict"))];
     let play = Play { actions: true, undo: true, breaks: true, ..Play::default() };
-    check("two topics", &Setup::new(CLIENTS, topics), script(play, 80));
+    check("two topics", &Setup::new(CLIENTS, topics), script(play, 60));
 }
 
 /// Queues of one publication: connections lag all the time, and are brought up from the log.
@@ -253,7 +253,7 @@ fn clients_that_lag_converge() {
     let topics = vec![Topic::new("string", kind("string")), Topic::new("int", kind("int"))];
     let setup = Setup { queue_max: 1, ..Setup::new(CLIENTS, topics) };
     let play = Play { actions: true, undo: true, ..Play::default() };
-    check("lagging", &setup, script(play, 80));
+    check("lagging", &setup, script(play, 60));
 }
 
 /// Law 9, over more than one checkpoint.

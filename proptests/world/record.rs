@@ -43,6 +43,16 @@ pub struct Counts {
     pub resent: u64,
 }
 
+impl Counts {
+    pub fn add(&mut self, other: Counts) {
+        self.accepted += other.accepted;
+        self.none += other.none;
+        self.rejected += other.rejected;
+        self.reversed += other.reversed;
+        self.resent += other.resent;
+    }
+}
+
 /// One submission.
 #[derive(Default)]
 struct Sent {
