@@ -549,13 +549,13 @@ impl World {
                 for (of, held) in
                     [("confirmed value", replica.confirmed()), ("view", replica.view())]
                 {
-                    same(&what(of), held, &value)?;
+                    same(what(of), held, &value)?;
                     if topic.cell.options().delivery == Delivery::Every {
-                        same(&what(of), &text(held), &text(&value))?;
+                        same(what(of), &text(held), &text(&value))?;
                     }
                 }
-                same(&what("version"), &replica.version(), &topic.cell.head())?;
-                same(&what("pending changes"), &replica.pending_len(), &0)?;
+                same(what("version"), &replica.version(), &topic.cell.head())?;
+                same(what("pending changes"), &replica.pending_len(), &0)?;
             }
         }
         Ok(())
