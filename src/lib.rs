@@ -13,11 +13,13 @@
 //! | 4 | [`protocol`] | messages and their encodings |
 //! | 3 | [`engine`] | the order: topics, actions, undo |
 //! | 2 | [`topic`] | a value and its version log |
+//! | 2 | [`journal`] | version logs made durable |
 //! | 1 | [`types`] | the trait of topic types, a file for each built-in one |
 //! | 0 | [`value`] | persistent values, their limits and encodings |
 
 pub mod client;
 pub mod engine;
+pub mod journal;
 pub mod protocol;
 #[cfg(feature = "server")]
 pub mod server;
@@ -38,7 +40,8 @@ mod floors {
     use std::path::{Path, PathBuf};
 
     /// From the lowest to the highest.
-    const FLOORS: [&str; 7] = ["value", "types", "topic", "engine", "protocol", "client", "server"];
+    const FLOORS: [&str; 8] =
+        ["value", "types", "topic", "journal", "engine", "protocol", "client", "server"];
 
     fn files(folder: &Path) -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use topicsync::engine::history::Moment;
 use topicsync::engine::{Engine, Receipt, TopicCell};
 use topicsync::protocol::message::TopicChange;
 use topicsync::topic::{
-    ActionId, ChangeId, ClientId, CommitNumber, Entry, Rejection, TopicName, Version,
+    ActionId, ChangeId, ClientId, CommitNumber, Entry, Moment, Rejection, TopicName, Version,
 };
 use topicsync::types::AnyValue;
 

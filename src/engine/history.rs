@@ -4,17 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::cell::{Snapshot, TopicCell};
-use crate::topic::{CommitNumber, Entry, Timestamp, Version};
-
-/// A point in a topic's past.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
-    Version(Version),
-    /// After the newest change that is not after this commit.
-    Commit(CommitNumber),
-    /// After the newest change that is not after this time.
-    Time(Timestamp),
-}
+use crate::topic::{CommitNumber, Entry, Moment, Timestamp, Version};
 
 impl TopicCell {
     /// The value at some moment; `None` if the log does not hold it (any more, or yet).

@@ -6,12 +6,13 @@ use ecow::{EcoString, eco_format};
 
 use super::hub::Hub;
 use super::session::Session;
-use crate::engine::history::Moment;
 use crate::engine::undo::Reversed;
 use crate::engine::{Direction, Engine, Group, TopicCell};
 use crate::protocol::ServiceErrorCode as Code;
 use crate::protocol::message::{Outcome, ServiceError};
-use crate::topic::{ClientId, CommitNumber, Entry, Timestamp, TopicName, TopicOptions, Version};
+use crate::topic::{
+    ClientId, CommitNumber, Entry, Moment, Timestamp, TopicName, TopicOptions, Version,
+};
 use crate::types::TypeRef;
 use crate::value::{Dict, Fields, Value};
 

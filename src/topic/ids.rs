@@ -40,6 +40,16 @@ number! {
     Timestamp
 }
 
+/// A point in a topic's past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    Version(Version),
+    /// After the newest change that is not after this commit.
+    Commit(CommitNumber),
+    /// After the newest change that is not after this time.
+    Time(Timestamp),
+}
+
 impl Version {
     pub fn next(self) -> Version {
         Version(self.0 + 1)

@@ -18,7 +18,8 @@ pub mod rejection;
 pub mod undo;
 
 pub use ids::{
-    ActionId, ChangeId, ClientId, CommitNumber, Epoch, NameError, Timestamp, TopicName, Version,
+    ActionId, ChangeId, ClientId, CommitNumber, Epoch, Moment, NameError, Timestamp, TopicName,
+    Version,
 };
 pub use log::{ActionMark, Entry, Reverses, VersionLog};
 pub use options::{Delivery, Durability, Keep, OptionError, TopicOptions};

@@ -1,0 +1,242 @@
+//! A journal in memory: what it holds is gone with the process, and lives as long as somebody holds it.
+//!
+//! Simulations restart their server from it, and exported files are read into it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use parking_lot::Mutex;
+
+use super::{
+    Append, Beginning, Checkpoint, CommitError, Extent, Journal, JournalError, Logged, Numbers,
+    Operation, SessionRecord, TopicRecord,
+};
+use crate::topic::{ClientId, CommitNumber, Moment, Timestamp, TopicName, Version};
+
+/// A journal in memory.
+#[derive(Default)]
+pub struct MemoryJournal(Mutex<State>);
+
+#[derive(Default, Clone)]
+struct State {
+    topics: BTreeMap<TopicName, Log>,
+    sessions: BTreeMap<ClientId, SessionRecord>,
+    numbers: Numbers,
+    /// Whether the present life has not ended.
+    open: bool,
+    unclean_life: u64,
+    last_written: Timestamp,
+}
+
+#[derive(Clone)]
+struct Log {
+    record: TopicRecord,
+    oldest: Version,
+    changes: VecDeque<Logged>,
+    checkpoints: BTreeMap<Version, Checkpoint>,
+}
+
+impl Log {
+    fn head(&self) -> Version {
+        Version(self.oldest.0 + self.changes.len() as u64)
+    }
+
+    /// How many of the changes make versions up to `version`.
+    fn index(&self, version: Version) -> usize {
+        (version.0.saturating_sub(self.oldest.0) as usize).min(self.changes.len())
+    }
+
+    fn trim(&mut self, oldest: Version) {
+        let newest = self.checkpoints.range(..=oldest).next_back();
+        let Some(oldest) = newest.map(|(version, _)| *version) else { return };
+        self.changes.drain(..self.index(oldest));
+        self.oldest = oldest;
+        self.checkpoints = self.checkpoints.split_off(&oldest);
+    }
+}
+
+impl State {
+    fn topic(&self, name: &TopicName) -> Result<&Log, JournalError> {
+        self.topics.get(name).ok_or_else(|| JournalError::UnknownTopic(name.clone()))
+    }
+
+    /// Checks that every append of a group follows its topic's head.
+    fn check(&self, group: &[Operation]) -> Result<(), CommitError> {
+        let mut heads: BTreeMap<&TopicName, Version> = BTreeMap::new();
+        for operation in group {
+            match operation {
+                Operation::Make { record, start } => {
+                    let oldest = start.as_ref().map_or(Version(0), |start| start.version);
+                    heads.insert(&record.name, oldest);
+                }
+                Operation::Append(Append { topic, after, changes }) => {
+                    let head = match heads.get(topic) {
+                        Some(head) => *head,
+                        None => self.topic(topic)?.head(),
+                    };
+                    if head != *after {
+                        let (topic, expected) = (topic.clone(), *after);
+                        return Err(CommitError::Conflict { topic, expected, head });
+                    }
+                    heads.insert(topic, Version(head.0 + changes.len() as u64));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Make { record, start } => {
+                let oldest = start.as_ref().map_or(Version(0), |start| start.version);
+                let checkpoints = start.iter().map(|start| (oldest, start.clone())).collect();
+                let (record, changes) = (record.clone(), VecDeque::new());
+                let name = record.name.clone();
+                self.topics.insert(name, Log { record, oldest, changes, checkpoints });
+            }
+            Operation::Renew { topic, epoch, life } => {
+                if let Some(log) = self.topics.get_mut(topic) {
+                    (log.record.epoch, log.record.life) = (epoch.clone(), *life);
+                }
+            }
+            Operation::Remove { topic } => drop(self.topics.remove(topic)),
+            Operation::Append(append) => {
+                if let Some(log) = self.topics.get_mut(&append.topic) {
+                    log.changes.extend(append.changes.iter().cloned());
+                }
+                let times = append.changes.iter().map(|change| change.time);
+                self.last_written = times.fold(self.last_written, Timestamp::max);
+            }
+            Operation::Checkpoint { topic, checkpoint } => {
+                if let Some(log) = self.topics.get_mut(topic) {
+                    log.checkpoints.insert(checkpoint.version, checkpoint.clone());
+                }
+            }
+            Operation::Trim { topic, oldest } => {
+                if let Some(log) = self.topics.get_mut(topic) {
+                    log.trim(*oldest);
+                }
+            }
+            Operation::Session(session) => {
+                self.sessions.insert(session.id, session.clone());
+            }
+            Operation::EndSession(id) => drop(self.sessions.remove(id)),
+            Operation::Reserve(numbers) => {
+                self.numbers.commit = self.numbers.commit.max(numbers.commit);
+                self.numbers.client = self.numbers.client.max(numbers.client);
+            }
+            Operation::Close => self.open = false,
+        }
+    }
+}
+
+impl MemoryJournal {
+    pub fn new() -> MemoryJournal {
+        MemoryJournal::default()
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn begin(&self) -> Result<Beginning, JournalError> {
+        let mut state = self.0.lock();
+        if state.open {
+            state.unclean_life = state.numbers.life;
+        }
+        state.open = true;
+        state.numbers.life += 1;
+        Ok(Beginning {
+            numbers: state.numbers,
+            unclean_life: state.unclean_life,
+            last_written: state.last_written,
+            sessions: state.sessions.values().cloned().collect(),
+        })
+    }
+
+    fn commit(&self, group: &[Operation]) -> Result<(), CommitError> {
+        let mut state = self.0.lock();
+        state.check(group)?;
+        group.iter().for_each(|operation| state.apply(operation));
+        Ok(())
+    }
+
+    fn reopen(&self, heads: &[(TopicName, Version)]) -> Result<(), JournalError> {
+        let mut state = self.0.lock();
+        for (name, head) in heads {
+            if let Some(log) = state.topics.get_mut(name) {
+                let kept = log.index(*head);
+                log.changes.truncate(kept);
+                log.checkpoints.retain(|version, _| version <= head);
+            }
+        }
+        Ok(())
+    }
+
+    fn topics(&self) -> Result<Vec<TopicRecord>, JournalError> {
+        Ok(self.0.lock().topics.values().map(|log| log.record.clone()).collect())
+    }
+
+    fn topic(&self, name: &TopicName) -> Result<Option<TopicRecord>, JournalError> {
+        Ok(self.0.lock().topics.get(name).map(|log| log.record.clone()))
+    }
+
+    fn extent(&self, name: &TopicName) -> Result<Extent, JournalError> {
+        let state = self.0.lock();
+        let log = state.topic(name)?;
+        let last = log.changes.back();
+        Ok(Extent {
+            oldest: log.oldest,
+            head: log.head(),
+            commit: last.map_or(CommitNumber(0), |last| last.commit),
+            time: last.map_or(Timestamp(0), |last| last.time),
+            bytes: (log.changes.len() * size_of::<Logged>()) as u64,
+        })
+    }
+
+    fn read(
+        &self,
+        name: &TopicName,
+        after: Version,
+        to: Version,
+    ) -> Result<Vec<Logged>, JournalError> {
+        let state = self.0.lock();
+        let log = state.topic(name)?;
+        let (from, to) = (log.index(after), log.index(to));
+        Ok(log.changes.range(from..to.max(from)).cloned().collect())
+    }
+
+    fn checkpoint(
+        &self,
+        name: &TopicName,
+        version: Version,
+    ) -> Result<Option<Checkpoint>, JournalError> {
+        let state = self.0.lock();
+        let newest = state.topic(name)?.checkpoints.range(..=version).next_back();
+        Ok(newest.map(|(_, checkpoint)| checkpoint.clone()))
+    }
+
+    fn version_at(&self, name: &TopicName, moment: Moment) -> Result<Version, JournalError> {
+        let state = self.0.lock();
+        let log = state.topic(name)?;
+        let kept = match moment {
+            Moment::Version(version) => log.index(version),
+            Moment::Commit(commit) => log.changes.partition_point(|it| it.commit <= commit),
+            Moment::Time(time) => log.changes.partition_point(|it| it.time <= time),
+        };
+        Ok(Version(log.oldest.0 + kept as u64))
+    }
+
+    fn by_author(
+        &self,
+        author: ClientId,
+        limit: usize,
+    ) -> Result<Vec<(TopicName, Logged)>, JournalError> {
+        let state = self.0.lock();
+        let mut changes: Vec<(TopicName, Logged)> = Vec::new();
+        for (name, log) in &state.topics {
+            let own = log.changes.iter().rev().filter(|it| it.author == author).take(limit);
+            changes.extend(own.map(|it| (name.clone(), it.clone())));
+        }
+        changes.sort_by(|(a, x), (b, y)| (x.commit, a, x.version).cmp(&(y.commit, b, y.version)));
+        Ok(changes.split_off(changes.len().saturating_sub(limit)))
+    }
+}

@@ -1,0 +1,173 @@
+//! What a journal writes and reads: plain data, whatever the topic's type.
+
+use std::sync::Arc;
+
+use ecow::EcoString;
+
+use crate::topic::{
+    ActionMark, ChangeId, ClientId, CommitNumber, Entry, Epoch, Timestamp, TopicName, TopicOptions,
+    Version,
+};
+use crate::types::TypeRef;
+use crate::value::{Fields, Invalid, Value};
+
+/// A topic, without its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicRecord {
+    pub name: TopicName,
+    pub type_name: EcoString,
+    pub options: TopicOptions,
+    pub epoch: Epoch,
+    /// The life of the server in which the topic got its epoch; see [`Numbers::life`].
+    pub life: u64,
+}
+
+/// How far a topic's log reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extent {
+    /// The oldest version whose value is kept.
+    pub oldest: Version,
+    pub head: Version,
+    /// Of the newest change; 0 if there is none.
+    pub commit: CommitNumber,
+    /// Of the newest change; 0 if there is none.
+    pub time: Timestamp,
+    /// How much the log and its checkpoints take up, about, in bytes.
+    pub bytes: u64,
+}
+
+/// One accepted change, as it is kept: an [`Entry`] whose change is not yet read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logged {
+    pub version: Version,
+    pub commit: CommitNumber,
+    /// `None` where rebasing left nothing to do.
+    pub change: Option<Fields>,
+    pub author: ClientId,
+    pub id: ChangeId,
+    pub action: Option<Arc<ActionMark>>,
+    pub time: Timestamp,
+}
+
+impl Logged {
+    pub fn of_entry(kind: TypeRef, entry: &Entry) -> Logged {
+        Logged {
+            version: entry.version,
+            commit: entry.commit,
+            change: entry.change.as_ref().map(|change| kind.encode_change(change)),
+            author: entry.author,
+            id: entry.id.clone(),
+            action: entry.action.clone(),
+            time: entry.time,
+        }
+    }
+
+    /// The entry of a topic of type `kind`.
+    ///
+    /// # Errors
+    /// The change is none of that type.
+    pub fn into_entry(self, kind: TypeRef) -> Result<Entry, Invalid> {
+        let change = match &self.change {
+            Some(fields) => Some(kind.decode_change(fields)?),
+            None => None,
+        };
+        Ok(Entry {
+            version: self.version,
+            commit: self.commit,
+            change,
+            author: self.author,
+            id: self.id,
+            action: self.action,
+            time: self.time,
+        })
+    }
+}
+
+/// A value kept at some version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    pub version: Version,
+    pub value: Value,
+}
+
+/// Changes to be added to one topic's log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    pub topic: TopicName,
+    /// The head that the first of them follows.
+    pub after: Version,
+    /// At least one, without gaps.
+    pub changes: Vec<Logged>,
+}
+
+/// A session that its client can resume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    pub id: ClientId,
+    /// The client's secret.
+    pub token: EcoString,
+    pub since: Timestamp,
+    /// What it provides.
+    pub services: Vec<EcoString>,
+}
+
+/// Numbers that are never given twice in the life of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Numbers {
+    /// How often a server began on this journal, this time included.
+    pub life: u64,
+    /// Every commit number up to this one may have been given.
+    pub commit: CommitNumber,
+    /// Every client id up to this one may have been given.
+    pub client: ClientId,
+}
+
+/// What a server starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beginning {
+    pub numbers: Numbers,
+    /// The newest life that did not end with [`Operation::Close`]; 0 if all did.
+    pub unclean_life: u64,
+    /// When the journal was last written to; 0 if never.
+    pub last_written: Timestamp,
+    pub sessions: Vec<SessionRecord>,
+}
+
+/// One thing to be made durable. What is said of a topic that is not there, but for an append, is
+/// nothing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    /// A new topic, whose log begins at `oldest`.
+    Make {
+        record: TopicRecord,
+        /// The value it begins with and its version; `None` for its type's initial value at version 0.
+        start: Option<Checkpoint>,
+    },
+    /// The topic gets another epoch.
+    Renew {
+        topic: TopicName,
+        epoch: Epoch,
+        life: u64,
+    },
+    Remove {
+        topic: TopicName,
+    },
+    Append(Append),
+    /// Keeps a value, which is that of the topic's head, or of an older version.
+    Checkpoint {
+        topic: TopicName,
+        checkpoint: Checkpoint,
+    },
+    /// Forgets what is before the newest checkpoint that is not after this version.
+    Trim {
+        topic: TopicName,
+        oldest: Version,
+    },
+    /// A session, or what it is by now.
+    Session(SessionRecord),
+    EndSession(ClientId),
+    /// Numbers up to these may be given from here on. `life` is not looked at.
+    Reserve(Numbers),
+    /// The server stops in good order.
+    Close,
+}
