@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -26,7 +26,7 @@ use super::publication::Item;
 use super::submit::{By, Cells, Guards};
 use super::{Engine, Existence, Group, deliver};
 use crate::journal::{Append, Checkpoint, CommitError, Logged, Operation};
-use crate::topic::{Entry, TopicName, Version};
+use crate::topic::{Entry, Keep, Moment, Timestamp, TopicName, Version};
 use crate::types::AnyValue;
 
 /// How many things one group holds at most.
@@ -51,7 +51,7 @@ pub(super) enum Waiting {
     /// Tried again until it is done.
     Operation(Operation),
     /// The topic's removal; tried again until it is done.
-    Removal(std::sync::Arc<TopicCell>),
+    Removal(Arc<TopicCell>),
     Then(Then),
 }
 
@@ -284,7 +284,7 @@ impl Engine {
         let mut operations = Vec::with_capacity(group.len());
         for waiting in group {
             match waiting {
-                Waiting::Accepted(accepted) => accepted.operations(&mut operations),
+                Waiting::Accepted(accepted) => self.add_operations(accepted, &mut operations),
                 Waiting::Operation(operation) => operations.push(operation.clone()),
                 Waiting::Removal(cell) => {
                     operations.push(Operation::Remove { topic: cell.name().clone() });
@@ -328,7 +328,7 @@ impl Engine {
         deliver::queue(&by, &cells, &mut guards, item, publishing);
     }
 
-    pub(super) fn end_removal(&self, cell: &std::sync::Arc<TopicCell>) {
+    pub(super) fn end_removal(&self, cell: &Arc<TopicCell>) {
         cell.tell_removed();
         self.removing.lock().remove(cell.name());
         if let Some(listener) = &self.config.on_topic {
@@ -343,7 +343,7 @@ impl Engine {
         // From here on nothing new is accepted on a topic whose lock is taken after this.
         self.queue.down.store(true, Ordering::Release);
         let (kept, mut failing): (Vec<_>, Vec<_>) = group.into_iter().partition(Waiting::is_kept);
-        let mut affected: BTreeMap<TopicName, std::sync::Arc<TopicCell>> = BTreeMap::new();
+        let mut affected: BTreeMap<TopicName, Arc<TopicCell>> = BTreeMap::new();
         loop {
             failing.extend(self.queue.take_failing());
             let before = affected.len();
@@ -432,7 +432,7 @@ impl CommitQueue {
 }
 
 impl Waiting {
-    fn cells(&self) -> &[std::sync::Arc<TopicCell>] {
+    fn cells(&self) -> &[Arc<TopicCell>] {
         match self {
             Waiting::Accepted(accepted) => &accepted.cells,
             _ => &[],
@@ -452,20 +452,42 @@ fn fall_back_to(failing: &[Waiting]) -> BTreeMap<&TopicName, Version> {
     heads
 }
 
-impl Accepted {
-    fn operations(&self, operations: &mut Vec<Operation>) {
-        for Appended { slot, entries, checkpoint } in &self.appended {
-            let (cell, after) = (&self.cells[*slot], self.before[*slot]);
+impl Engine {
+    fn add_operations(&self, accepted: &Accepted, operations: &mut Vec<Operation>) {
+        for Appended { slot, entries, checkpoint } in &accepted.appended {
+            let (cell, after) = (&accepted.cells[*slot], accepted.before[*slot]);
             let (topic, kind) = (cell.name().clone(), cell.kind());
             let changes = entries.iter().map(|entry| Logged::of_entry(kind, entry)).collect();
             operations.push(Operation::Append(Append { topic: topic.clone(), after, changes }));
-            if let (Some(value), Some(newest)) = (checkpoint, entries.last()) {
-                let value = kind.encode_value(value);
-                let checkpoint = Checkpoint { version: newest.version, value };
-                operations.push(Operation::Checkpoint { topic: topic.clone(), checkpoint });
-                let oldest = cell.lock().oldest;
+            let (Some(value), Some(newest)) = (checkpoint, entries.last()) else { continue };
+            let checkpoint =
+                Checkpoint { version: newest.version, value: kind.encode_value(value) };
+            operations.push(Operation::Checkpoint { topic: topic.clone(), checkpoint });
+            // With each checkpoint, as trimming goes from one to another.
+            if let Some(oldest) = self.oldest_kept(cell, newest) {
+                let mut state = cell.lock();
+                state.oldest = state.oldest.max(oldest);
+                drop(state);
                 operations.push(Operation::Trim { topic, oldest });
             }
         }
+    }
+
+    /// The oldest version that the options of a topic in the journal keep, `newest` being its head;
+    /// `None` if they keep all.
+    fn oldest_kept(&self, cell: &TopicCell, newest: &Entry) -> Option<Version> {
+        let before = |time: Timestamp| {
+            self.config.journal.version_at(cell.name(), Moment::Time(time)).unwrap_or_default()
+        };
+        let oldest = match cell.options().keep {
+            _ if cell.options().no_history => newest.version,
+            Keep::All => return None,
+            Keep::Versions(count) => Version(newest.version.0.saturating_sub(count)),
+            Keep::Seconds(seconds) => {
+                before(Timestamp(newest.time.0.saturating_sub(seconds.saturating_mul(1000))))
+            }
+        };
+        // Whatever the options say: what may be sent again has to be known.
+        Some(oldest.min(before(self.resumable_since(newest.time))))
     }
 }
