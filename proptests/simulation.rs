@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use proptest::prelude::*;
 use proptest::strategy::Union;
 use proptest::test_runner::{Config, FileFailurePersistence, TestError, TestRunner};
-use topicsync::topic::{Delivery, Keep, TopicOptions, Version};
+use topicsync::journal::Fault;
+use topicsync::topic::{Delivery, Durability, Keep, TopicOptions, Version};
 
 use crate::strategies::{Tape, tape};
 use crate::world::record::kept_from;
@@ -42,6 +43,8 @@ struct Play {
     ticks: bool,
     /// Many changes in a row are made, and time passes.
     long: bool,
+    /// The journal commits when it is told to, or fails; the server crashes.
+    crashes: bool,
 }
 
 fn step(play: Play) -> impl Strategy<Value = Step> {
@@ -63,6 +66,10 @@ fn step(play: Play) -> impl Strategy<Value = Step> {
         (only(play.breaks, 1), client().prop_map(Step::Toggle).boxed()),
         (only(play.long, 8), burst().boxed()),
         (only(play.long, 4), (10..60_u64).prop_map(Step::Pass).boxed()),
+        (only(play.crashes, 8), Just(Step::Commit).boxed()),
+        (only(play.crashes, 1), Just(Step::Fail(Fault::Full)).boxed()),
+        (only(play.crashes, 1), Just(Step::Fail(Fault::Unsynced)).boxed()),
+        (only(play.crashes, 2), Just(Step::Crash).boxed()),
         (1, Just(Step::Refuse).boxed()),
         (1, Just(Step::Busy).boxed()),
         (1, client().prop_map(Step::Retry).boxed()),
@@ -191,6 +198,16 @@ fn converges_with_undo(type_name: &str) {
     check(type_name, &one(type_name, TopicOptions::default()), script(play, 40));
 }
 
+fn durable() -> TopicOptions {
+    TopicOptions { durability: Some(Durability::Commit), ..TopicOptions::default() }
+}
+
+/// The same where the journal fails and the server crashes: what was published is still there.
+fn survives_crashes(type_name: &str) {
+    let play = Play { actions: true, undo: true, breaks: true, crashes: true, ..Play::default() };
+    check(type_name, &one(type_name, durable()), script(play, 60));
+}
+
 macro_rules! of_types {
     ($($law:ident: $($test:ident = $type_name:literal,)*;)*) => {
         $(mod $law {
@@ -211,6 +228,9 @@ of_types! {
     latest_converges:
         a_generic = "generic", a_bool = "bool", an_int = "int", a_float = "float",
         a_string = "string", a_list = "list", a_set = "set", a_dict = "dict",;
+    survives_crashes:
+        a_generic = "generic", a_bool = "bool", an_int = "int", a_float = "float",
+        a_string = "string", a_list = "list", a_set = "set", a_dict = "dict", events = "event",;
     converges_with_undo:
         a_generic = "generic", a_bool = "bool", an_int = "int", a_float = "float",
         a_string = "string", a_list = "list", a_set = "set", a_dict = "dict", events = "event",;
@@ -235,7 +255,7 @@ fn all_types_together_converge_with_actions_and_undo() {
 
 #[test]
 fn all_types_together_converge_some_of_them_as_latest() {
-    let play = Play { actions: true, undo: true, breaks: true, ticks: true, long: false };
+    let play = Play { actions: true, undo: true, breaks: true, ticks: true, ..Play::default() };
     check("all types", &all_types(true), script(play, 60));
 }
 
@@ -245,6 +265,25 @@ fn actions_over_two_topics_take_effect_together() {
     let topics = vec![Topic::new("list", kind("list")), Topic::new("dict", kind("dict"))];
     let play = Play { actions: true, undo: true, breaks: true, ..Play::default() };
     check("two topics", &Setup::new(CLIENTS, topics), script(play, 60));
+}
+
+#[test]
+fn actions_survive_crashes_whole_or_not_at_all() {
+    let latest = TopicOptions { delivery: Delivery::Latest, ..durable() };
+    let topics = vec![
+        Topic::new("list", kind("list")).with(durable()),
+        Topic::new("dict", kind("dict")).with(durable()),
+        Topic::new("int", kind("int")).with(latest),
+    ];
+    let play = Play {
+        actions: true,
+        undo: true,
+        breaks: true,
+        ticks: true,
+        crashes: true,
+        ..Play::default()
+    };
+    check("crashes", &Setup::new(CLIENTS, topics), script(play, 80));
 }
 
 /// Queues of one publication: connections lag all the time, and are brought up from the log.

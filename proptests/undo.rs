@@ -55,7 +55,7 @@ struct Desk {
 
 impl Desk {
     fn new(kinds: &[Kind]) -> Desk {
-        let engine = server::engine(60_000);
+        let engine = server::new_engine(60_000);
         let make = |kind: &Kind| {
             let name = TopicName::new(kind.of.name()).expect("a name");
             engine.make(&name, kind.of, TopicOptions::default()).expect("a new engine")

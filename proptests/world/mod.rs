@@ -31,6 +31,7 @@ use std::fmt::{Debug, Display, Write};
 
 use topicsync::client::{Footing, LocalChange};
 use topicsync::engine::{Author, ChangeBody, Submission, Submitted};
+use topicsync::journal::Fault;
 use topicsync::protocol::{Encoding, ServerMessage};
 use topicsync::topic::{ClientId, Delivery, Entry, Rejection, TopicName, TopicOptions, Version};
 use topicsync::types::{AnyChange, AnyValue, TypeRef};
@@ -152,6 +153,12 @@ pub enum Step {
     /// The server takes the next message of a client, and publishes after it perhaps.
     Serve(usize),
     Publish,
+    /// The journal takes what waits for it.
+    Commit,
+    /// The journal fails, having written or not, and works again.
+    Fail(Fault),
+    /// The server crashes and is started again; the clients lose their connections.
+    Crash,
     /// The server's tick comes, and with it the updates of `latest` topics.
     Tick,
     /// So many messages arrive at a client.
@@ -249,6 +256,12 @@ impl World {
                 self.server.publish();
                 Ok(())
             }
+            Step::Commit => self.server.commit(None),
+            Step::Fail(fault) => {
+                self.tell(|| format!("the journal fails: {fault:?}"));
+                self.server.commit(Some(fault))
+            }
+            Step::Crash => self.crash(),
             Step::Tick => {
                 self.server.tick();
                 Ok(())
@@ -286,6 +299,8 @@ impl World {
                 Ok(())
             }
             Step::Cut => {
+                // A cut is given once every lower commit is settled.
+                self.server.commit(None)?;
                 self.server.record.cut(&self.server.engine);
                 Ok(())
             }
@@ -432,6 +447,19 @@ impl World {
         Ok(())
     }
 
+    fn crash(&mut self) -> Checked {
+        self.tell(|| "the server crashes".into());
+        for client in &mut self.clients {
+            if std::mem::take(&mut client.connected) {
+                client.up.clear();
+                client.replica.disconnected();
+                client.hear()?;
+            }
+        }
+        self.server.crash();
+        Ok(())
+    }
+
     fn forget(&mut self, number: usize) {
         let client = &self.clients[number];
         if let Some(id) = client.ids.last().copied().filter(|_| !client.connected) {
@@ -476,6 +504,7 @@ impl World {
                 any = true;
             }
         }
+        self.server.commit(None)?;
         self.server.tick();
         for number in 0..self.clients.len() {
             while self.deliver(number)? {

@@ -1,6 +1,6 @@
 //! What the server did, noted as it happened: the witness of laws 7, 8 and 9.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use topicsync::engine::history::Stood;
@@ -65,7 +65,7 @@ pub struct TopicRecord {
     pub cell: Arc<TopicCell>,
     /// The whole log, whatever the topic keeps of it.
     pub entries: Vec<Entry>,
-    /// The value at each version, taken while it was the newest; `None` within an action.
+    /// The value at each version, as it was once it was the newest; `None` within an action.
     pub values: Vec<Option<AnyValue>>,
 }
 
@@ -76,16 +76,25 @@ impl TopicRecord {
     }
 
     fn update(&mut self) -> Checked {
-        let head = self.cell.snapshot();
+        let head = self.cell.settled();
         let before = self.entries.len() as u64;
         if head.version.0 == before {
             return Ok(());
         }
         let read = self.cell.history(Version(before + 1), None, usize::MAX);
         let (entries, _) = read.map_err(|error| error.to_string())?;
-        self.entries.extend(entries);
-        self.values.resize(self.entries.len(), None);
-        self.values.push(Some(head.value));
+        let kind = self.cell.kind();
+        // After an action there is a value, and within it there is none.
+        let mut value = self.values.last().cloned().flatten().ok_or("no value at the head")?;
+        for action in entries.chunk_by(|a, b| a.commit == b.commit) {
+            for change in action.iter().filter_map(|entry| entry.change.as_ref()) {
+                kind.apply(&mut value, change).map_err(|error| format!("{change:?}: {error}"))?;
+            }
+            self.entries.extend_from_slice(action);
+            self.values.resize(self.entries.len(), None);
+            self.values.push(Some(value.clone()));
+        }
+        same("the log's value and the head's", &value, &head.value)?;
         same("the head and the length of the log", &head.version.0, &(self.entries.len() as u64))
     }
 }
@@ -98,6 +107,14 @@ impl Record {
             sent_under: HashMap::new(),
             cuts: Vec::new(),
             counts: Counts::default(),
+        }
+    }
+
+    /// Goes on with the topics of an engine that came after a crash.
+    pub fn restarted(&mut self, engine: &Engine) {
+        for topic in &mut self.topics {
+            let name = topic.cell.name().clone();
+            topic.cell = engine.get(&name).expect("its topics are durable");
         }
     }
 
@@ -239,7 +256,11 @@ impl Record {
 
     /// A cut holds an action whole or not at all, at every commit; and it stays what it was.
     pub fn check_cuts(&self, engine: &Engine, stride: u64) -> Checked {
-        for commit in (0..=engine.commit().0).step_by(stride as usize).map(CommitNumber) {
+        // There are gaps between commits, wide ones where a server crashed.
+        let entries = self.topics.iter().flat_map(|topic| &topic.entries);
+        let commits: BTreeSet<CommitNumber> =
+            entries.map(|entry| entry.commit).chain([CommitNumber(0), engine.commit()]).collect();
+        for commit in commits.into_iter().step_by(stride as usize) {
             for Stood { name, snapshot: at, .. } in cut(engine, commit) {
                 let topic = self.topic(&name).ok_or("a topic that is not recorded")?;
                 let cell = &topic.cell;

@@ -11,13 +11,14 @@ use topicsync::engine::{
     Author, Direction, Engine, EngineConfig, Group, Item, Origin, Publication, Receipt, Submission,
     Subscriber, TopicCell,
 };
+use topicsync::journal::{Fault, Journal, MemoryJournal, Operation, SessionRecord};
 use topicsync::protocol::message::{
-    ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
+    ClientMessage, ErrorMessage, Hello, RejectUpdate, SentChange, Subscribe, TopicChange,
 };
 use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
 use topicsync::server::{dispatch, wire};
 use topicsync::topic::{
-    ActionId, ClientId, Epoch, Rejection, Timestamp, TopicName, TopicOptions, Version,
+    ActionId, ClientId, Durability, Epoch, Rejection, Timestamp, TopicName, TopicOptions, Version,
 };
 use topicsync::value::Dict;
 
@@ -46,12 +47,21 @@ fn next_epoch() -> Epoch {
     Epoch::new(format!("epoch{}", EPOCHS.get())).expect("it is short")
 }
 
-/// An engine whose clock and epochs are the world's.
-pub fn engine(resumable_ms: u64) -> Engine {
+/// A new engine whose time begins now.
+pub fn new_engine(resumable_ms: u64) -> Engine {
+    first_engine(resumable_ms, Arc::new(MemoryJournal::new()))
+}
+
+fn first_engine(resumable_ms: u64, journal: Arc<dyn Journal>) -> Engine {
     NOW.set(1);
     EPOCHS.set(0);
     REFUSALS.set(0);
-    Engine::new(EngineConfig {
+    engine(resumable_ms, journal).0
+}
+
+/// An engine whose clock and epochs are the world's, and the sessions that its journal holds.
+fn engine(resumable_ms: u64, journal: Arc<dyn Journal>) -> (Engine, Vec<SessionRecord>) {
+    let config = EngineConfig {
         validators: vec![Arc::new(|_, _, _| match REFUSALS.get() {
             0 => Ok(()),
             left => {
@@ -62,8 +72,10 @@ pub fn engine(resumable_ms: u64) -> Engine {
         resumable_ms,
         clock: now,
         epochs: next_epoch,
+        journal,
         ..EngineConfig::default()
-    })
+    };
+    Engine::begin(config).expect("the journal in memory works")
 }
 
 /// A queue to one connection's socket, as `server::outbox`: published changes are bounded, and thrown
@@ -148,6 +160,8 @@ impl fmt::Display for Outcome {
 struct Session {
     author: Author,
     link: Arc<Link>,
+    /// The journal knows of it, or is about to.
+    recorded: Cell<bool>,
 }
 
 /// The way to a session's client: its connection, if there is one.
@@ -171,13 +185,31 @@ impl Origin for Link {
         }
     }
 
-    fn unavailable(&self, _item: &Item, _reason: &str) {}
+    fn unavailable(&self, item: &Item, reason: &str) {
+        let (Some(outbox), first) = (&self.0.lock().outbox, &item.parts[0]) else { return };
+        outbox.push(Outgoing::Answer(ServerMessage::RejectUpdate(RejectUpdate {
+            topic_name: first.topic.name().clone().into(),
+            code: RejectCode::Unavailable,
+            reason: reason.into(),
+            version: None,
+            action_id: item.action.as_ref().map(|action| action.id.clone().into()),
+            change: SentChange { fields: first.fields(), id: first.id.clone(), base: None },
+        })));
+    }
 }
 
 impl Session {
     fn new(id: ClientId) -> Session {
         let link = Arc::new(Link::default());
-        Session { author: Author::new(id, Some(link.clone())), link }
+        Session { author: Author::new(id, Some(link.clone())), link, recorded: Cell::new(false) }
+    }
+
+    /// One from before a crash, whose client is away.
+    fn from_before(id: ClientId, life: u64) -> Session {
+        let link = Arc::new(Link::default());
+        link.0.lock().away_since = Some(now());
+        let author = Author::from_before(id, Some(link.clone()), life);
+        Session { author, link, recorded: Cell::new(true) }
     }
 
     fn answer(&self, message: ServerMessage) {
@@ -210,7 +242,12 @@ pub struct Server {
     pub record: Record,
     sessions: HashMap<ClientId, Session>,
     connections: Vec<Option<Connection>>,
-    last_id: u64,
+    journal: Arc<MemoryJournal>,
+    resumable_ms: u64,
+    /// Accepted, and maybe not yet durable.
+    undurable: Vec<(SentId, Receipt)>,
+    /// Accepted, and not made durable; their authors do not know yet.
+    failed: Vec<(SentId, Receipt)>,
     group: Group,
     changes_max: usize,
     session_ms: u64,
@@ -220,7 +257,8 @@ pub struct Server {
 
 impl Server {
     pub fn new(setup: &Setup) -> Server {
-        let engine = engine(setup.resumable_ms);
+        let journal = Arc::new(MemoryJournal::new());
+        let engine = first_engine(setup.resumable_ms, journal.clone());
         let cells = setup.topics.iter().map(|topic| {
             let made = engine.make(&topic.name, topic.kind.of, topic.options.clone());
             made.expect("a new engine has no topics")
@@ -231,7 +269,10 @@ impl Server {
             record,
             sessions: HashMap::new(),
             connections: (0..setup.clients).map(|_| None).collect(),
-            last_id: 0,
+            journal,
+            resumable_ms: setup.resumable_ms,
+            undurable: Vec::new(),
+            failed: Vec::new(),
             group: Group::default(),
             changes_max: setup.queue_max,
             session_ms: setup.session_ms,
@@ -256,8 +297,7 @@ impl Server {
 
     /// A client's socket is there: a new session is offered.
     pub fn connect(&mut self, client: usize) {
-        self.last_id += 1;
-        let id = ClientId(self.last_id);
+        let id = self.engine.next_client().expect("a journal that works reserves ids");
         self.sessions.insert(id, Session::new(id));
         self.go_on_with(client, id, false);
     }
@@ -298,6 +338,39 @@ impl Server {
     pub fn tick(&mut self) {
         self.publish();
         self.engine.tick();
+    }
+
+    /// The journal takes what waits for it, or fails.
+    pub fn commit(&mut self, fault: Option<Fault>) -> Checked {
+        self.journal.fail(fault);
+        self.engine.settle();
+        self.journal.fail(None);
+        if self.engine.unavailable().is_some() {
+            self.failed.append(&mut self.undurable);
+            return Ok(());
+        }
+        for (sent, _) in self.failed.drain(..) {
+            self.record.rejected(&sent, &Rejection::Unavailable(String::new()))?;
+        }
+        for (sent, receipt) in self.undurable.drain(..) {
+            self.record.accepted(&sent, &receipt)?;
+        }
+        self.record.reversed()
+    }
+
+    /// The server's process is gone, with all that is not in the journal, and there is a new one. Every
+    /// connection is lost.
+    pub fn crash(&mut self) {
+        self.connections.iter_mut().for_each(|connection| *connection = None);
+        self.group = Group::default();
+        self.undurable.clear();
+        self.failed.clear();
+        let (engine, sessions) = engine(self.resumable_ms, self.journal.clone());
+        let life = engine.life();
+        self.sessions =
+            sessions.iter().map(|it| (it.id, Session::from_before(it.id, life))).collect();
+        self.record.restarted(&engine);
+        self.engine = engine;
     }
 
     /// Takes one message of a client; tells what it came to.
@@ -389,11 +462,24 @@ impl Server {
             session.answer(ServerMessage::RejectUpdate(reject));
             return Ok(Outcome::Busy(sent));
         }
+        if !session.recorded.replace(true) {
+            let (token, services) = (format!("token{id}").into(), Vec::new());
+            let record = SessionRecord { id, token, since: now(), services };
+            self.engine.keep(Operation::Session(record));
+        }
+        let durable = |change: &TopicChange| {
+            let topic = self.record.topic(&change.topic_name);
+            topic.is_some_and(|it| it.cell.durability() != Durability::Memory)
+        };
+        let waits = changes.iter().any(durable);
         let changes = changes.into_iter().map(dispatch::submitted).collect();
         let submission = Submission { action_id, changes };
         match self.engine.submit(&session.author, submission, &mut self.group) {
             Ok(receipt) => {
-                self.record.accepted(&sent, &receipt)?;
+                match waits {
+                    true => self.undurable.push((sent.clone(), receipt.clone())),
+                    false => self.record.accepted(&sent, &receipt)?,
+                }
                 Ok(Outcome::Accepted(sent, receipt))
             }
             Err(rejected) => {

@@ -26,7 +26,7 @@ use super::publication::Item;
 use super::submit::{By, Cells, Guards};
 use super::{Engine, Existence, Group, deliver};
 use crate::journal::{Append, Checkpoint, CommitError, Logged, Operation};
-use crate::topic::{Entry, Keep, Moment, Timestamp, TopicName, Version};
+use crate::topic::{ChangeId, Entry, Keep, Moment, Timestamp, TopicName, Version};
 use crate::types::AnyValue;
 
 /// How many things one group holds at most.
@@ -87,6 +87,14 @@ impl Waiting {
             Waiting::Then(_) => false,
         }
     }
+}
+
+/// What failed, until the journal has cut it off.
+#[derive(Default)]
+pub(super) struct Failed {
+    waiting: Vec<Waiting>,
+    /// The durable heads of the topics that the journal may hold more of.
+    heads: Vec<(TopicName, Version)>,
 }
 
 /// What waits for the journal.
@@ -222,7 +230,9 @@ impl Engine {
                     Err(error) => {
                         self.queue.wait_settled();
                         self.fail(group, &error);
-                        self.wait_for_journal();
+                        if self.queue.is_down() {
+                            self.wait_for_journal();
+                        }
                     }
                 }
             }
@@ -364,26 +374,47 @@ impl Engine {
             }
             break;
         }
-        self.queue.put_back(kept);
-        self.failed_heads.lock().extend(affected.into_iter().map(|(name, cell)| {
-            let durable = cell.lock().durable;
-            (name, durable)
+        affected.extend(kept.iter().flat_map(Waiting::cells).map(|cell| {
+            let cell = cell.clone();
+            (cell.name().clone(), cell)
         }));
-        for waiting in failing {
+        self.queue.put_back(kept);
+        let journalled = affected.into_iter().filter(|(_, cell)| cell.is_journalled());
+        let heads = journalled.map(|(name, cell)| (name, cell.lock().durable)).collect();
+        *self.failed.lock() = Failed { waiting: failing, heads };
+        self.queue.settled();
+        if let Some(listener) = &self.config.on_journal {
+            listener(Err(&error.to_string()));
+        }
+        // A full disk still reads.
+        self.try_journal();
+    }
+
+    /// Tells those whose changes failed. Not before it is certain that nothing of them is left: a sync
+    /// that failed may have written all the same, and a crash would bring back what was refused.
+    fn tell_failed(&self, waiting: Vec<Waiting>) {
+        let reason = self.queue.state.lock().reason.clone();
+        for waiting in waiting {
             match waiting {
                 Waiting::Accepted(Accepted { deferred: Some((by, item)), .. }) => {
                     if let Some(origin) = by.origin {
-                        origin.unavailable(&item, &error.to_string());
+                        origin.unavailable(&item, &reason);
                     }
                 }
                 Waiting::Then(then) => then(Err(Unavailable)),
                 _ => {}
             }
         }
-        self.queue.settled();
-        if let Some(listener) = &self.config.on_journal {
-            listener(Err(&error.to_string()));
-        }
+    }
+
+    /// Whether it is not certain yet what became of a change that was accepted under this id.
+    pub(super) fn is_failing(&self, id: &ChangeId) -> bool {
+        self.failed.lock().waiting.iter().any(|waiting| match waiting {
+            Waiting::Accepted(Accepted { deferred: Some((_, item)), .. }) => {
+                item.parts.iter().any(|part| part.id.as_ref() == Some(id))
+            }
+            _ => false,
+        })
     }
 
     /// Tries the journal again until it works, or the engine is to stop.
@@ -409,13 +440,13 @@ impl Engine {
 
     /// Opens the journal again; tells whether it works.
     fn try_journal(&self) -> bool {
-        let heads: Vec<_> =
-            self.failed_heads.lock().iter().map(|(name, head)| (name.clone(), *head)).collect();
+        let heads = self.failed.lock().heads.clone();
         if let Err(error) = self.config.journal.reopen(&heads) {
             tracing::warn!(%error, "the journal still fails");
             return false;
         }
-        self.failed_heads.lock().clear();
+        let Failed { waiting, .. } = std::mem::take(&mut *self.failed.lock());
+        self.tell_failed(waiting);
         self.queue.down.store(false, Ordering::Release);
         tracing::info!("the journal works again");
         if let Some(listener) = &self.config.on_journal {

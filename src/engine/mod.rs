@@ -41,7 +41,7 @@ mod tests;
 pub mod topics;
 pub mod undo;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -54,7 +54,7 @@ use thiserror::Error;
 
 use crate::journal::{Beginning, Journal, JournalError, MemoryJournal, SessionRecord};
 use crate::topic::{
-    ClientId, CommitNumber, Delivery, Durability, Epoch, OptionError, Timestamp, TopicName, Version,
+    ClientId, CommitNumber, Delivery, Durability, Epoch, OptionError, Timestamp, TopicName,
 };
 use crate::types::{AnyChange, AnyValue, Registry};
 
@@ -170,8 +170,8 @@ pub struct Engine {
     numbers: numbers::NumberSource,
     /// What waits for the journal.
     queue: commit::CommitQueue,
-    /// The durable heads of topics that the journal may hold more of, as it failed.
-    failed_heads: Mutex<HashMap<TopicName, Version>>,
+    /// What failed, until the journal has cut it off.
+    failed: Mutex<commit::Failed>,
     /// Held while topics are made or removed, so that listeners hear of it in that order. No change
     /// takes it.
     making: Mutex<()>,
@@ -210,7 +210,7 @@ impl Engine {
             topics_len: AtomicUsize::new(0),
             numbers: numbers::NumberSource::begin(&*config.journal, numbers)?,
             queue: commit::CommitQueue::default(),
-            failed_heads: Mutex::default(),
+            failed: Mutex::default(),
             making: Mutex::new(()),
             loading: std::array::from_fn(|_| Mutex::new(())),
             removing: Mutex::default(),

@@ -174,7 +174,7 @@ impl Engine {
         self.restore_undo(author);
         let (cells, mut drafts) = self.draft(author, submission)?;
         let mut guards: Guards = cells.iter().map(|cell| cell.lock()).collect();
-        self.check_journal(&cells)?;
+        self.check_journal(&cells, &drafts)?;
         if let Some(index) = drafts.iter().position(|draft| guards[draft.slot].is_removed()) {
             return Err((index, Rejection::UnknownTopic(submission.changes[index].topic.clone())));
         }
@@ -196,9 +196,12 @@ impl Engine {
     }
 
     /// Turns away what could not be made durable.
-    fn check_journal(&self, cells: &Cells) -> Result<(), Failure> {
+    fn check_journal(&self, cells: &Cells, drafts: &Drafts) -> Result<(), Failure> {
         let waits_for_journal = || cells.iter().any(|cell| cell.is_journalled());
         if self.queue.is_down() && waits_for_journal() {
+            if drafts.iter().any(|draft| self.is_failing(&draft.id)) {
+                return Err((0, Rejection::Busy));
+            }
             let reason = self.queue.down_reason().unwrap_or_default();
             return Err((0, Rejection::Unavailable(reason)));
         }

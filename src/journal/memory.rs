@@ -1,6 +1,7 @@
 //! A journal in memory: what it holds is gone with the process, and lives as long as somebody holds it.
 //!
-//! Simulations restart their server from it, and exported files are read into it.
+//! Simulations restart their server from it, and have it [`fail`](MemoryJournal::fail); exported files
+//! are read into it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,6 +26,16 @@ struct State {
     open: bool,
     unclean_life: u64,
     last_written: Timestamp,
+    fault: Option<Fault>,
+}
+
+/// How a commit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing of it is there, as on a full disk.
+    Full,
+    /// It is there, and may be gone after the next crash, as when the sync fails.
+    Unsynced,
 }
 
 #[derive(Clone)]
@@ -85,6 +96,13 @@ impl State {
         Ok(())
     }
 
+    fn works(&self) -> Result<(), JournalError> {
+        match self.fault {
+            None => Ok(()),
+            Some(_) => Err(JournalError::Full { path: "(in memory)".into() }),
+        }
+    }
+
     fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Make { record, start } => {
@@ -134,6 +152,11 @@ impl MemoryJournal {
     pub fn new() -> MemoryJournal {
         MemoryJournal::default()
     }
+
+    /// Has every commit, and [`reopen`](Journal::reopen), fail from here on; or none.
+    pub fn fail(&self, fault: Option<Fault>) {
+        self.0.lock().fault = fault;
+    }
 }
 
 impl Journal for MemoryJournal {
@@ -155,12 +178,15 @@ impl Journal for MemoryJournal {
     fn commit(&self, group: &[Operation]) -> Result<(), CommitError> {
         let mut state = self.0.lock();
         state.check(group)?;
-        group.iter().for_each(|operation| state.apply(operation));
-        Ok(())
+        if state.fault != Some(Fault::Full) {
+            group.iter().for_each(|operation| state.apply(operation));
+        }
+        Ok(state.works()?)
     }
 
     fn reopen(&self, heads: &[(TopicName, Version)]) -> Result<(), JournalError> {
         let mut state = self.0.lock();
+        state.works()?;
         for (name, head) in heads {
             if let Some(log) = state.topics.get_mut(name) {
                 let kept = log.index(*head);

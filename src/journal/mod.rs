@@ -23,7 +23,7 @@ use thiserror::Error;
 
 use crate::topic::{ClientId, Moment, TopicName, Version};
 
-pub use memory::MemoryJournal;
+pub use memory::{Fault, MemoryJournal};
 pub use record::{
     Append, Beginning, Checkpoint, Extent, Logged, Numbers, Operation, SessionRecord, TopicRecord,
 };
