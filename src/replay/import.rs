@@ -197,7 +197,14 @@ impl<'a> Importer<'a> {
             let words = error.to_string();
             // It counts lines from the line that it was given.
             let what = words.rsplit_once(" at line ").map_or(&*words, |(what, _)| what);
-            self.wrong(format!("{what}, at column {}", error.column()))
+            let cut_off = match error.is_eof() {
+                true => format!(
+                    "; if the file was cut off here, `head -n {}` keeps the rest",
+                    self.line - 1
+                ),
+                false => String::new(),
+            };
+            self.wrong(format!("{what}, at column {}{cut_off}", error.column()))
         })
     }
 
