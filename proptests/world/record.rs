@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use topicsync::engine::history::Stood;
 use topicsync::engine::{Engine, Receipt, TopicCell};
 use topicsync::protocol::message::TopicChange;
 use topicsync::topic::{
@@ -80,7 +81,8 @@ impl TopicRecord {
         if head.version.0 == before {
             return Ok(());
         }
-        let (entries, _) = self.cell.history(Version(before + 1), None, usize::MAX);
+        let read = self.cell.history(Version(before + 1), None, usize::MAX);
+        let (entries, _) = read.map_err(|error| error.to_string())?;
         self.entries.extend(entries);
         self.values.resize(self.entries.len(), None);
         self.values.push(Some(head.value));
@@ -186,8 +188,8 @@ impl Record {
     /// Keeps a cut at the newest commit.
     pub fn cut(&mut self, engine: &Engine) {
         let commit = engine.commit();
-        let cut = engine.cut(commit, |_| true).into_iter();
-        let cut = cut.map(|(cell, at)| (cell.name().clone(), at.version, at.value));
+        let cut = cut(engine, commit).into_iter();
+        let cut = cut.map(|Stood { name, snapshot, .. }| (name, snapshot.version, snapshot.value));
         self.cuts.push((commit, cut.collect()));
     }
 
@@ -238,10 +240,11 @@ impl Record {
     /// A cut holds an action whole or not at all, at every commit; and it stays what it was.
     pub fn check_cuts(&self, engine: &Engine, stride: u64) -> Checked {
         for commit in (0..=engine.commit().0).step_by(stride as usize).map(CommitNumber) {
-            for (cell, at) in engine.cut(commit, |_| true) {
-                let topic = self.topic(cell.name()).ok_or("a topic that is not recorded")?;
+            for Stood { name, snapshot: at, .. } in cut(engine, commit) {
+                let topic = self.topic(&name).ok_or("a topic that is not recorded")?;
+                let cell = &topic.cell;
                 let inside = topic.entries.partition_point(|entry| entry.commit <= commit);
-                let kept = kept_from(&topic.cell) as usize;
+                let kept = kept_from(cell) as usize;
                 if inside < kept {
                     continue;
                 }
@@ -251,10 +254,11 @@ impl Record {
             }
         }
         for (commit, noted) in &self.cuts {
-            for (cell, at) in engine.cut(*commit, |_| true) {
-                let noted = noted.iter().find(|(name, ..)| name == cell.name());
+            for Stood { name, snapshot: at, .. } in cut(engine, *commit) {
+                let cell = &self.topic(&name).ok_or("a topic that is not recorded")?.cell;
+                let noted = noted.iter().find(|(noted, ..)| *noted == name);
                 let (_, version, value) = noted.ok_or("a topic that was not in the cut")?;
-                if version.0 >= kept_from(&cell) {
+                if version.0 >= kept_from(cell) {
                     let what = format_args!("{cell:?} in the cut at {commit}, then and now");
                     same(what, &(version, value), &(&at.version, &at.value))?;
                 }
@@ -264,19 +268,26 @@ impl Record {
     }
 }
 
+/// All topics at a commit. Special ones there are none.
+fn cut(engine: &Engine, commit: CommitNumber) -> Vec<Stood> {
+    engine.cut(commit, |_| true).expect("a journal in memory can be read")
+}
+
 /// The oldest version that a topic keeps.
 pub fn kept_from(cell: &TopicCell) -> u64 {
-    let (first, _) = cell.history(Version(0), None, 1);
+    let (first, _) = cell.history(Version(0), None, 1).expect("a journal in memory can be read");
     first.first().map_or(cell.head(), |first| Version(first.version.0 - 1)).0
 }
 
 impl TopicRecord {
     fn check_replay(&self, stride: usize) -> Checked {
         let (kind, base) = (self.cell.kind(), kept_from(&self.cell) as usize);
-        let (kept, _) = self.cell.history(Version(0), None, usize::MAX);
+        let kept = self.cell.history(Version(0), None, usize::MAX);
+        let (kept, _) = kept.map_err(|error| error.to_string())?;
         same("what is kept of the log", &kept[..], &self.entries[base..])?;
         let at = |version: usize| self.cell.value_at(Moment::Version(Version(version as u64)));
-        let mut value = at(base).ok_or("the oldest kept version has no value")?.value;
+        let mut value =
+            at(base).map_err(|error| format!("the oldest kept version: {error}"))?.value;
         for version in base..=self.entries.len() {
             if version > base
                 && let Some(change) = &self.entries[version - 1].change
@@ -287,12 +298,12 @@ impl TopicRecord {
                 same(format_args!("version {version}, folded and as it was"), &value, noted)?;
             }
             if version % stride == 0 {
-                let looked_up = at(version).ok_or("a kept version has no value")?;
+                let looked_up = at(version).map_err(|error| format!("a kept version: {error}"))?;
                 same(format_args!("version {version}, looked up"), &looked_up.value, &value)?;
                 same("the version looked up", &looked_up.version.0, &(version as u64))?;
             }
         }
-        let gone = (0..base).step_by(stride).find(|version| at(*version).is_some());
+        let gone = (0..base).step_by(stride).find(|version| at(*version).is_ok());
         gone.map_or(Ok(()), |version| Err(format!("version {version} is not kept, and there")))
     }
 }

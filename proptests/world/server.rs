@@ -170,6 +170,8 @@ impl Origin for Link {
             }
         }
     }
+
+    fn unavailable(&self, _item: &Item, _reason: &str) {}
 }
 
 impl Session {

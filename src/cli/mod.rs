@@ -32,7 +32,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 use topicsync::engine::EngineConfig;
-use topicsync::server::{Server, ServerConfig};
+use topicsync::server::{BindError, Server, ServerConfig};
 use tracing_subscriber::EnvFilter;
 
 /// A server for shared state: typed topics, one order, convergent clients.
@@ -148,25 +148,14 @@ struct Serve {
 /// Why a command could not do its work.
 #[derive(Debug, Error)]
 pub enum CliError {
-    #[error("cannot listen on {address}: {source}{}", hint(.source))]
-    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Bind(#[from] BindError),
     #[error("the log filter {filter:?} is none: {source}")]
     Log { filter: String, source: tracing_subscriber::filter::ParseError },
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
     #[error(transparent)]
     Command(#[from] out::CommandError),
-}
-
-/// What to do about an address that cannot be bound.
-fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program listens there, maybe another topicsync: choose another port with --listen"
-        }
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose another one",
-        _ => "",
-    }
 }
 
 /// Does what the command line asks for.
@@ -223,8 +212,7 @@ impl Serve {
 
     async fn serve(&self) -> Result<(), CliError> {
         let DurabilityArg::Memory = self.durability;
-        let server = Server::bind(self.config(), EngineConfig::default())
-            .map_err(|source| CliError::Listen { address: self.listen, source })?;
+        let server = Server::bind(self.config(), EngineConfig::default())?;
         tracing::info!("listening on ws://{}", server.address()?);
         server.run(stop_signal()?).await;
         tracing::info!("stopped");

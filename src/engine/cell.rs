@@ -3,13 +3,17 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
+use super::past::{self, PastError};
 use super::publication::{Body, Composed, Item, Origin, Part, Publication, Subscriber};
+use crate::journal::Journal;
 use crate::topic::{
-    ClientId, CommitNumber, Delivery, Entry, Epoch, Topic, TopicName, TopicOptions, Version,
+    ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch, Topic, TopicName,
+    TopicOptions, Version,
 };
 use crate::types::{AnyValue, TypeRef, run};
 
@@ -20,20 +24,35 @@ pub struct TopicCell {
     kind: TypeRef,
     options: TopicOptions,
     epoch: Epoch,
+    durability: Durability,
+    /// Where the part of the log is that is not in memory, if the topic is not in memory alone.
+    pub(super) journal: Arc<dyn Journal>,
+    /// Somebody asked for the topic since it was last looked whether it is idle.
+    used: AtomicBool,
     state: Mutex<State>,
 }
 
 /// What a topic's lock guards.
 pub(super) struct State {
+    /// The value at the head, and the log: all of it, or its newest part.
     pub topic: Topic,
     /// By client id, ascending.
     subscribers: Vec<Arc<dyn Subscriber>>,
-    /// Accepted, and not yet given to anybody; in order.
+    /// Accepted and as durable as the topic asks for, and not yet given to anybody; in order.
     unpublished: SmallVec<[Unpublished; 1]>,
-    /// The newest version that subscribers were given.
-    published: Version,
-    /// The newest commit in the log.
-    pub commit: CommitNumber,
+    /// The newest version that is as durable as the topic asks for: of what comes after it, nobody
+    /// hears.
+    pub settled: Version,
+    /// The newest version that subscribers were given. Not after `settled`.
+    pub published: Version,
+    /// How many submissions wait to be durable before they are published.
+    pub deferred: usize,
+    /// The newest version that the journal holds. Of a topic in memory alone, the head.
+    pub durable: Version,
+    /// The newest version that the journal has, or is about to have, a checkpoint of.
+    pub checkpointed: Version,
+    /// The oldest version that is kept, here or in the journal.
+    pub oldest: Version,
     /// No longer in the engine: every change is refused.
     removed: bool,
 }
@@ -65,22 +84,34 @@ pub struct Snapshot {
     pub value: AnyValue,
 }
 
+/// What a topic is made of when it comes into the engine.
+pub(super) struct Made {
+    pub name: TopicName,
+    pub kind: TypeRef,
+    pub options: TopicOptions,
+    pub epoch: Epoch,
+    pub durability: Durability,
+}
+
 impl TopicCell {
-    pub(super) fn new(
-        name: TopicName,
-        kind: TypeRef,
-        options: TopicOptions,
-        epoch: Epoch,
-    ) -> TopicCell {
+    /// A topic as it stands at `topic`'s head, all of which is durable.
+    pub(super) fn new(made: Made, journal: Arc<dyn Journal>, topic: Topic) -> TopicCell {
+        let Made { name, kind, options, epoch, durability } = made;
+        let (head, base) = (topic.head(), topic.log().base());
         let state = State {
-            topic: Topic::new(kind),
+            topic,
             subscribers: Vec::new(),
             unpublished: SmallVec::new(),
-            published: Version(0),
-            commit: CommitNumber(0),
+            settled: head,
+            published: head,
+            deferred: 0,
+            durable: head,
+            checkpointed: base,
+            oldest: base,
             removed: false,
         };
-        TopicCell { name, kind, options, epoch, state: Mutex::new(state) }
+        let (used, state) = (AtomicBool::new(true), Mutex::new(state));
+        TopicCell { name, kind, options, epoch, durability, journal, used, state }
     }
 
     pub fn name(&self) -> &TopicName {
@@ -99,8 +130,41 @@ impl TopicCell {
         &self.epoch
     }
 
+    /// When a change of this topic is published.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Whether the topic's log is in the journal.
+    pub(super) fn is_journalled(&self) -> bool {
+        self.durability != Durability::Memory
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Notes that somebody asked for the topic.
+    pub(super) fn touch(&self) {
+        // Only a store that is needed: the line is shared by all who use the topic.
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody asked for the topic since the last call.
+    pub(super) fn take_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether nothing would be lost if the topic left memory: it is all in the journal, and nobody
+    /// listens.
+    pub(super) fn is_idle(&self) -> bool {
+        let Some(state) = self.state.try_lock() else { return false };
+        self.is_journalled()
+            && state.subscribers.is_empty()
+            && state.unpublished.is_empty()
+            && state.durable == state.topic.head()
     }
 
     /// Whether the topic was removed; changes and subscriptions of it lead nowhere.
@@ -108,9 +172,16 @@ impl TopicCell {
         self.lock().removed
     }
 
-    /// The value, version and commit at the head. O(1).
+    /// The value, version and commit at the head, on which the next change is decided. O(1).
     pub fn snapshot(&self) -> Snapshot {
         self.lock().snapshot()
+    }
+
+    /// The value, version and commit up to which all is as durable as the topic asks for. O(1), but
+    /// while something waits to be durable.
+    pub fn settled(&self) -> Snapshot {
+        let state = self.lock();
+        state.snapshot_at(state.settled)
     }
 
     pub fn head(&self) -> Version {
@@ -145,8 +216,8 @@ impl TopicCell {
     /// What somebody who has version `since` is to be given to be up to date: the missing changes, or a
     /// snapshot where the log does not reach back or is long.
     ///
-    /// All that is accepted by then is published first, so that what comes later follows on; what waits
-    /// for a tick still comes with it.
+    /// What can be published by then is published first, so that what comes later follows on; what
+    /// waits for a tick, or to be durable, still comes with that.
     pub fn catch_up(self: &Arc<Self>, since: Option<Version>) -> CatchUp {
         let mut state = self.lock();
         if self.options.delivery == Delivery::Every {
@@ -157,16 +228,53 @@ impl TopicCell {
             let Snapshot { version, commit, value } = state.published_snapshot();
             Item::snapshot(self, commit, version, value)
         });
-        let log = state.topic.log();
-        if let Some(since) = since.filter(|since| log.base() <= *since && *since <= version) {
-            let missing = (version.0 - since.0) as usize;
-            if missing <= CATCH_UP_CHANGES_MAX || snapshot.is_none() {
-                let entries: Vec<Entry> = log.after(since).take(missing).cloned().collect();
-                drop(state);
-                return CatchUp { version, items: self.items(&entries), continues: true, snapshot };
+        let near = |since: &Version| {
+            let missing = version.0.saturating_sub(since.0);
+            missing <= CATCH_UP_CHANGES_MAX || snapshot.is_none()
+        };
+        let since = since.filter(|since| state.oldest <= *since && *since <= version).filter(near);
+        let missed = since.and_then(|since| {
+            let here = state.entries(since, version);
+            let base = state.topic.log().base();
+            drop(state);
+            self.with_older(since, base, here).ok()
+        });
+        match missed {
+            Some(missed) => {
+                CatchUp { version, items: self.items(&missed), continues: true, snapshot }
+            }
+            None => {
+                let items = snapshot.into_iter().collect();
+                CatchUp { version, items, continues: false, snapshot: None }
             }
         }
-        CatchUp { version, items: snapshot.into_iter().collect(), continues: false, snapshot: None }
+    }
+
+    /// The entries after `since`: those up to `base` from the journal, then those `here`.
+    fn with_older(
+        &self,
+        since: Version,
+        base: Version,
+        here: Vec<Entry>,
+    ) -> Result<Vec<Entry>, PastError> {
+        if since >= base {
+            return Ok(here);
+        }
+        let mut entries = past::entries(&*self.journal, self.kind, &self.name, since, base)?;
+        entries.extend(here);
+        Ok(entries)
+    }
+
+    /// The settled entries after `since` up to `to`.
+    ///
+    /// # Errors
+    /// Some are no longer kept, or the journal cannot be read.
+    pub(super) fn entries(&self, since: Version, to: Version) -> Result<Vec<Entry>, PastError> {
+        let (here, base) = {
+            let state = self.lock();
+            (state.entries(since, to.min(state.settled)), state.topic.log().base())
+        };
+        self.with_older(since, base.min(to), here)
     }
 
     /// The messages that confirm `client`'s own changes after `since` up to `to`, for one who was given
@@ -177,10 +285,12 @@ impl TopicCell {
         since: Version,
         to: Version,
     ) -> Vec<Item> {
-        let state = self.lock();
-        let entries = state.topic.log().after(since).take_while(|entry| entry.version <= to);
-        let own: Vec<Entry> = entries.filter(|entry| entry.author == client).cloned().collect();
-        drop(state);
+        let since = since.max(self.lock().oldest);
+        let mut own = self.entries(since, to).unwrap_or_else(|error| {
+            tracing::error!(topic = %self.name, %error, "own changes cannot be confirmed");
+            Vec::new()
+        });
+        own.retain(|entry| entry.author == client);
         self.items(&own)
     }
 
@@ -202,11 +312,18 @@ impl TopicCell {
         self.lock().publish_latest(self);
     }
 
-    /// Takes the topic out of service and tells its subscribers.
-    pub(super) fn remove(self: &Arc<Self>) {
+    /// Takes the topic out of service: what was accepted is still published, and nothing more is
+    /// accepted.
+    pub(super) fn begin_removal(self: &Arc<Self>) {
         let mut state = self.lock();
         state.publish(self);
         state.removed = true;
+    }
+
+    /// Tells the subscribers of a topic that is out of service.
+    pub(super) fn tell_removed(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.publish(self);
         for subscriber in state.subscribers.drain(..) {
             subscriber.topic_removed(self);
         }
@@ -214,7 +331,7 @@ impl TopicCell {
 }
 
 /// How many missed changes are sent one by one; beyond, a snapshot is smaller.
-const CATCH_UP_CHANGES_MAX: usize = 10_000;
+const CATCH_UP_CHANGES_MAX: u64 = 10_000;
 
 impl State {
     pub fn is_removed(&self) -> bool {
@@ -222,22 +339,42 @@ impl State {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        let value = self.topic.value().clone();
-        Snapshot { version: self.topic.head(), commit: self.commit, value }
+        let (value, commit) = (self.topic.value().clone(), self.topic.log().commit());
+        Snapshot { version: self.topic.head(), commit, value }
     }
 
-    /// The value that subscribers have. A pointer, but for what waits for a tick.
+    /// The value that subscribers have. A pointer, but while something waits to be published.
     fn published_snapshot(&self) -> Snapshot {
+        self.snapshot_at(self.published)
+    }
+
+    /// The value at a version that is not before the published one.
+    fn snapshot_at(&self, version: Version) -> Snapshot {
         let log = self.topic.log();
-        let version = self.published;
         if version == log.head() {
             return self.snapshot();
         }
-        let commit = log.entry(version).map_or(CommitNumber(0), |entry| entry.commit);
-        match log.value_at(version) {
-            Some(value) => Snapshot { version, commit, value },
-            None => self.snapshot(),
-        }
+        // The log reaches back to what is published.
+        let value = log.value_at(version).unwrap_or_else(|| self.topic.value().clone());
+        Snapshot { version, commit: log.commit_at(version).unwrap_or_default(), value }
+    }
+
+    /// The entries in memory after `since` up to `to`.
+    fn entries(&self, since: Version, to: Version) -> Vec<Entry> {
+        let later = self.topic.log().after(since);
+        later.take_while(|entry| entry.version <= to).cloned().collect()
+    }
+
+    /// The version of the change with this id, if the topic still knows it.
+    pub fn version_of(&self, id: &ChangeId) -> Option<Version> {
+        self.topic.log().version_of(id)
+    }
+
+    /// Takes back what was accepted after `head`.
+    pub fn fall_back(&mut self, head: Version) {
+        self.topic.fall_back(head);
+        self.checkpointed = self.checkpointed.min(head);
+        self.deferred = 0;
     }
 
     fn subscriber_index(&self, client: ClientId) -> Result<usize, usize> {
@@ -252,21 +389,30 @@ impl State {
         self.subscriber_index(client).is_ok()
     }
 
-    /// Queues an accepted message. Tells whether it is the first: then somebody has to publish it.
+    /// Queues a message that is as durable as the topic asks for. Tells whether it is the first: then somebody has to publish it.
     pub fn queue(&mut self, unpublished: Unpublished) -> bool {
+        if let Some(newest) = unpublished.item.parts.last() {
+            self.settled = newest.version;
+        }
         self.unpublished.push(unpublished);
         self.unpublished.len() == 1
     }
 
-    /// Whether something was accepted that nobody was given yet.
-    pub fn has_unpublished(&self) -> bool {
-        !self.unpublished.is_empty()
+    /// Notes that what made versions up to `version` was given to all who are to have it.
+    pub fn mark_published(&mut self, version: Version) {
+        debug_assert!(self.unpublished.is_empty(), "what was accepted before is published before");
+        self.published = self.published.max(version);
+        self.settled = self.settled.max(version);
     }
 
-    /// Notes that what is in the log was given to all who are to have it.
-    pub fn mark_published(&mut self) {
-        debug_assert!(self.unpublished.is_empty(), "what was accepted before is published before");
-        self.published = self.topic.head();
+    /// Takes what is to be published, and marks it as that.
+    fn take_unpublished(&mut self) -> SmallVec<[Unpublished; 1]> {
+        let unpublished = std::mem::take(&mut self.unpublished);
+        let newest = unpublished.last().and_then(|newest| newest.item.parts.last());
+        if let Some(newest) = newest {
+            self.mark_published(newest.version);
+        }
+        unpublished
     }
 
     /// Gives what is queued to all subscribers, as one publication, and to its authors.
@@ -277,8 +423,7 @@ impl State {
         if topic.options.delivery == Delivery::Latest {
             return self.publish_latest(topic);
         }
-        let unpublished = std::mem::take(&mut self.unpublished);
-        self.mark_published();
+        let unpublished = self.take_unpublished();
         let mut alone = Vec::new();
         for Unpublished { item, author, origin } in &unpublished {
             if let Some(origin) = origin.as_ref().filter(|_| !self.is_subscribed(*author)) {
@@ -302,21 +447,21 @@ impl State {
         if self.unpublished.is_empty() {
             return;
         }
-        let unpublished = std::mem::take(&mut self.unpublished);
         let since = self.published;
-        self.mark_published();
-        let log = self.topic.log();
-        let ids = log.after(since).map(|entry| entry.id.clone()).collect();
-        let changes: Vec<_> = log.after(since).filter_map(|entry| entry.change.clone()).collect();
-        let mut composed = run::compose_all(topic.kind, &changes);
+        let unpublished = self.take_unpublished();
         let version = self.published;
+        let news = self.entries(since, version);
+        let ids = news.iter().map(|entry| entry.id.clone()).collect();
+        let changes: Vec<_> = news.into_iter().filter_map(|entry| entry.change).collect();
+        let mut composed = run::compose_all(topic.kind, &changes);
+        let Snapshot { commit, value, .. } = self.published_snapshot();
         let mut item = if composed.len() <= 1 {
             let body = Body::Change(composed.pop());
             let part = Part { topic: topic.clone(), version, id: None, body };
             let parts = [part].into_iter().collect();
-            Item { commit: self.commit, author: None, action: None, parts, composed: None }
+            Item { commit, author: None, action: None, parts, composed: None }
         } else {
-            Item::snapshot(topic, self.commit, version, self.topic.value().clone())
+            Item::snapshot(topic, commit, version, value)
         };
         item.composed = Some(Box::new(Composed { since, ids }));
         let publication = Publication::new(vec![item]);

@@ -1,74 +1,151 @@
 //! Past values and past changes of topics, over what their logs keep.
 
-use std::sync::Arc;
+use super::cell::{Snapshot, State, TopicCell};
+use super::{Engine, PastError, past};
+use crate::journal::JournalError;
+use crate::topic::{CommitNumber, Entry, Moment, Timestamp, TopicName, Version};
+use crate::types::TypeRef;
 
-use super::Engine;
-use super::cell::{Snapshot, TopicCell};
-use crate::topic::{CommitNumber, Entry, Moment, Timestamp, Version};
+/// Where a moment of a topic's past is.
+enum Place {
+    /// In the log in memory.
+    Here(Version),
+    /// In the journal alone.
+    Older,
+}
 
-impl TopicCell {
-    /// The value at some moment; `None` if the log does not hold it (any more, or yet).
-    ///
-    /// Costs the bounded number of changes between two checkpoints.
-    pub fn value_at(&self, moment: Moment) -> Option<Snapshot> {
-        let state = self.lock();
-        let log = state.topic.log();
+impl State {
+    fn place(&self, moment: Moment) -> Result<Place, PastError> {
+        let log = self.topic.log();
+        let is_here = match moment {
+            Moment::Version(version) if version > self.settled || version < self.oldest => {
+                return Err(PastError::NotKept);
+            }
+            Moment::Version(version) => version >= log.base(),
+            Moment::Commit(commit) => commit >= log.base_commit(),
+            Moment::Time(time) => time >= log.base_time(),
+        };
         let version = match moment {
             Moment::Version(version) => version,
             Moment::Commit(commit) => log.version_at_commit(commit),
             Moment::Time(time) => log.version_at_time(time),
         };
-        let commit = log.entry(version).map_or(CommitNumber(0), |entry| entry.commit);
-        Some(Snapshot { version, commit, value: log.value_at(version)? })
+        match is_here {
+            true => Ok(Place::Here(version.min(self.settled))),
+            // All that is kept is here, and it is older.
+            false if self.oldest >= log.base() => Err(PastError::NotKept),
+            false => Ok(Place::Older),
+        }
+    }
+}
+
+impl TopicCell {
+    /// The value at some moment, of what is settled.
+    ///
+    /// Costs the bounded number of changes between two checkpoints.
+    ///
+    /// # Errors
+    /// It is not kept (any more, or yet), or the journal cannot be read.
+    pub fn value_at(&self, moment: Moment) -> Result<Snapshot, PastError> {
+        {
+            let state = self.lock();
+            if let Place::Here(version) = state.place(moment)? {
+                let log = state.topic.log();
+                let value = log.value_at(version).ok_or(PastError::NotKept)?;
+                let commit = log.commit_at(version).unwrap_or_default();
+                return Ok(Snapshot { version, commit, value });
+            }
+        }
+        past::snapshot(&*self.journal, self.kind(), self.name(), moment)
     }
 
     /// The kept entries from version `from` to `to`, both included, at most `limit` of them, and the
     /// version to go on from.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
     pub fn history(
         &self,
         from: Version,
         to: Option<Version>,
         limit: usize,
-    ) -> (Vec<Entry>, Option<Version>) {
-        let state = self.lock();
-        let log = state.topic.log();
-        let to = to.unwrap_or(log.head()).min(log.head());
-        let before = Version(from.0.saturating_sub(1)).max(log.base());
-        let entries: Vec<Entry> = log
-            .after(before)
-            .take_while(|entry| entry.version <= to)
-            .take(limit)
-            .cloned()
-            .collect();
+    ) -> Result<(Vec<Entry>, Option<Version>), PastError> {
+        let (oldest, settled) = {
+            let state = self.lock();
+            (state.oldest, state.settled)
+        };
+        let to = to.unwrap_or(settled).min(settled);
+        let before = Version(from.0.saturating_sub(1)).max(oldest);
+        let last = Version(before.0.saturating_add(limit as u64)).min(to);
+        let entries = if before < last { self.entries(before, last)? } else { Vec::new() };
         let last = entries.last().map(|entry| entry.version);
-        (entries, last.filter(|last| *last < to).map(Version::next))
+        Ok((entries, last.filter(|last| *last < to).map(Version::next)))
     }
 }
 
+/// A topic as it stood at some commit.
+pub struct Stood {
+    pub name: TopicName,
+    pub kind: TypeRef,
+    pub snapshot: Snapshot,
+}
+
 impl Engine {
-    /// All topics that `choose` picks, as they stood together at `commit`: no change of an action is
-    /// there without the others. A topic whose log does not reach back is left out.
+    /// All topics that `choose` picks, by name, as they stood together at `commit`: no change of an
+    /// action is there without the others. A topic that was not there yet, or whose log does not reach
+    /// back, is left out.
+    ///
+    /// All that is not after `commit` is to be published by then, which
+    /// [`after_commit`](Self::after_commit) tells.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
     pub fn cut(
         &self,
         commit: CommitNumber,
-        choose: impl Fn(&TopicCell) -> bool,
-    ) -> Vec<(Arc<TopicCell>, Snapshot)> {
-        let mut topics = self.topics();
-        topics.retain(|cell| choose(cell));
-        topics.sort_by(|a, b| a.name().cmp(b.name()));
+        choose: impl Fn(&TopicName) -> bool,
+    ) -> Result<Vec<Stood>, JournalError> {
         // A commit number is taken under the locks of all its topics. Who holds a topic's lock finds
         // every lower commit of it settled.
-        let at = |cell: Arc<TopicCell>| {
-            let snapshot = cell.value_at(Moment::Commit(commit))?;
-            Some((cell, snapshot))
-        };
-        topics.into_iter().filter_map(at).collect()
+        let at = |name: TopicName| self.stood(name, Moment::Commit(commit));
+        Ok(self.chosen(choose)?.into_iter().filter_map(at).collect())
     }
 
-    /// The newest commit that is not after `time`, as far as the logs tell.
-    pub fn commit_at(&self, time: Timestamp) -> CommitNumber {
-        let newest = |cell: Arc<TopicCell>| cell.value_at(Moment::Time(time)).map(|it| it.commit);
-        self.topics().into_iter().filter_map(newest).max().unwrap_or_default()
+    /// The newest commit on the topics that `choose` picks which is not after `time`.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn commit_at(
+        &self,
+        time: Timestamp,
+        choose: impl Fn(&TopicName) -> bool,
+    ) -> Result<CommitNumber, JournalError> {
+        let newest = |name: TopicName| Some(self.stood(name, Moment::Time(time))?.snapshot.commit);
+        Ok(self.chosen(choose)?.into_iter().filter_map(newest).max().unwrap_or_default())
+    }
+
+    fn chosen(&self, choose: impl Fn(&TopicName) -> bool) -> Result<Vec<TopicName>, JournalError> {
+        let in_memory = self.topics_in_memory();
+        let mut names: Vec<TopicName> = in_memory.iter().map(|cell| cell.name().clone()).collect();
+        names.extend(self.records()?.into_iter().map(|record| record.name));
+        names.retain(choose);
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// One topic at some moment, without bringing it into memory.
+    fn stood(&self, name: TopicName, moment: Moment) -> Option<Stood> {
+        let cell = self.topics.get(&name).map(|cell| cell.clone());
+        if let Some(cell) = cell {
+            let snapshot = cell.value_at(moment).ok()?;
+            return Some(Stood { name, kind: cell.kind(), snapshot });
+        }
+        let journal = &*self.config.journal;
+        let record = journal.topic(&name).ok()??;
+        let kind = self.config.registry.get(&record.type_name)?;
+        let snapshot = past::snapshot(journal, kind, &name, moment).ok()?;
+        Some(Stood { name, kind, snapshot })
     }
 }
 

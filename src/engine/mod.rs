@@ -6,32 +6,45 @@
 //!
 //! ```text
 //! submit ──► lock ──► rebase, apply, validate, append ──► unlock        (one change, or an action)
-//! publish ─► lock ──► all accepted since the last time, as one publication, to every subscriber
+//! commit ──► all accepted since the last time, as one group, to the journal
+//! publish ─► lock ──► all that is durable since the last time, as one publication, to every subscriber
 //! ```
 //!
-//! Accepting and publishing are two steps, so that a burst of changes goes out together: whoever
-//! submits collects the topics it touched in a [`Group`] and publishes them when it has no more to do.
+//! Accepting and publishing are two steps. A change of a topic that asks for it is published once the
+//! journal has it. Where none need be waited for, whoever submits collects the topics it touched in a
+//! [`Group`] and publishes them when it has no more to do, so that a burst of changes goes out together.
+//!
+//! Topics come into memory when somebody asks for them, and leave when nobody does.
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`topics`] | topics by name: made, loaded, let go, removed |
 //! | [`cell`] | [`TopicCell`]: a topic, its lock, its subscribers |
 //! | [`submit`] | the decision on a change or action |
+//! | [`commit`] | from accepted to durable to published |
+//! | [`numbers`] | commit numbers and client ids, never given twice |
 //! | [`publication`] | what subscribers are given |
 //! | [`author`], [`undo`] | who makes changes, and takes them back |
-//! | [`history`] | past values |
+//! | [`history`], [`past`] | past values; the part of a log that is in the journal alone |
 
 pub mod author;
 pub mod cell;
+pub mod commit;
 mod deliver;
 pub mod history;
+mod numbers;
+pub mod past;
 pub mod publication;
 pub mod submit;
 #[cfg(test)]
 mod tests;
+pub mod topics;
 pub mod undo;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
@@ -39,13 +52,16 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use thiserror::Error;
 
+use crate::journal::{Beginning, Journal, JournalError, MemoryJournal, SessionRecord};
 use crate::topic::{
-    CommitNumber, Delivery, Epoch, OptionError, Timestamp, TopicName, TopicOptions,
+    ClientId, CommitNumber, Delivery, Durability, Epoch, OptionError, Timestamp, TopicName, Version,
 };
-use crate::types::{AnyChange, AnyValue, Registry, TypeRef};
+use crate::types::{AnyChange, AnyValue, Registry};
 
 pub use author::{Author, Direction};
 pub use cell::{CatchUp, Snapshot, TopicCell};
+pub use commit::{Then, Unavailable};
+pub use past::PastError;
 pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
 pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
 
@@ -77,9 +93,22 @@ pub struct EngineConfig {
     /// Makes the epoch of a new topic.
     pub epochs: fn() -> Epoch,
     pub on_topic: Option<TopicListener>,
+    /// Where logs are made durable.
+    pub journal: Arc<dyn Journal>,
+    /// When a change is published, on topics that do not say.
+    pub durability: Durability,
+    /// How long `relaxed` changes gather before they are written.
+    pub relaxed_interval: Duration,
+    /// Learns that the journal failed, and why, and that it works again.
+    pub on_journal: Option<JournalListener>,
 }
 
+/// Learns that the journal failed, and why, and that it works again. Must not call the engine's
+/// [`settle`](Engine::settle).
+pub type JournalListener = Arc<dyn Fn(Result<(), &str>) + Send + Sync>;
+
 impl Default for EngineConfig {
+    /// In memory alone.
     fn default() -> EngineConfig {
         EngineConfig {
             registry: Registry::default(),
@@ -88,6 +117,10 @@ impl Default for EngineConfig {
             clock: Timestamp::now,
             epochs: random_epoch,
             on_topic: None,
+            journal: Arc::new(MemoryJournal::new()),
+            durability: Durability::Memory,
+            relaxed_interval: Duration::from_millis(100),
+            on_journal: None,
         }
     }
 }
@@ -108,8 +141,13 @@ pub enum OpenError {
     UnknownType(String),
     #[error("the topic's type is {is}, not {asked}")]
     WrongType { is: &'static str, asked: String },
+    #[error("there is a topic {0:?} already")]
+    Exists(TopicName),
     #[error(transparent)]
     Options(#[from] OptionError),
+    /// It cannot be read, or what is new cannot be made durable, for this reason.
+    #[error("{0}")]
+    Unavailable(String),
 }
 
 /// Topics whose accepted changes are still to be published.
@@ -125,109 +163,106 @@ impl Group {
 /// All topics of a server.
 pub struct Engine {
     config: EngineConfig,
+    /// Those in memory.
     topics: DashMap<TopicName, Arc<TopicCell>, RandomState>,
-    /// The newest commit number given out.
-    commits: AtomicU64,
+    /// How many there are, those included that are in the journal alone.
+    topics_len: AtomicUsize,
+    numbers: numbers::NumberSource,
+    /// What waits for the journal.
+    queue: commit::CommitQueue,
+    /// The durable heads of topics that the journal may hold more of, as it failed.
+    failed_heads: Mutex<HashMap<TopicName, Version>>,
     /// Held while topics are made or removed, so that listeners hear of it in that order. No change
     /// takes it.
     making: Mutex<()>,
+    /// Held while a topic is loaded, so that it is loaded once; which one, its name decides.
+    loading: [Mutex<()>; LOADING_LOCKS],
+    /// Topics whose removal is not durable yet.
+    removing: Mutex<HashSet<TopicName>>,
     /// `latest` topics with changes for the next tick.
     ticking: Mutex<Vec<Arc<TopicCell>>>,
+    /// When the journal was last written to before this life, which began at `began`.
+    last_written: Timestamp,
+    began: Timestamp,
 }
 
+/// How many topics can be loaded at a time, at most.
+const LOADING_LOCKS: usize = 64;
+
 impl Engine {
+    /// An engine in memory alone, or over a new journal in memory.
+    ///
+    /// # Panics
+    /// If the journal of `config` cannot be read or written, which that in memory always can.
     pub fn new(config: EngineConfig) -> Engine {
-        Engine {
-            config,
+        let (engine, _) = Engine::begin(config).expect("the journal can be read and written");
+        engine
+    }
+
+    /// An engine that goes on from what its journal holds, and the sessions that can be resumed.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub fn begin(config: EngineConfig) -> Result<(Engine, Vec<SessionRecord>), JournalError> {
+        let Beginning { numbers, unclean_life, last_written, sessions } = config.journal.begin()?;
+        let engine = Engine {
             topics: DashMap::default(),
-            commits: AtomicU64::new(0),
+            topics_len: AtomicUsize::new(0),
+            numbers: numbers::NumberSource::begin(&*config.journal, numbers)?,
+            queue: commit::CommitQueue::default(),
+            failed_heads: Mutex::default(),
             making: Mutex::new(()),
+            loading: std::array::from_fn(|_| Mutex::new(())),
+            removing: Mutex::default(),
             ticking: Mutex::new(Vec::new()),
-        }
+            last_written,
+            began: (config.clock)(),
+            config,
+        };
+        engine.begin_topics(unclean_life)?;
+        Ok((engine, sessions))
     }
 
     pub fn registry(&self) -> &Registry {
         &self.config.registry
     }
 
-    /// The topic of this name.
-    pub fn get(&self, name: &TopicName) -> Option<Arc<TopicCell>> {
-        self.topics.get(name).map(|cell| cell.clone())
-    }
-
-    /// Every topic, in no order.
-    pub fn topics(&self) -> Vec<Arc<TopicCell>> {
-        self.topics.iter().map(|cell| cell.clone()).collect()
-    }
-
-    pub fn topics_len(&self) -> usize {
-        self.topics.len()
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.config.journal
     }
 
     /// The newest commit number given out.
     pub fn commit(&self) -> CommitNumber {
-        CommitNumber(self.commits.load(Ordering::Acquire))
+        self.numbers.commit()
+    }
+
+    /// A client id that was never given before; `None` while the journal cannot say which those are.
+    pub fn next_client(&self) -> Option<ClientId> {
+        let (client, reserve) = self.numbers.next_client();
+        reserve.into_iter().for_each(|operation| self.keep(operation));
+        client
     }
 
     fn next_commit(&self) -> CommitNumber {
-        CommitNumber(self.commits.fetch_add(1, Ordering::AcqRel) + 1)
+        let (commit, reserve) = self.numbers.next_commit();
+        reserve.into_iter().for_each(|operation| self.keep(operation));
+        commit
     }
 
-    /// The topic of this name, made with `topic_type` and `options` if there is none.
-    ///
-    /// # Errors
-    /// There is none and no type to make it with; it is of another type; the options do not fit.
-    pub fn open(
-        &self,
-        name: &TopicName,
-        topic_type: Option<&str>,
-        options: TopicOptions,
-    ) -> Result<Arc<TopicCell>, OpenError> {
-        if let Some(cell) = self.get(name) {
-            return check_type(cell, topic_type);
-        }
-        let Some(asked) = topic_type else { return Err(OpenError::UnknownTopic(name.clone())) };
-        let kind = self
-            .config
-            .registry
-            .get(asked)
-            .ok_or_else(|| OpenError::UnknownType(asked.chars().take(64).collect()))?;
-        self.make(name, kind, options)
+    /// How often a server began on this journal, this time included.
+    pub fn life(&self) -> u64 {
+        self.numbers.life()
     }
 
-    /// As [`open`](Self::open), with a type that need not be registered.
-    ///
-    /// # Errors
-    /// It is of another type, or the options do not fit.
-    pub fn make(
-        &self,
-        name: &TopicName,
-        kind: TypeRef,
-        options: TopicOptions,
-    ) -> Result<Arc<TopicCell>, OpenError> {
-        options.check(kind)?;
-        let _making = self.making.lock();
-        if let Some(cell) = self.get(name) {
-            return check_type(cell, Some(kind.name()));
-        }
-        let epoch = (self.config.epochs)();
-        let cell = Arc::new(TopicCell::new(name.clone(), kind, options, epoch));
-        self.topics.insert(name.clone(), cell.clone());
-        if let Some(listener) = &self.config.on_topic {
-            listener(&cell, Existence::Made);
-        }
-        Ok(cell)
-    }
-
-    /// Removes a topic and tells its subscribers; `false` if there is none.
-    pub fn remove(&self, name: &TopicName) -> bool {
-        let _making = self.making.lock();
-        let Some((_, cell)) = self.topics.remove(name) else { return false };
-        cell.remove();
-        if let Some(listener) = &self.config.on_topic {
-            listener(&cell, Existence::Removed);
-        }
-        true
+    /// Since when changes may be sent again.
+    fn resumable_since(&self, now: Timestamp) -> Timestamp {
+        let away = self.config.resumable_ms;
+        // Who was connected when the server stopped has as long from when it is back.
+        let from = match now.0 < self.began.0 + away {
+            true => self.last_written.min(now),
+            false => now,
+        };
+        Timestamp(from.0.saturating_sub(away))
     }
 
     /// Publishes what was accepted on the topics of `group`, and empties it.
@@ -246,15 +281,5 @@ impl Engine {
         for cell in ticking {
             cell.tick();
         }
-    }
-}
-
-fn check_type(cell: Arc<TopicCell>, asked: Option<&str>) -> Result<Arc<TopicCell>, OpenError> {
-    match asked {
-        Some(asked) if asked != cell.kind().name() => Err(OpenError::WrongType {
-            is: cell.kind().name(),
-            asked: asked.chars().take(64).collect(),
-        }),
-        _ => Ok(cell),
     }
 }

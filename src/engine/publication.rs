@@ -153,4 +153,8 @@ pub trait Subscriber: Send + Sync {
 pub trait Origin: Send + Sync {
     /// Called under the topic's lock, as [`Subscriber::deliver`].
     fn confirm(&self, publication: &Arc<Publication>);
+
+    /// Learns that changes which were accepted could not be made durable, and why: they are as if they
+    /// had never been.
+    fn unavailable(&self, item: &Item, reason: &str);
 }

@@ -11,14 +11,16 @@ use smallvec::SmallVec;
 
 use super::author::{Author, Done};
 use super::cell::{State, TopicCell};
-use super::publication::{Item, Part, Publication};
-use super::{Engine, Group, Validator, deliver};
+use super::commit::{Accepted, Appended, Waiting};
+use super::publication::{Item, Origin, Part, Publication};
+use super::{Engine, Group, Validator, deliver, past};
+use crate::journal::CHECKPOINT_EVERY;
 use crate::topic::{
-    ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Entry, Epoch, Rejection,
-    TopicName, Version,
+    ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch,
+    Rejection, Timestamp, TopicName, TopicOptions, Version,
 };
 use crate::types::run::MaybeChange;
-use crate::types::{AnyChange, AnyValue, TopicType};
+use crate::types::{AnyChange, AnyValue, TopicType, TypeRef};
 use crate::value::{Fields, Invalid};
 
 /// What an author wants to have accepted: one change, or an action of several.
@@ -74,9 +76,25 @@ pub struct Rejected {
 /// The topics of one submission, in the order of their names, each once.
 pub(super) type Cells = SmallVec<[Arc<TopicCell>; 1]>;
 pub(super) type Guards<'a> = SmallVec<[MutexGuard<'a, State>; 1]>;
+/// The head of each topic before a submission.
+pub(super) type Heads = SmallVec<[Version; 1]>;
 pub(super) type Drafts = SmallVec<[Draft; 1]>;
 /// The index of the change that failed, and why.
 type Failure = (usize, Rejection);
+
+/// Whose change it is.
+#[derive(Clone)]
+pub(super) struct By {
+    pub id: ClientId,
+    /// Who hears of it, subscribed or not.
+    pub origin: Option<Arc<dyn Origin>>,
+}
+
+impl By {
+    pub fn of(author: &Author) -> By {
+        By { id: author.id(), origin: author.origin.clone() }
+    }
+}
 
 /// A change on its way through the decision.
 pub(super) struct Draft {
@@ -86,6 +104,10 @@ pub(super) struct Draft {
     pub id: ChangeId,
     pub base: Option<Version>,
 }
+
+/// How many missed changes are read from the journal to rebase over: what is older is stale, as reading
+/// more would keep everybody else from the topic for too long.
+const MISSED_READ_MAX: u64 = 250_000;
 
 impl Engine {
     /// Decides a change or action. If it is accepted, the topics that now have something to publish are
@@ -149,8 +171,10 @@ impl Engine {
         submission: &Submission,
         group: &mut Group,
     ) -> Result<Receipt, Failure> {
+        self.restore_undo(author);
         let (cells, mut drafts) = self.draft(author, submission)?;
         let mut guards: Guards = cells.iter().map(|cell| cell.lock()).collect();
+        self.check_journal(&cells)?;
         if let Some(index) = drafts.iter().position(|draft| guards[draft.slot].is_removed()) {
             return Err((index, Rejection::UnknownTopic(submission.changes[index].topic.clone())));
         }
@@ -158,7 +182,7 @@ impl Engine {
             return Ok(receipt);
         }
         check(author, &cells, submission, &drafts)?;
-        rebase(&guards, &mut drafts)?;
+        rebase(&cells, &guards, &mut drafts)?;
         apply(&self.config.validators, &cells, &mut guards, &mut drafts)?;
         let mark = |id: &ActionId| Arc::new(ActionMark { id: id.clone(), reverses: None });
         let action = submission.action_id.as_ref().map(mark);
@@ -171,6 +195,19 @@ impl Engine {
         Ok(receipt)
     }
 
+    /// Turns away what could not be made durable.
+    fn check_journal(&self, cells: &Cells) -> Result<(), Failure> {
+        let waits_for_journal = || cells.iter().any(|cell| cell.is_journalled());
+        if self.queue.is_down() && waits_for_journal() {
+            let reason = self.queue.down_reason().unwrap_or_default();
+            return Err((0, Rejection::Unavailable(reason)));
+        }
+        match self.queue.is_full() && waits_for_journal() {
+            true => Err((0, Rejection::Busy)),
+            false => Ok(()),
+        }
+    }
+
     /// Reads every change and finds its topic, before anything is locked.
     fn draft(&self, author: &Author, submission: &Submission) -> Result<(Cells, Drafts), Failure> {
         let changes = &submission.changes;
@@ -180,9 +217,13 @@ impl Engine {
         let mut cells: Cells = SmallVec::with_capacity(changes.len());
         let mut drafts: Drafts = SmallVec::with_capacity(changes.len());
         for (index, submitted) in changes.iter().enumerate() {
-            let cell = self
-                .get(&submitted.topic)
-                .ok_or_else(|| (index, Rejection::UnknownTopic(submitted.topic.clone())))?;
+            let cell = match self.find(&submitted.topic) {
+                Ok(Some(cell)) => cell,
+                Ok(None) => {
+                    return Err((index, Rejection::UnknownTopic(submitted.topic.clone())));
+                }
+                Err(error) => return Err((index, Rejection::Unavailable(error.to_string()))),
+            };
             let (change, id) = read(author, submitted, &cell).map_err(|why| (index, why))?;
             drafts.push(Draft { slot: index, change: Some(change), id, base: submitted.base });
             cells.push(cell);
@@ -199,7 +240,7 @@ impl Engine {
         Ok((cells, drafts))
     }
 
-    /// Appends what was applied to the logs, and sees to its being published.
+    /// Appends what was applied to the logs, and sees to its being made durable and published.
     pub(super) fn append(
         &self,
         author: &Author,
@@ -209,7 +250,10 @@ impl Engine {
         drafts: Drafts,
         group: &mut Group,
     ) -> Receipt {
-        let (commit, time) = (self.next_commit(), (self.config.clock)());
+        let before: Heads = guards.iter().map(|state| state.topic.head()).collect();
+        let newest = guards.iter().map(|state| state.topic.log().time()).max().unwrap_or_default();
+        // A clock that is put back must not put a log out of order.
+        let (commit, time) = (self.next_commit(), (self.config.clock)().max(newest));
         let mut receipt = Receipt { commit, versions: SmallVec::with_capacity(drafts.len()) };
         let mut parts: SmallVec<[Part; 1]> = SmallVec::with_capacity(drafts.len());
         for Draft { slot, change, id, .. } in drafts {
@@ -222,14 +266,80 @@ impl Engine {
             state.topic.push_one_of(entry);
         }
         for (cell, state) in cells.iter().zip(&mut guards) {
-            state.commit = commit;
             state.topic.keep_checkpoint();
-            state.topic.trim(cell.options(), time, self.config.resumable_ms);
+            self.bound_log(cell, state, time);
         }
         let item = Item { commit, author: Some(author.id()), action, parts, composed: None };
-        deliver::queue(author, cells, &mut guards, item, group);
+        self.hand_on(By::of(author), cells, &mut guards, before, item, group);
         receipt
     }
+
+    /// Lets go of what need not, or no longer, be in memory.
+    fn bound_log(&self, cell: &TopicCell, state: &mut State, now: Timestamp) {
+        if cell.is_journalled() {
+            let durable = state.durable.min(state.published);
+            return state.topic.shed(durable, self.resumable_since(now));
+        }
+        let oldest = state.topic.oldest_kept(cell.options(), now, self.config.resumable_ms);
+        state.topic.trim(oldest.min(state.published));
+        state.oldest = state.topic.log().base();
+    }
+
+    /// Has an accepted submission made durable, where its topics ask for that, and published: now, or
+    /// once it is durable.
+    fn hand_on(
+        &self,
+        by: By,
+        cells: &Cells,
+        guards: &mut Guards<'_>,
+        before: Heads,
+        item: Item,
+        group: &mut Group,
+    ) {
+        // What comes behind something that waits, waits with it.
+        let waits = cells
+            .iter()
+            .zip(guards.iter())
+            .any(|(cell, state)| cell.durability() == Durability::Commit || state.deferred > 0);
+        let appended = appended(cells, guards, &before);
+        let deferred = match waits {
+            true => {
+                guards.iter_mut().for_each(|state| state.deferred += 1);
+                Some((by, item))
+            }
+            false => {
+                deliver::queue(&by, cells, guards, item, group);
+                None
+            }
+        };
+        if waits || !appended.is_empty() {
+            let cells = cells.clone();
+            self.queue.push(Waiting::Accepted(Accepted { cells, before, appended, deferred }));
+        }
+    }
+}
+
+/// What a submission appended to each log that is in the journal, and the checkpoints that are due.
+fn appended(cells: &Cells, guards: &mut Guards<'_>, before: &Heads) -> SmallVec<[Appended; 1]> {
+    let mut appended = SmallVec::new();
+    for (slot, (cell, state)) in cells.iter().zip(guards.iter_mut()).enumerate() {
+        let (head, after) = (state.topic.head(), before[slot]);
+        if !cell.is_journalled() {
+            state.durable = head;
+            continue;
+        }
+        if head == after {
+            continue;
+        }
+        let entries = state.topic.log().after(after).cloned().collect();
+        let is_due = head.0 >= state.checkpointed.0 + CHECKPOINT_EVERY;
+        let checkpoint = is_due.then(|| {
+            state.checkpointed = head;
+            state.topic.value().clone()
+        });
+        appended.push(Appended { slot, entries, checkpoint });
+    }
+    appended
 }
 
 /// Reads one change of `author`'s, and its id.
@@ -292,36 +402,56 @@ fn confirm_again(
     guards: &mut Guards<'_>,
     drafts: &Drafts,
 ) -> Result<Option<Receipt>, Failure> {
-    let find = |draft: &Draft| guards[draft.slot].topic.log().find(&draft.id);
-    let known: SmallVec<[&Entry; 1]> = drafts.iter().filter_map(find).collect();
-    let Some(first) = known.first() else { return Ok(None) };
-    let of_one_commit = known.iter().all(|entry| entry.commit == first.commit);
-    if known.len() < drafts.len() || !of_one_commit {
+    let find = |draft: &Draft| Some((draft.slot, guards[draft.slot].version_of(&draft.id)?));
+    let known: SmallVec<[(usize, Version); 1]> = drafts.iter().filter_map(find).collect();
+    if known.is_empty() {
+        return Ok(None);
+    }
+    if known.len() < drafts.len() {
         return Err((0, Rejection::PartlyKnown));
     }
-    let parts = drafts.iter().zip(&known);
+    let mut entries: SmallVec<[Entry; 1]> = SmallVec::with_capacity(known.len());
+    for (slot, version) in &known {
+        entries.push(accepted(&cells[*slot], &guards[*slot], *version)?);
+    }
+    if entries.iter().any(|entry| entry.commit != entries[0].commit) {
+        return Err((0, Rejection::PartlyKnown));
+    }
+    let parts = known.iter().zip(&entries);
     let item = Item {
-        commit: first.commit,
+        commit: entries[0].commit,
         author: Some(author.id()),
-        action: first.action.clone(),
-        parts: parts.map(|(draft, entry)| Part::of_entry(&cells[draft.slot], entry)).collect(),
+        action: entries[0].action.clone(),
+        parts: parts.map(|((slot, _), entry)| Part::of_entry(&cells[*slot], entry)).collect(),
         composed: None,
     };
-    let versions = known.iter().map(|entry| entry.version).collect();
+    let versions = known.iter().map(|(_, version)| *version).collect();
     let receipt = Receipt { commit: item.commit, versions };
-    drop(known);
-    // What goes before it, goes out before it. What waits for a tick comes with it.
+    // What goes before it, goes out before it. What waits, for a tick or to be durable, comes with that.
     let mut waits = false;
-    for (cell, state) in cells.iter().zip(guards) {
-        match cell.options().delivery {
-            Delivery::Every => state.publish(cell),
-            Delivery::Latest => waits |= state.has_unpublished(),
+    for (slot, version) in known {
+        let (cell, state) = (&cells[slot], &mut guards[slot]);
+        if cell.options().delivery == Delivery::Every {
+            state.publish(cell);
         }
+        waits |= version > state.published;
     }
     if let Some(origin) = author.origin.as_ref().filter(|_| !waits) {
         origin.confirm(&Publication::new(vec![item]));
     }
     Ok(Some(receipt))
+}
+
+/// The entry that made a version which the topic still knows the id of.
+fn accepted(cell: &TopicCell, state: &State, version: Version) -> Result<Entry, Failure> {
+    if let Some(entry) = state.topic.log().entry(version) {
+        return Ok(entry.clone());
+    }
+    let before = Version(version.0.saturating_sub(1));
+    let read = past::entries(&*cell.journal, cell.kind(), cell.name(), before, version);
+    let entry = read.ok().and_then(|mut entries| entries.pop());
+    // It was there when it was let go of.
+    entry.ok_or_else(|| (0, Rejection::Unavailable("the journal cannot be read".into())))
 }
 
 /// Checks that the changes were made in the topics' present lives, and all of a topic on one base.
@@ -346,7 +476,7 @@ fn check(
 }
 
 /// Carries what was made on a base below the head to the head, a run a topic.
-fn rebase(guards: &Guards<'_>, drafts: &mut Drafts) -> Result<(), Failure> {
+fn rebase(cells: &Cells, guards: &Guards<'_>, drafts: &mut Drafts) -> Result<(), Failure> {
     for (slot, state) in guards.iter().enumerate() {
         let base = drafts.iter().find(|draft| draft.slot == slot).and_then(|draft| draft.base);
         let Some(base) = base.filter(|base| *base != state.topic.head()) else { continue };
@@ -354,15 +484,30 @@ fn rebase(guards: &Guards<'_>, drafts: &mut Drafts) -> Result<(), Failure> {
             (0..drafts.len()).filter(|index| drafts[*index].slot == slot).collect();
         let mut run: SmallVec<[MaybeChange; 1]> =
             indices.iter().map(|index| drafts[*index].change.take()).collect();
-        state
-            .topic
-            .rebase(&mut run, base)
+        rebase_run(&cells[slot], state, &mut run, base)
             .map_err(|(index, rejection)| (indices[index], rejection))?;
         for (index, change) in indices.iter().zip(run) {
             drafts[*index].change = change;
         }
     }
     Ok(())
+}
+
+/// Carries a run made at `base` to the head: over what is in the journal alone, then over the rest.
+fn rebase_run(
+    cell: &TopicCell,
+    state: &State,
+    run: &mut [MaybeChange],
+    base: Version,
+) -> Result<(), Failure> {
+    let in_memory = state.topic.log().base();
+    if base >= in_memory || base < state.oldest || in_memory.0 - base.0 > MISSED_READ_MAX {
+        return state.topic.rebase(run, base);
+    }
+    let older = past::entries(&*cell.journal, cell.kind(), cell.name(), base, in_memory);
+    let older = older.map_err(|error| (0, Rejection::Unavailable(error.to_string())))?;
+    state.topic.rebase_over(run, &older)?;
+    state.topic.rebase(run, in_memory)
 }
 
 /// Applies the changes in order and has them validated. If one fails, every topic is as it was.
@@ -413,12 +558,16 @@ pub(super) fn apply_one(
     Ok(())
 }
 
+/// Whether what is done in a topic can be taken back.
+pub(super) fn has_undo(kind: TypeRef, options: &TopicOptions) -> bool {
+    kind.stateful() && !options.no_history && !options.presence
+}
+
 /// Puts an accepted action on its author's undo stack, if it can be taken back.
 fn note_done(author: &Author, commit: CommitNumber, original: ActionId, cells: &Cells) {
-    let has_undo = |cell: &&Arc<TopicCell>| {
-        cell.kind().stateful() && !cell.options().no_history && !cell.options().presence
-    };
-    let topics: Cells = cells.iter().filter(has_undo).cloned().collect();
+    let has_undo = |cell: &&Arc<TopicCell>| has_undo(cell.kind(), cell.options());
+    let topics: SmallVec<[TopicName; 1]> =
+        cells.iter().filter(has_undo).map(|cell| cell.name().clone()).collect();
     if author.id() != ClientId::SERVER && !topics.is_empty() {
         author.did(Done { commit, original, topics });
     }

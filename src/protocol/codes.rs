@@ -69,6 +69,8 @@ codes! {
         Forbidden = "forbidden",
         Invalid = "invalid",
         Limit = "limit",
+        /// It cannot be read, or not be made durable.
+        Unavailable = "unavailable",
     }
 }
 

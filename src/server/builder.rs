@@ -1,12 +1,11 @@
 //! How a program sets a server up: types, validators, limits.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Server;
 use super::config::ServerConfig;
 use super::host::matches;
+use super::{BindError, Server};
 use crate::engine::EngineConfig;
 use crate::types::TopicType;
 
@@ -65,8 +64,8 @@ impl ServerBuilder {
     /// Binds the address. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The address cannot be bound: it is taken, say.
-    pub fn bind(self) -> io::Result<Server> {
+    /// The address cannot be bound: it is taken, say; or the journal cannot be read or written.
+    pub fn bind(self) -> Result<Server, BindError> {
         Server::bind(self.config, self.engine)
     }
 }

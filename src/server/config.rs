@@ -29,6 +29,8 @@ pub struct ServerConfig {
     pub requests_max: usize,
     /// Bytes of published changes that wait for one session's socket; beyond, it is lagging.
     pub queue_bytes_max: usize,
+    /// How long a topic that nobody uses stays in memory, about.
+    pub idle_after: Duration,
     /// Messages that one session may send a second; 0 for any number.
     pub messages_per_second_max: u32,
 }
@@ -49,6 +51,7 @@ impl Default for ServerConfig {
             services_max: 1_000,
             requests_max: 1_000,
             queue_bytes_max: 4 << 20,
+            idle_after: Duration::from_secs(60),
             messages_per_second_max: 0,
         }
     }

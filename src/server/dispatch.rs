@@ -8,11 +8,14 @@ use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
+use super::hub::Hub;
 use super::outbox::Outgoing;
 use super::services::{PassedOn, Provider};
-use super::session::Waiting;
-use super::special;
-use crate::engine::{ChangeBody, OpenError, Rejected, Submission, Submitted, TopicCell};
+use super::session::{Session, Waiting};
+use super::special::{self, Served};
+use crate::engine::{
+    ChangeBody, OpenError, Rejected, Submission, Submitted, TopicCell, Unavailable,
+};
 use crate::protocol::decode::{Malformed, RawMessage};
 use crate::protocol::message::{
     ClientMessage, ErrorMessage, Outcome, RejectUpdate, RequestId, SentChange, ServiceError,
@@ -43,7 +46,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(ClientMessage::RegisterService { service_name }) => self.register(service_name),
             Ok(ClientMessage::UnregisterService { service_name }) => {
                 self.hub.services.unregister(&service_name, &self.session);
-                self.session.services.lock().remove(&service_name);
+                if self.session.services.lock().remove(&service_name) {
+                    self.hub.record_services(&self.session);
+                }
                 self.answer(ServerMessage::Unregistered { service_name });
             }
             Ok(ClientMessage::Resume { session }) => self.resume(&session),
@@ -103,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn submit(&mut self, submission: Submission) {
+        self.hub.record_session(&self.session);
         match self.hub.engine.submit(&self.session.author, submission, &mut self.group) {
             Ok(receipt) => self.hub.metrics.changes.inc_by(receipt.versions.len() as u64),
             Err(rejected) => self.reject(reject_update(*rejected)),
@@ -165,7 +171,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let code = match failure {
                 OpenError::UnknownTopic(_) => ErrorCode::UnknownTopic,
                 OpenError::WrongType { .. } => ErrorCode::WrongType,
-                OpenError::UnknownType(_) | OpenError::Options(_) => ErrorCode::Invalid,
+                OpenError::Unavailable(_) => ErrorCode::Unavailable,
+                OpenError::UnknownType(_) | OpenError::Options(_) | OpenError::Exists(_) => {
+                    ErrorCode::Invalid
+                }
             };
             error(code, eco_format!("{failure}"))
         })
@@ -201,6 +210,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return error(ErrorCode::ServiceTaken, "another client provides this service");
         }
         services.insert(service_name.clone());
+        drop(services);
+        hub.record_services(&self.session);
         self.answer(ServerMessage::Registered { service_name });
     }
 
@@ -216,9 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // What the client did before it asked is published before it is answered.
         hub.engine.publish(&mut self.group);
         let special = special::serve(&hub, &session, &service_name, &args, &mut self.group);
-        if let Some(outcome) = special {
+        if let Some(served) = special {
             hub.engine.publish(&mut self.group);
-            return self.answer(ServerMessage::Response { request_id, outcome });
+            return answer_special(hub, session, request_id, served);
         }
         let timeout = timeout_ms.map_or(hub.config.request_timeout, Duration::from_millis);
         let timeout = timeout.min(REQUEST_TIMEOUT_MAX);
@@ -294,6 +305,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
+/// Answers a request for a special service, in its time.
+fn answer_special(hub: Arc<Hub>, session: Arc<Session>, request_id: RequestId, served: Served) {
+    let lost = |_| {
+        let reason = "it could not be made durable, and is undone";
+        ServiceError::new(ServiceErrorCode::Failed, reason)
+    };
+    match served {
+        Served::Now(outcome) => session.answer(ServerMessage::Response { request_id, outcome }),
+        Served::OnceDurable(outcome) => {
+            let answer = move |durable: Result<(), Unavailable>| {
+                let outcome = durable.map_err(lost).and(outcome);
+                session.answer(ServerMessage::Response { request_id, outcome });
+            };
+            hub.engine.after_commit(Box::new(answer));
+        }
+        Served::Reads(read) => {
+            let spawner = hub.clone();
+            let answer = move |_: Result<(), Unavailable>| {
+                spawner.spawn_reading(move || {
+                    let outcome = read();
+                    session.answer(ServerMessage::Response { request_id, outcome });
+                });
+            };
+            hub.engine.after_commit(Box::new(answer));
+        }
+    }
+}
+
 /// The engine's form of a change that a client sent.
 pub fn submitted(change: TopicChange) -> Submitted {
     let TopicChange { topic_name, epoch, change: SentChange { fields, id, base } } = change;
@@ -307,6 +346,8 @@ pub fn reject_update(rejected: Rejected) -> RejectUpdate {
         rejection if rejection.is_stale() => RejectCode::Stale,
         Rejection::UnknownTopic(_) => RejectCode::UnknownTopic,
         Rejection::Forbidden(_) => RejectCode::Forbidden,
+        Rejection::Unavailable(_) => RejectCode::Unavailable,
+        Rejection::Busy => RejectCode::Busy,
         _ => RejectCode::Invalid,
     };
     // The engine names a change that is there.

@@ -1,7 +1,8 @@
 //! What all connections of a server share, and what happens to a session beyond one connection.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use std::sync::{Arc, OnceLock, Weak};
 
 use ecow::{EcoString, eco_format};
 use tokio_util::sync::CancellationToken;
@@ -10,12 +11,13 @@ use tokio_util::task::TaskTracker;
 use super::config::ServerConfig;
 use super::metrics::Metrics;
 use super::outbox::{End, Outbox};
-use super::services::Services;
+use super::services::{Provider, Services};
 use super::session::{Session, Sessions};
 use super::special;
 use crate::engine::{
     Author, Engine, EngineConfig, Existence, Group, Submission, Submitted, TopicCell,
 };
+use crate::journal::{JournalError, Operation, SessionRecord, TopicRecord};
 use crate::topic::{ClientId, Timestamp, TopicName, TopicOptions};
 use crate::types::TypeRef;
 use crate::types::dict::{Dict, DictChange};
@@ -42,35 +44,100 @@ pub struct Hub {
 }
 
 impl Hub {
-    pub fn new(config: ServerConfig, engine: EngineConfig) -> Arc<Hub> {
-        Arc::new_cyclic(|hub: &std::sync::Weak<Hub>| {
-            let listener = hub.clone();
-            // A connection that broke without a word is found out by silence, and a timer.
-            let unnoticed = config.silence_max + config.ping_interval;
-            let engine = Engine::new(EngineConfig {
-                resumable_ms: (config.session_timeout + unnoticed).as_millis() as u64,
-                on_topic: Some(Arc::new(move |topic, existence| {
-                    if let Some(hub) = listener.upgrade() {
-                        hub.list_topic(topic, existence);
-                    }
-                })),
-                ..engine
-            });
-            let special = special::Topics::make(&engine);
-            Hub {
-                config,
-                engine,
-                sessions: Sessions::default(),
-                services: Services::default(),
-                metrics: Metrics::new(),
-                author: Author::new(ClientId::SERVER, None),
-                shutdown: CancellationToken::new(),
-                tasks: TaskTracker::new(),
-                special,
-                going_down: AtomicBool::new(false),
-                runtime: tokio::runtime::Handle::current(),
-            }
-        })
+    /// A hub that goes on from what the engine's journal holds.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub fn begin(config: ServerConfig, engine: EngineConfig) -> Result<Arc<Hub>, JournalError> {
+        // The engine tells of what happens in it before, and after, there is a hub.
+        let later: Arc<OnceLock<Weak<Hub>>> = Arc::default();
+        let hub = {
+            let later = later.clone();
+            move || later.get().and_then(Weak::upgrade)
+        };
+        let (listed, told) = (hub.clone(), hub);
+        // A connection that broke without a word is found out by silence, and a timer.
+        let unnoticed = config.silence_max + config.ping_interval;
+        let (engine, sessions) = Engine::begin(EngineConfig {
+            resumable_ms: (config.session_timeout + unnoticed).as_millis() as u64,
+            on_topic: Some(Arc::new(move |topic, existence| {
+                if let Some(hub) = listed() {
+                    hub.list_topic(topic, existence);
+                }
+            })),
+            on_journal: Some(Arc::new(move |state| {
+                if let Some(hub) = told() {
+                    hub.tell_of_journal(state);
+                }
+            })),
+            ..engine
+        })?;
+        let special = special::Topics::make(&engine);
+        let hub = Arc::new(Hub {
+            config,
+            author: Author::server(engine.life()),
+            engine,
+            sessions: Sessions::default(),
+            services: Services::default(),
+            metrics: Metrics::new(),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            special,
+            going_down: AtomicBool::new(false),
+            runtime: tokio::runtime::Handle::current(),
+        });
+        // It is set just here.
+        let _ = later.set(Arc::downgrade(&hub));
+        hub.list_topics()?;
+        sessions.into_iter().for_each(|session| hub.restore_session(session));
+        Ok(hub)
+    }
+
+    /// Puts the topics that the journal holds on `_topicsync/topic_list`.
+    fn list_topics(&self) -> Result<(), JournalError> {
+        let records = self.engine.records()?;
+        self.metrics.topics.set(records.len() as i64);
+        if !records.is_empty() {
+            let entry = |record: TopicRecord| {
+                let entry = special::topic_entry(&record.type_name, &record.options, &record.epoch);
+                (EcoString::from(record.name), entry)
+            };
+            let topics = records.into_iter().map(entry).collect();
+            self.submit::<Dict>(&self.special.topic_list, DictChange::Set(topics));
+        }
+        Ok(())
+    }
+
+    /// A session from before the server's present life: its client has as long to come back as if its
+    /// connection was lost just now.
+    fn restore_session(self: &Arc<Self>, record: SessionRecord) {
+        let session = self.sessions.add(Session::from_before(record, self.engine.life()));
+        for name in session.services.lock().iter() {
+            self.services.register(name.clone(), Provider::Session(session.clone()));
+        }
+        self.metrics.sessions.inc();
+        self.list_client(&session, false, true);
+        self.end_session_in_time(session, 0);
+    }
+
+    /// Says in `_topicsync/server_status` that the journal failed, or works again.
+    fn tell_of_journal(&self, state: Result<(), &str>) {
+        match state {
+            Ok(()) => self.announce("the journal works again"),
+            Err(reason) => self.announce(&format!("changes cannot be made durable: {reason}")),
+        }
+    }
+
+    /// Has the session in the journal no later than what it is about to do.
+    pub fn record_session(&self, session: &Session) {
+        if let Some(operation) = session.record_once() {
+            self.engine.keep(operation);
+        }
+    }
+
+    /// Has the session's services in the journal as they are now.
+    pub fn record_services(&self, session: &Session) {
+        self.engine.keep(session.record());
     }
 
     /// Runs something beside the connections until it is done or the server is gone.
@@ -85,6 +152,11 @@ impl Hub {
             },
             &self.runtime,
         );
+    }
+
+    /// Runs something that may take long or read the journal, off the connections' threads.
+    pub fn spawn_reading(&self, read: impl FnOnce() + Send + 'static) {
+        self.tasks.spawn_blocking_on(read, &self.runtime);
     }
 
     /// Makes a change of the server's own.
@@ -105,7 +177,13 @@ impl Hub {
         self.submit::<Dict>(
             &self.special.topic_list,
             match existence {
-                Existence::Made => DictChange::Add { key, value: special::topic_entry(topic) },
+                Existence::Made => {
+                    let (kind, options) = (topic.kind().name(), topic.options());
+                    DictChange::Add {
+                        key,
+                        value: special::topic_entry(kind, options, topic.epoch()),
+                    }
+                }
                 Existence::Removed => DictChange::Remove { key },
             },
         );
@@ -139,7 +217,8 @@ impl Hub {
         if self.sessions.len() >= self.config.sessions_max {
             return None;
         }
-        let session = self.sessions.make(Timestamp::now());
+        let id = self.engine.next_client()?;
+        let session = self.sessions.add(Session::new(id, Timestamp::now()));
         let outbox = outbox(session.id);
         session.connect(&outbox);
         self.metrics.sessions.inc();
@@ -171,17 +250,20 @@ impl Hub {
         goodbye: bool,
     ) {
         let Some(connections) = session.disconnect(outbox) else { return };
-        if goodbye || self.shutdown.is_cancelled() {
+        if goodbye {
             self.end_session(session, connections);
             return;
         }
         self.list_client(session, false, false);
-        let (hub, session) = (self.clone(), session.clone());
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(hub.config.session_timeout) => {}
-                () = hub.shutdown.cancelled() => {}
-            }
+        self.end_session_in_time(session.clone(), connections);
+    }
+
+    /// Ends a session whose client is away, unless it comes back in time. The server's going down ends
+    /// no session: it can be resumed once the server is back.
+    fn end_session_in_time(self: &Arc<Self>, session: Arc<Session>, connections: u64) {
+        let hub = self.clone();
+        self.spawn(async move {
+            tokio::time::sleep(hub.config.session_timeout).await;
             hub.end_session(&session, connections);
         });
     }
@@ -193,6 +275,9 @@ impl Hub {
         }
         tracing::debug!(client = %session.id, "session over");
         self.sessions.forget(session);
+        if session.is_recorded() {
+            self.engine.keep(Operation::EndSession(session.id));
+        }
         self.services.leave(session);
         let mut group = Group::default();
         self.engine.leave(&session.author, &self.author, &mut group);

@@ -36,9 +36,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
 use tokio::net::TcpListener;
 
 use crate::engine::EngineConfig;
+use crate::journal::JournalError;
 
 pub use builder::ServerBuilder;
 pub use config::ServerConfig;
@@ -50,6 +52,26 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many connections wait to be accepted.
 const BACKLOG: i32 = 4096;
 
+/// Why a server cannot start.
+#[derive(Debug, Error)]
+pub enum BindError {
+    #[error("cannot listen on {address}: {source}{}", hint(.source))]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// What to do about an address that cannot be bound.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there, maybe another topicsync: choose another port with --listen"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges: choose another one",
+        _ => "",
+    }
+}
+
 /// A server that listens, and does not yet serve.
 pub struct Server {
     hub: Arc<Hub>,
@@ -60,10 +82,11 @@ impl Server {
     /// Binds the address of `config`. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// The address cannot be bound: it is taken, say.
-    pub fn bind(config: ServerConfig, engine: EngineConfig) -> io::Result<Server> {
-        let listener = listen(config.listen)?;
-        Ok(Server { hub: Hub::new(config, engine), listener })
+    /// The address cannot be bound: it is taken, say; or the journal cannot be read or written.
+    pub fn bind(config: ServerConfig, engine: EngineConfig) -> Result<Server, BindError> {
+        let address = config.listen;
+        let listener = listen(address).map_err(|source| BindError::Listen { address, source })?;
+        Ok(Server { hub: Hub::begin(config, engine)?, listener })
     }
 
     /// Where it listens; the port chosen, if the configured one was 0.
@@ -97,15 +120,71 @@ impl Server {
         let stopped = hub.shutdown.clone().cancelled_owned();
         let http = tokio::spawn(warp::serve(routes).incoming(listener).graceful(stopped).run());
         let ticker = tokio::spawn(tick(hub.clone()));
+        let sweeper = tokio::spawn(let_go_of_idle(hub.clone()));
+        let journal = JournalThread::start(hub.clone());
         hub.announce("the server is up");
         shutdown.await;
+        // What was accepted by now is published to those who are still there.
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, settled(&hub)).await;
         hub.go_down();
         hub.tasks.close();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.tasks.wait()).await.is_err() {
             tracing::warn!("some connections did not take their last messages in time");
         }
         ticker.abort();
+        sweeper.abort();
         http.abort();
+        journal.stop().await;
+        if let Err(error) = hub.engine.close() {
+            tracing::error!(%error, "the journal was not closed in good order");
+        }
+    }
+}
+
+/// The thread that writes the journal; it stops when this is dropped, at the latest.
+struct JournalThread {
+    hub: Arc<Hub>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl JournalThread {
+    fn start(hub: Arc<Hub>) -> JournalThread {
+        let running = hub.clone();
+        let thread = std::thread::Builder::new().name("journal".into());
+        let thread = thread.spawn(move || running.engine.run_journal());
+        JournalThread { hub, thread: Some(thread.expect("the system gives a thread")) }
+    }
+
+    /// Has it write all that waits, and end.
+    async fn stop(mut self) {
+        self.hub.engine.stop_journal();
+        if let Some(thread) = self.thread.take() {
+            // What it has to say, a panic, it has said by itself.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+impl Drop for JournalThread {
+    fn drop(&mut self) {
+        self.hub.engine.stop_journal();
+    }
+}
+
+/// Is done once all that is accepted by now is durable and published.
+async fn settled(hub: &Hub) {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    hub.engine.after_commit(Box::new(|_| drop(sender)));
+    let _: Result<(), _> = receiver.await;
+}
+
+/// Lets go, from time to time, of topics that nobody uses.
+async fn let_go_of_idle(hub: Arc<Hub>) {
+    let mut interval = tokio::time::interval(hub.config.idle_after);
+    loop {
+        interval.tick().await;
+        let hub = hub.clone();
+        let _ = tokio::task::spawn_blocking(move || hub.engine.let_go_of_idle()).await;
     }
 }
 

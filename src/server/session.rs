@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use dashmap::DashMap;
@@ -10,8 +10,10 @@ use ecow::EcoString;
 use parking_lot::Mutex;
 
 use super::outbox::{End, Outbox};
-use crate::engine::{Author, Origin, Publication};
-use crate::protocol::ServerMessage;
+use crate::engine::{Author, Item, Origin, Publication};
+use crate::journal::{Operation, SessionRecord};
+use crate::protocol::message::{RejectUpdate, SentChange};
+use crate::protocol::{RejectCode, ServerMessage};
 use crate::topic::{ClientId, Timestamp};
 
 /// How many messages wait for a client that is away.
@@ -29,6 +31,8 @@ pub struct Session {
     waiting: AtomicUsize,
     /// What the session provides.
     pub services: Mutex<BTreeSet<EcoString>>,
+    /// The journal knows of the session, or is about to.
+    recorded: AtomicBool,
 }
 
 /// The way to a session's client: its connection, if there is one.
@@ -52,6 +56,21 @@ impl Origin for Link {
             outbox.confirm(publication);
         }
     }
+
+    fn unavailable(&self, item: &Item, reason: &str) {
+        // A client that is away sends it again once it is back.
+        let (Some(outbox), Some(first)) = (&self.0.lock().outbox, item.parts.first()) else {
+            return;
+        };
+        outbox.answer(&ServerMessage::RejectUpdate(RejectUpdate {
+            topic_name: first.topic.name().clone().into(),
+            code: RejectCode::Unavailable,
+            reason: reason.into(),
+            version: None,
+            action_id: item.action.as_ref().map(|action| action.id.clone().into()),
+            change: SentChange { fields: first.fields(), id: first.id.clone(), base: None },
+        }));
+    }
 }
 
 impl Session {
@@ -65,7 +84,42 @@ impl Session {
             link,
             waiting: AtomicUsize::new(0),
             services: Mutex::default(),
+            recorded: AtomicBool::new(false),
         }
+    }
+
+    /// A session from before the server's present life, whose client is away.
+    pub fn from_before(record: SessionRecord, life: u64) -> Session {
+        let SessionRecord { id, token, since, services } = record;
+        let link = Arc::new(Link::default());
+        Session {
+            token,
+            author: Author::from_before(id, Some(link.clone()), life),
+            link,
+            services: Mutex::new(services.into_iter().collect()),
+            recorded: AtomicBool::new(true),
+            ..Session::new(id, since)
+        }
+    }
+
+    /// What the journal is to keep of the session, if it does not know of it yet.
+    pub fn record_once(&self) -> Option<Operation> {
+        let known =
+            self.recorded.load(Ordering::Relaxed) || self.recorded.swap(true, Ordering::Relaxed);
+        (!known).then(|| self.record())
+    }
+
+    /// What the journal is to keep of the session as it is now.
+    pub fn record(&self) -> Operation {
+        self.recorded.store(true, Ordering::Relaxed);
+        let (id, token, since) = (self.id, self.token.clone(), self.since);
+        let services = self.services.lock().iter().cloned().collect();
+        Operation::Session(SessionRecord { id, token, since, services })
+    }
+
+    /// Whether the journal knows of the session, or is about to.
+    pub fn is_recorded(&self) -> bool {
+        self.recorded.load(Ordering::Relaxed)
     }
 
     /// Makes `outbox` the session's connection; the one before ends. `false` if the session is over.
@@ -185,16 +239,13 @@ fn random_token() -> EcoString {
 pub struct Sessions {
     by_token: DashMap<EcoString, Arc<Session>>,
     by_id: DashMap<u64, Arc<Session>>,
-    last_id: AtomicU64,
 }
 
 impl Sessions {
-    /// A new session, under a client id that was never given before.
-    pub fn make(&self, now: Timestamp) -> Arc<Session> {
-        let id = ClientId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
-        let session = Arc::new(Session::new(id, now));
+    pub fn add(&self, session: Session) -> Arc<Session> {
+        let session = Arc::new(session);
         self.by_token.insert(session.token.clone(), session.clone());
-        self.by_id.insert(id.0, session.clone());
+        self.by_id.insert(session.id.0, session.clone());
         session
     }
 

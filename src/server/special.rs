@@ -6,12 +6,14 @@ use ecow::{EcoString, eco_format};
 
 use super::hub::Hub;
 use super::session::Session;
+use crate::engine::history::Stood;
 use crate::engine::undo::Reversed;
-use crate::engine::{Direction, Engine, Group, TopicCell};
+use crate::engine::{Direction, Engine, Group, PastError, TopicCell};
+use crate::journal::JournalError;
 use crate::protocol::ServiceErrorCode as Code;
 use crate::protocol::message::{Outcome, ServiceError};
 use crate::topic::{
-    ClientId, CommitNumber, Entry, Moment, Timestamp, TopicName, TopicOptions, Version,
+    ClientId, CommitNumber, Entry, Epoch, Moment, Timestamp, TopicName, TopicOptions, Version,
 };
 use crate::types::TypeRef;
 use crate::value::{Dict, Fields, Value};
@@ -49,12 +51,12 @@ impl Topics {
 }
 
 /// What the topic list says of a topic.
-pub fn topic_entry(topic: &TopicCell) -> Value {
+pub fn topic_entry(type_name: &str, options: &TopicOptions, epoch: &Epoch) -> Value {
     Value::Dict(
         [
-            ("type", topic.kind().name().into()),
-            ("options", topic.options().encode().into()),
-            ("epoch", EcoString::from(topic.epoch().clone()).into()),
+            ("type", type_name.into()),
+            ("options", options.encode().into()),
+            ("epoch", EcoString::from(epoch.clone()).into()),
         ]
         .into(),
     )
@@ -68,23 +70,38 @@ pub fn may_read(client: ClientId, name: &TopicName) -> bool {
     }
 }
 
+/// What a request for a special service comes to.
+pub enum Served {
+    /// The outcome stands.
+    Now(Outcome),
+    /// It stands once what was accepted by now is durable.
+    OnceDurable(Outcome),
+    /// It is found out once what was accepted by now is durable and published. That may read the
+    /// journal, and so is nothing for a connection's thread.
+    Reads(Box<dyn FnOnce() -> Outcome + Send>),
+}
+
 /// Answers a request for a special service; `None` if there is none of this name.
 pub fn serve(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     session: &Session,
     service: &str,
     args: &Value,
     group: &mut Group,
-) -> Option<Outcome> {
-    let args = Args { hub, client: session.id, args };
+) -> Option<Served> {
+    let args = Args { hub: hub.clone(), client: session.id, args: args.clone() };
+    let mut reverse = |direction| {
+        let reversal = hub.engine.reverse(&session.author, direction, group);
+        Served::OnceDurable(Ok(reversed(reversal)))
+    };
     Some(match service.strip_prefix("_topicsync/")? {
-        "value_at" => args.value_at(),
-        "history" => args.history(),
-        "cut" => args.cut(),
-        "undo" => Ok(reversed(hub.engine.reverse(&session.author, Direction::Undo, group))),
-        "redo" => Ok(reversed(hub.engine.reverse(&session.author, Direction::Redo, group))),
-        "remove_topic" => args.remove_topic(),
-        "stats" => Ok(stats(hub)),
+        "value_at" => Served::Reads(Box::new(move || args.value_at())),
+        "history" => Served::Reads(Box::new(move || args.history())),
+        "cut" => Served::Reads(Box::new(move || args.cut())),
+        "undo" => reverse(Direction::Undo),
+        "redo" => reverse(Direction::Redo),
+        "remove_topic" => Served::OnceDurable(args.remove_topic()),
+        "stats" => Served::Now(Ok(stats(hub))),
         _ => return None,
     })
 }
@@ -93,16 +110,25 @@ fn invalid(reason: impl Into<EcoString>) -> ServiceError {
     ServiceError::new(Code::Invalid, reason)
 }
 
-/// The arguments of one request, and who makes it.
-struct Args<'a> {
-    hub: &'a Hub,
-    client: ClientId,
-    args: &'a Value,
+/// Why something of the past cannot be had.
+fn unreadable(error: PastError) -> ServiceError {
+    let code = match error {
+        PastError::NotKept => Code::Invalid,
+        PastError::Journal(_) | PastError::Change { .. } => Code::Failed,
+    };
+    ServiceError::new(code, eco_format!("{error}"))
 }
 
-impl Args<'_> {
+/// The arguments of one request, and who makes it.
+struct Args {
+    hub: Arc<Hub>,
+    client: ClientId,
+    args: Value,
+}
+
+impl Args {
     fn get(&self, name: &str) -> Option<&Value> {
-        match self.args {
+        match &self.args {
             Value::Dict(dict) => dict.get(name).filter(|value| **value != Value::Null),
             _ => None,
         }
@@ -135,9 +161,14 @@ impl Args<'_> {
 
     fn topic(&self) -> Result<Arc<TopicCell>, ServiceError> {
         let name = self.topic_name()?;
-        self.hub.engine.get(&name).ok_or_else(|| {
-            ServiceError::new(Code::UnknownTopic, eco_format!("there is no topic {name:?}"))
-        })
+        match self.hub.engine.find(&name) {
+            Ok(Some(topic)) => Ok(topic),
+            Ok(None) => {
+                let reason = eco_format!("there is no topic {name:?}");
+                Err(ServiceError::new(Code::UnknownTopic, reason))
+            }
+            Err(error) => Err(ServiceError::new(Code::Failed, eco_format!("{error}"))),
+        }
     }
 
     fn moment(&self) -> Result<Moment, ServiceError> {
@@ -153,9 +184,7 @@ impl Args<'_> {
 
     fn value_at(&self) -> Outcome {
         let topic = self.topic()?;
-        let snapshot = topic
-            .value_at(self.moment()?)
-            .ok_or_else(|| invalid("that version is not there, or no longer kept"))?;
+        let snapshot = topic.value_at(self.moment()?).map_err(unreadable)?;
         let value = topic.kind().encode_value(&snapshot.value);
         Ok(Value::Dict(
             [
@@ -175,7 +204,7 @@ impl Args<'_> {
         if limit == 0 {
             return Err(invalid("\"limit\" must be at least 1"));
         }
-        let (entries, next) = topic.history(from, to, limit as usize);
+        let (entries, next) = topic.history(from, to, limit as usize).map_err(unreadable)?;
         let entries = entries.iter().map(|entry| history_entry(&topic, entry)).collect();
         let next = next.map_or(Value::Null, |version| Value::Int(version.0 as i64));
         Ok(Value::Dict([("entries", Value::List(entries)), ("next", next)].into()))
@@ -183,42 +212,47 @@ impl Args<'_> {
 
     fn cut(&self) -> Outcome {
         let engine = &self.hub.engine;
+        let failed = |error: JournalError| ServiceError::new(Code::Failed, eco_format!("{error}"));
+        let prefix = self.text("prefix")?;
+        let names = self.topic_names()?;
+        let choose = |name: &TopicName| {
+            !name.is_special()
+                && prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()))
+                && names.as_ref().is_none_or(|names| names.iter().any(|it| **it == **name))
+        };
         let commit = match (self.number("commit")?, self.number("time")?) {
             (Some(commit), None) => CommitNumber(commit),
-            (None, Some(time)) => engine.commit_at(Timestamp(time)),
+            (None, Some(time)) => engine.commit_at(Timestamp(time), choose).map_err(failed)?,
             _ => return Err(invalid("either \"commit\" or \"time\" says when")),
         };
         if commit > engine.commit() {
             return Err(invalid("that commit is not there yet"));
         }
-        let prefix = self.text("prefix")?;
-        let names: Option<Vec<EcoString>> = match self.get("topic_names") {
-            None => None,
-            Some(Value::List(names)) => {
-                let name = |name: &Value| name.as_text().map(EcoString::from);
-                let names: Option<Vec<EcoString>> = names.iter().map(name).collect();
-                Some(names.ok_or_else(|| invalid("\"topic_names\" must be strings"))?)
-            }
-            Some(_) => return Err(invalid("\"topic_names\" must be a list")),
-        };
-        let cut = engine.cut(commit, |topic| {
-            let name: &str = topic.name();
-            !topic.name().is_special()
-                && prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()))
-                && names.as_ref().is_none_or(|names| names.iter().any(|it| it == name))
-        });
-        let topic_entry = |(topic, snapshot): (Arc<TopicCell>, crate::engine::Snapshot)| {
+        let cut = engine.cut(commit, choose).map_err(failed)?;
+        let topic_entry = |Stood { name, kind, snapshot }: Stood| {
             let entry = [
-                ("type", topic.kind().name().into()),
+                ("type", kind.name().into()),
                 ("version", Value::Int(snapshot.version.0 as i64)),
-                ("value", topic.kind().encode_value(&snapshot.value)),
+                ("value", kind.encode_value(&snapshot.value)),
             ];
-            (EcoString::from(topic.name().clone()), Value::Dict(entry.into()))
+            (EcoString::from(name), Value::Dict(entry.into()))
         };
         let topics: Dict = cut.into_iter().map(topic_entry).collect();
         Ok(Value::Dict(
             [("commit", Value::Int(commit.0 as i64)), ("topics", Value::Dict(topics))].into(),
         ))
+    }
+
+    fn topic_names(&self) -> Result<Option<Vec<EcoString>>, ServiceError> {
+        let name = |name: &Value| name.as_text().map(EcoString::from);
+        match self.get("topic_names") {
+            None => Ok(None),
+            Some(Value::List(names)) => {
+                let names: Option<Vec<EcoString>> = names.iter().map(name).collect();
+                names.map(Some).ok_or_else(|| invalid("\"topic_names\" must be strings"))
+            }
+            Some(_) => Err(invalid("\"topic_names\" must be a list")),
+        }
     }
 
     fn remove_topic(&self) -> Outcome {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ecow::EcoString;
+use ecow::{EcoString, eco_format};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -194,8 +194,12 @@ impl ChangeId {
     }
 
     /// An id that the server makes in `client`'s name: with an `s`, which no counter of a client's has.
-    pub fn of_server_for(client: ClientId, counter: u64) -> ChangeId {
-        ChangeId::numbered(client, "_s", counter)
+    /// Counters begin again in each life of the server, which the id names from the second on.
+    pub fn of_server_for(client: ClientId, life: u64, counter: u64) -> ChangeId {
+        match life {
+            0 | 1 => ChangeId::numbered(client, "_s", counter),
+            life => ChangeId::numbered(client, &eco_format!("_s{life}."), counter),
+        }
     }
 
     /// Each change that comes without an id is given one: `format!` would take a tenth of its time.
@@ -255,7 +259,7 @@ mod tests {
     fn a_change_id_names_its_client() {
         assert_eq!(ChangeId::new("3_17").map(|id| id.client()), Ok(ClientId(3)));
         assert_eq!(ChangeId::new("3_17"), Ok(ChangeId::of(ClientId(3), 17)));
-        let of_server = ChangeId::of_server_for(ClientId(u64::MAX), u64::MAX);
+        let of_server = ChangeId::of_server_for(ClientId(u64::MAX), u64::MAX, u64::MAX);
         assert_eq!(ChangeId::new(&*of_server), Ok(of_server));
         for bad in ["", "3", "_1", "3_", "x_1", "+3_1", "-3_1"] {
             assert!(ChangeId::new(bad).is_err(), "{bad}");

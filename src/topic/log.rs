@@ -59,10 +59,17 @@ pub struct VersionLog {
     entries: VecDeque<Entry>,
     /// The oldest version whose value is known. There is a checkpoint at it.
     base: Version,
+    /// Of the change that made `base`; 0 if there was none.
+    base_commit: CommitNumber,
+    /// Of the change that made `base`; 0 if there was none.
+    base_time: Timestamp,
     /// Values at versions from `base` on, ascending.
     checkpoints: VecDeque<Checkpoint>,
-    /// The versions of the kept entries, by their ids.
+    /// The versions of the kept entries, and of those in `remembered`, by their ids.
     ids: HashMap<ChangeId, Version, RandomState>,
+    /// The ids of entries before `base` that may still be sent again, and when those were accepted;
+    /// oldest first.
+    remembered: VecDeque<(Timestamp, ChangeId)>,
 }
 
 /// A value kept at some version.
@@ -115,9 +122,25 @@ impl VersionLog {
             kind,
             entries: VecDeque::new(),
             base,
+            base_commit: CommitNumber(0),
+            base_time: Timestamp(0),
             checkpoints: VecDeque::from([Checkpoint::new(base, value)]),
             ids: HashMap::default(),
+            remembered: VecDeque::new(),
         }
+    }
+
+    /// Says when the change that made [`base`](Self::base) was accepted, where the log begins within a
+    /// longer one.
+    pub fn set_base(&mut self, commit: CommitNumber, time: Timestamp) {
+        (self.base_commit, self.base_time) = (commit, time);
+    }
+
+    /// Remembers the id of a change that was accepted before [`base`](Self::base), until
+    /// [`forget_ids`](Self::forget_ids). To be told of the oldest first.
+    pub fn remember(&mut self, id: ChangeId, version: Version, time: Timestamp) {
+        self.ids.insert(id.clone(), version);
+        self.remembered.push_back((time, id));
     }
 
     /// The newest version.
@@ -128,6 +151,34 @@ impl VersionLog {
     /// The oldest version whose value is known, and the oldest base that a change can have.
     pub fn base(&self) -> Version {
         self.base
+    }
+
+    /// The commit of the newest change; 0 if there is none.
+    pub fn commit(&self) -> CommitNumber {
+        self.entries.back().map_or(self.base_commit, |newest| newest.commit)
+    }
+
+    /// The commit of the change that made [`base`](Self::base); 0 if there was none.
+    pub fn base_commit(&self) -> CommitNumber {
+        self.base_commit
+    }
+
+    /// When the change that made [`base`](Self::base) was accepted; 0 if there was none.
+    pub fn base_time(&self) -> Timestamp {
+        self.base_time
+    }
+
+    /// When the newest change was accepted; 0 if there is none.
+    pub fn time(&self) -> Timestamp {
+        self.entries.back().map_or(self.base_time, |newest| newest.time)
+    }
+
+    /// The commit of the change that made `version`; `None` if it is not kept.
+    pub fn commit_at(&self, version: Version) -> Option<CommitNumber> {
+        match version == self.base {
+            true => Some(self.base_commit),
+            false => self.entry(version).map(|entry| entry.commit),
+        }
     }
 
     /// Appends an entry. O(1).
@@ -158,9 +209,9 @@ impl VersionLog {
         self.entries.get(usize::try_from(index).ok()?)
     }
 
-    /// The entry of the change with this id, if it is kept. O(1).
-    pub fn find(&self, id: &ChangeId) -> Option<&Entry> {
-        self.entry(*self.ids.get(id)?)
+    /// The version that the change with this id made, if it is kept or remembered. O(1).
+    pub fn version_of(&self, id: &ChangeId) -> Option<Version> {
+        self.ids.get(id).copied()
     }
 
     /// The entries after `version`, oldest first; all that are kept if it is older than those.
@@ -231,6 +282,25 @@ impl VersionLog {
 
     /// Forgets the entries up to `base`, and leaves a checkpoint there. Amortized O(1) an entry.
     pub fn trim(&mut self, base: Version) {
+        self.drop_until(base, |log, entry| {
+            log.ids.remove(&entry.id);
+        });
+    }
+
+    /// As [`trim`](Self::trim), but the ids of what is forgotten are still known: the entries are kept
+    /// elsewhere.
+    pub fn shed(&mut self, base: Version) {
+        self.drop_until(base, |log, entry| log.remembered.push_back((entry.time, entry.id)));
+    }
+
+    /// Forgets the ids of changes before [`base`](Self::base) that were accepted before `time`.
+    pub fn forget_ids(&mut self, time: Timestamp) {
+        while let Some((_, id)) = self.remembered.pop_front_if(|(accepted, _)| *accepted < time) {
+            self.ids.remove(&id);
+        }
+    }
+
+    fn drop_until(&mut self, base: Version, mut forget: impl FnMut(&mut VersionLog, Entry)) {
         let base = base.min(self.head());
         if base <= self.base {
             return;
@@ -240,9 +310,27 @@ impl VersionLog {
             self.checkpoints.pop_front();
         }
         self.checkpoints.push_front(Checkpoint::new(base, value));
-        for entry in self.entries.drain(..(base.0 - self.base.0) as usize) {
-            self.ids.remove(&entry.id);
+        for _ in self.base.0..base.0 {
+            // The head is not before `base`.
+            let entry = self.entries.pop_front().expect("an entry for each version up to the head");
+            (self.base_commit, self.base_time) = (entry.commit, entry.time);
+            forget(self, entry);
         }
         self.base = base;
+    }
+
+    /// Takes the entries after `head` back, which is not before [`base`](Self::base).
+    pub fn truncate(&mut self, head: Version) {
+        let kept = (head.0.saturating_sub(self.base.0) as usize).min(self.entries.len());
+        for entry in self.entries.drain(kept..) {
+            self.ids.remove(&entry.id);
+        }
+        while self.checkpoints.back().is_some_and(|it| it.version > head) {
+            self.checkpoints.pop_back();
+        }
+        // What it composed reached to a checkpoint that is gone.
+        if let Some(newest) = self.checkpoints.back_mut() {
+            newest.composed = OnceLock::new();
+        }
     }
 }

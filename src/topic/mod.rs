@@ -32,6 +32,10 @@ use crate::value::Invalid;
 /// From how many missed changes on they are composed before a change is rebased over them.
 const COMPOSE_MISSED_MIN: usize = 8;
 
+/// How many of its newest changes a topic has in memory, even if they are elsewhere too; up to twice as
+/// many, as they are let go in strides.
+const ENTRIES_IN_MEMORY_MIN: u64 = 2_048;
+
 /// A value and its version log.
 #[derive(Debug, Clone)]
 pub struct Topic {
@@ -65,6 +69,11 @@ impl Topic {
         self.log.head()
     }
 
+    /// A topic whose value and log go on from `log`, at whose head the value is `value`.
+    pub fn of_log(kind: TypeRef, log: VersionLog, value: AnyValue) -> Topic {
+        Topic { kind, value, log }
+    }
+
     /// Checks that a change can have this base.
     ///
     /// # Errors
@@ -94,11 +103,42 @@ impl Topic {
                 continue;
             }
             // A conflict, maybe: going one by one tells with which version.
-            for entry in missed {
-                run::carry(self.kind, run, entry.change.clone()).map_err(|(index, conflict)| {
-                    (index, Rejection::Conflict { conflict, version: entry.version })
-                })?;
+            self.rebase_over_each(run, missed)?;
+        }
+        Ok(())
+    }
+
+    /// Carries a run of changes over entries that are older than the log, oldest first.
+    ///
+    /// # Errors
+    /// As [`rebase`](Self::rebase).
+    pub fn rebase_over(
+        &self,
+        run: &mut [MaybeChange],
+        older: &[Entry],
+    ) -> Result<(), (usize, Rejection)> {
+        for missed in older.chunks(log::CHECKPOINT_EVERY as usize) {
+            if self.kind.rebases_over_composed() && missed.len() >= COMPOSE_MISSED_MIN {
+                let changes = missed.iter().filter_map(|entry| entry.change.clone());
+                let composed = run::compose_all(self.kind, &changes.collect::<Vec<_>>());
+                if self.carry_over(run, &composed) {
+                    continue;
+                }
             }
+            self.rebase_over_each(run, missed)?;
+        }
+        Ok(())
+    }
+
+    fn rebase_over_each<'a>(
+        &self,
+        run: &mut [MaybeChange],
+        missed: impl IntoIterator<Item = &'a Entry>,
+    ) -> Result<(), (usize, Rejection)> {
+        for entry in missed {
+            run::carry(self.kind, run, entry.change.clone()).map_err(|(index, conflict)| {
+                (index, Rejection::Conflict { conflict, version: entry.version })
+            })?;
         }
         Ok(())
     }
@@ -154,22 +194,49 @@ impl Topic {
         self.log.keep_checkpoint(&self.value);
     }
 
-    /// Forgets what `options` no longer keep, `resumable` being how long a client may be away.
-    pub fn trim(&mut self, options: &TopicOptions, now: Timestamp, resumable_ms: u64) {
+    /// Takes back what was accepted after `head`, which the log still holds.
+    pub fn fall_back(&mut self, head: Version) {
+        if let Some(value) = self.log.value_at(head) {
+            self.value = value;
+            self.log.truncate(head);
+        }
+    }
+
+    /// The oldest version that `options` keep, as far as the log tells, `resumable_ms` being how long a
+    /// client may be away.
+    pub fn oldest_kept(
+        &self,
+        options: &TopicOptions,
+        now: Timestamp,
+        resumable_ms: u64,
+    ) -> Version {
         let log = &self.log;
         let before = |ms: u64| log.version_at_time(Timestamp(now.0.saturating_sub(ms)));
         let bound = match options.keep {
             _ if options.no_history => log.head(),
-            Keep::All => return,
+            Keep::All => return Version(0),
             Keep::Versions(count) => Version(log.head().0.saturating_sub(count)),
             Keep::Seconds(seconds) => before(seconds.saturating_mul(1000)),
         };
         // Whatever the options say: what may be sent again has to be known.
-        let bound = bound.min(before(resumable_ms));
-        // In strides, as each trim leaves a checkpoint.
-        if bound.0 >= log.base().0 + log::CHECKPOINT_EVERY {
-            self.log.trim(bound);
+        bound.min(before(resumable_ms))
+    }
+
+    /// Forgets what is before `oldest`, in strides, as each leaves a checkpoint.
+    pub fn trim(&mut self, oldest: Version) {
+        if oldest.0 >= self.log.base().0 + log::CHECKPOINT_EVERY {
+            self.log.trim(oldest);
         }
+    }
+
+    /// Keeps in memory only the newest changes, those after `durable` in any case, as the others can be
+    /// read elsewhere; the ids of those accepted since `resumable_since` stay known.
+    pub fn shed(&mut self, durable: Version, resumable_since: Timestamp) {
+        let newest = Version(self.head().0.saturating_sub(ENTRIES_IN_MEMORY_MIN)).min(durable);
+        if newest.0 >= self.log.base().0 + ENTRIES_IN_MEMORY_MIN {
+            self.log.shed(newest);
+        }
+        self.log.forget_ids(resumable_since);
     }
 }
 
@@ -260,17 +327,44 @@ mod tests {
         assert!(values.iter().enumerate().all(|(at, text)| text.as_ref().unwrap().len() == at));
         let options = TopicOptions { keep: Keep::Versions(300), ..TopicOptions::default() };
         let now = Timestamp(3 * log::CHECKPOINT_EVERY * 1000);
-        topic.trim(&options, now, now.0);
-        assert_eq!(topic.log().base(), Version(0), "all may be sent again");
-        topic.trim(&options, now, 0);
+        let oldest = topic.oldest_kept(&options, now, now.0);
+        assert_eq!(oldest, Version(0), "all may be sent again");
+        topic.trim(topic.oldest_kept(&options, now, 0));
         assert_eq!(topic.log().base(), Version(3 * log::CHECKPOINT_EVERY - 300));
         for (version, value) in values.into_iter().enumerate() {
             let kept = version as u64 >= topic.log().base().0;
             assert_eq!(text(&topic, version as u64), value.filter(|_| kept));
         }
         let dropped = ChangeId::of(ClientId(1), 1);
-        assert!(topic.log().find(&dropped).is_none(), "an id goes with its entry");
+        assert!(topic.log().version_of(&dropped).is_none(), "an id goes with its entry");
         assert!(topic.check_base(Version(1)).is_err());
+    }
+
+    #[test]
+    fn what_is_let_go_is_still_known_by_its_id_for_a_while() {
+        let mut topic = topic(5_000);
+        topic.shed(Version(5_000), Timestamp(0));
+        assert_eq!(topic.log().base(), Version(5_000 - ENTRIES_IN_MEMORY_MIN));
+        assert_eq!(topic.log().base_commit(), CommitNumber(topic.log().base().0));
+        let id = ChangeId::of(ClientId(1), 1_000);
+        assert_eq!(topic.log().version_of(&id), Some(Version(1_000)));
+        topic.shed(Version(5_000), Timestamp(1_000_001));
+        assert_eq!(topic.log().version_of(&id), None);
+        assert!(topic.log().version_of(&ChangeId::of(ClientId(1), 1_001)).is_some());
+    }
+
+    #[test]
+    fn falling_back_leaves_nothing_of_what_came_after() {
+        let (mut fallen, before) = (topic(600), topic(500));
+        fallen.fall_back(Version(500));
+        assert_eq!((fallen.head(), fallen.value()), (Version(500), before.value()));
+        assert!(fallen.log().version_of(&ChangeId::of(ClientId(1), 501)).is_none());
+        for _ in 0..100 {
+            accept(&mut fallen, StringChange::insert(0, "y"));
+        }
+        let mut run = [Some(AnyChange::new::<String>(StringChange::insert(0, "N")))];
+        fallen.rebase(&mut run, Version(300)).unwrap();
+        assert_eq!(fallen.log().value_at(Version(600)).as_ref(), Some(fallen.value()));
     }
 
     #[test]

@@ -36,6 +36,12 @@ pub enum Rejection {
     #[error("some changes of this action were accepted under these ids, and some were not")]
     PartlyKnown,
 
+    /// It cannot be made durable, for this reason.
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("the server is over its limits; send it again later, under the same id")]
+    Busy,
+
     #[error("there is no topic {0:?}")]
     UnknownTopic(TopicName),
     #[error("{0}")]

@@ -1,0 +1,147 @@
+//! The part of a topic's log that is in the journal alone.
+
+use thiserror::Error;
+
+use super::cell::Snapshot;
+use crate::journal::{Journal, JournalError, Logged};
+use crate::topic::{CommitNumber, Entry, Moment, Timestamp, TopicName, Version, VersionLog};
+use crate::types::{AnyValue, TypeRef};
+use crate::value::Invalid;
+
+/// Why something of a topic's past cannot be had.
+#[derive(Debug, Error)]
+pub enum PastError {
+    #[error("that version is not there, or no longer kept")]
+    NotKept,
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("version {version} of topic {topic:?} is damaged: {reason}")]
+    Change { topic: TopicName, version: Version, reason: Invalid },
+}
+
+/// The entries after version `after` up to `to`, all of them.
+///
+/// # Errors
+/// Some are not kept, or cannot be read.
+pub fn entries(
+    journal: &dyn Journal,
+    kind: TypeRef,
+    name: &TopicName,
+    after: Version,
+    to: Version,
+) -> Result<Vec<Entry>, PastError> {
+    let logged = journal.read(name, after, to)?;
+    if logged.len() as u64 != to.0.saturating_sub(after.0) {
+        return Err(PastError::NotKept);
+    }
+    logged.into_iter().map(|logged| entry(kind, name, logged)).collect()
+}
+
+fn entry(kind: TypeRef, name: &TopicName, logged: Logged) -> Result<Entry, PastError> {
+    let version = logged.version;
+    logged.into_entry(kind).map_err(|reason| damaged(name, version, reason))
+}
+
+fn damaged(name: &TopicName, version: Version, reason: Invalid) -> PastError {
+    PastError::Change { topic: name.clone(), version, reason }
+}
+
+/// The newest value kept by itself that is not after `version`, and its version.
+fn checkpoint(
+    journal: &dyn Journal,
+    kind: TypeRef,
+    name: &TopicName,
+    version: Version,
+) -> Result<(Version, AnyValue), PastError> {
+    match journal.checkpoint(name, version)? {
+        None => Ok((Version(0), kind.initial())),
+        Some(checkpoint) => {
+            let value = kind.decode_value(&checkpoint.value);
+            let value = value.map_err(|reason| damaged(name, checkpoint.version, reason))?;
+            Ok((checkpoint.version, value))
+        }
+    }
+}
+
+/// The value at `version`: that of the newest checkpoint before it, and the changes since.
+///
+/// # Errors
+/// The version is not kept, or cannot be read.
+pub fn value_at(
+    journal: &dyn Journal,
+    kind: TypeRef,
+    name: &TopicName,
+    version: Version,
+) -> Result<AnyValue, PastError> {
+    let (at, mut value) = checkpoint(journal, kind, name, version)?;
+    for entry in entries(journal, kind, name, at, version)? {
+        if let Some(change) = &entry.change {
+            let applied = kind.apply(&mut value, change);
+            applied.map_err(|reason| damaged(name, entry.version, reason))?;
+        }
+    }
+    Ok(value)
+}
+
+/// The value at some moment, with its version and commit.
+///
+/// # Errors
+/// The moment is before the oldest version that is kept, or that cannot be read.
+pub fn snapshot(
+    journal: &dyn Journal,
+    kind: TypeRef,
+    name: &TopicName,
+    moment: Moment,
+) -> Result<Snapshot, PastError> {
+    let version = journal.version_at(name, moment)?;
+    let (commit, time) = made_at(journal, name, version)?;
+    let is_before = match moment {
+        Moment::Version(asked) => version < asked,
+        Moment::Commit(asked) => asked < commit,
+        Moment::Time(asked) => asked < time,
+    };
+    if is_before {
+        return Err(PastError::NotKept);
+    }
+    Ok(Snapshot { version, commit, value: value_at(journal, kind, name, version)? })
+}
+
+/// The log from the newest checkpoint that is not after `from` up to `to`, and the value there.
+///
+/// # Errors
+/// The versions are not kept, or cannot be read.
+pub fn log(
+    journal: &dyn Journal,
+    kind: TypeRef,
+    name: &TopicName,
+    from: Version,
+    to: Version,
+) -> Result<(VersionLog, AnyValue), PastError> {
+    let (base, mut value) = checkpoint(journal, kind, name, from)?;
+    let mut log = VersionLog::new(kind, base, value.clone());
+    let (commit, time) = made_at(journal, name, base)?;
+    log.set_base(commit, time);
+    let entries = entries(journal, kind, name, base, to)?;
+    for commit in entries.chunk_by(|a, b| a.commit == b.commit) {
+        for entry in commit {
+            if let Some(change) = &entry.change {
+                let applied = kind.apply(&mut value, change);
+                applied.map_err(|reason| damaged(name, entry.version, reason))?;
+            }
+            log.push(entry.clone());
+        }
+        log.keep_checkpoint(&value);
+    }
+    Ok((log, value))
+}
+
+/// When the change that made `version` was accepted; zeros if it is not kept.
+fn made_at(
+    journal: &dyn Journal,
+    name: &TopicName,
+    version: Version,
+) -> Result<(CommitNumber, Timestamp), PastError> {
+    let Some(before) = version.0.checked_sub(1) else { return Ok(Default::default()) };
+    let change = journal.read(name, Version(before), version)?.pop();
+    Ok(change.map_or_else(Default::default, |change| (change.commit, change.time)))
+}

@@ -1,0 +1,287 @@
+//! Topics by name: made, loaded from the journal when somebody asks, let go when nobody does, removed.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::cell::{Made, TopicCell};
+use super::commit::Waiting;
+use super::{Engine, Existence, LOADING_LOCKS, OpenError, PastError, past};
+use crate::journal::{Checkpoint, Extent, JournalError, Operation, TopicRecord};
+use crate::topic::{Durability, Moment, Topic, TopicName, TopicOptions, Version, VersionLog};
+use crate::types::{AnyValue, TypeRef};
+
+impl Engine {
+    /// The topic of this name; `None` if there is none, or if it cannot be read.
+    pub fn get(&self, name: &TopicName) -> Option<Arc<TopicCell>> {
+        self.find(name).unwrap_or_else(|error| {
+            tracing::error!(topic = %name, %error, "the topic is set aside");
+            None
+        })
+    }
+
+    /// The topic of this name, from the journal if it is not in memory.
+    ///
+    /// # Errors
+    /// What the journal holds of it is damaged, cannot be read, or is of a type that is not registered.
+    pub fn find(&self, name: &TopicName) -> Result<Option<Arc<TopicCell>>, OpenError> {
+        if let Some(cell) = self.in_memory(name) {
+            return Ok(Some(cell));
+        }
+        // The server's own are never in the journal.
+        if name.is_special() {
+            return Ok(None);
+        }
+        let lock = self.topics.hasher().hash_one(name) as usize % LOADING_LOCKS;
+        let _loading = self.loading[lock].lock();
+        if let Some(cell) = self.in_memory(name) {
+            return Ok(Some(cell));
+        }
+        if self.removing.lock().contains(name) {
+            return Ok(None);
+        }
+        let unreadable = |error: JournalError| OpenError::Unavailable(error.to_string());
+        let Some(record) = self.config.journal.topic(name).map_err(unreadable)? else {
+            return Ok(None);
+        };
+        let cell = Arc::new(self.load(record)?);
+        self.topics.insert(name.clone(), cell.clone());
+        Ok(Some(cell))
+    }
+
+    fn in_memory(&self, name: &TopicName) -> Option<Arc<TopicCell>> {
+        let cell = self.topics.get(name)?;
+        cell.touch();
+        Some(cell.clone())
+    }
+
+    /// A topic out of the journal: its newest checkpoint, the changes since, and the ids of what may be
+    /// sent again.
+    fn load(&self, record: TopicRecord) -> Result<TopicCell, OpenError> {
+        let TopicRecord { name, type_name, options, epoch, .. } = record;
+        let kind = self.config.registry.get(&type_name);
+        let kind = kind.ok_or_else(|| OpenError::UnknownType(type_name.to_string()))?;
+        let load = || -> Result<(Extent, VersionLog, AnyValue), PastError> {
+            let journal = &*self.config.journal;
+            let extent = journal.extent(&name)?;
+            let (mut log, value) = past::log(journal, kind, &name, extent.head, extent.head)?;
+            let since = self.resumable_since((self.config.clock)());
+            let resumable = journal.version_at(&name, Moment::Time(since))?;
+            for change in journal.read(&name, resumable, log.base())? {
+                log.remember(change.id, change.version, change.time);
+            }
+            Ok((extent, log, value))
+        };
+        let (extent, log, value) = load().map_err(|e| OpenError::Unavailable(e.to_string()))?;
+        let durability = self.durability(&name, &options);
+        let made = Made { name, kind, options, epoch, durability };
+        let topic = Topic::of_log(kind, log, value);
+        let cell = TopicCell::new(made, self.config.journal.clone(), topic);
+        cell.lock().oldest = extent.oldest;
+        Ok(cell)
+    }
+
+    fn durability(&self, name: &TopicName, options: &TopicOptions) -> Durability {
+        match options.presence || name.is_special() {
+            true => Durability::Memory,
+            false => options.durability.unwrap_or(self.config.durability),
+        }
+    }
+
+    /// Counts the topics, and gives those that may have lost the end of their log another epoch.
+    pub(super) fn begin_topics(&self, unclean_life: u64) -> Result<(), JournalError> {
+        let records = self.config.journal.topics()?;
+        self.topics_len.store(records.len(), Ordering::Relaxed);
+        let lost_its_end = |record: &&TopicRecord| {
+            record.life <= unclean_life
+                && self.durability(&record.name, &record.options) != Durability::Commit
+        };
+        for record in records.iter().filter(lost_its_end) {
+            let (topic, epoch) = (record.name.clone(), (self.config.epochs)());
+            self.keep(Operation::Renew { topic, epoch, life: self.life() });
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// What the journal says of its topics, by name; those that are in memory alone are not among them.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn records(&self) -> Result<Vec<TopicRecord>, JournalError> {
+        self.config.journal.topics()
+    }
+
+    /// The topics in memory, in no order.
+    pub fn topics_in_memory(&self) -> Vec<Arc<TopicCell>> {
+        self.topics.iter().map(|cell| cell.clone()).collect()
+    }
+
+    /// How many topics there are, in memory or not.
+    pub fn topics_len(&self) -> usize {
+        self.topics_len.load(Ordering::Relaxed)
+    }
+
+    /// The topic of this name, made with `topic_type` and `options` if there is none.
+    ///
+    /// # Errors
+    /// There is none and no type to make it with; it is of another type; the options do not fit; it
+    /// cannot be read, or not be made durable.
+    pub fn open(
+        &self,
+        name: &TopicName,
+        topic_type: Option<&str>,
+        options: TopicOptions,
+    ) -> Result<Arc<TopicCell>, OpenError> {
+        if let Some(cell) = self.find(name)? {
+            return check_type(cell, topic_type);
+        }
+        let Some(asked) = topic_type else { return Err(OpenError::UnknownTopic(name.clone())) };
+        let kind = self.config.registry.get(asked);
+        let kind = kind.ok_or_else(|| OpenError::UnknownType(asked.chars().take(64).collect()))?;
+        self.make(name, kind, options)
+    }
+
+    /// As [`open`](Self::open), with a type that need not be registered, though without that a topic
+    /// cannot be loaded again.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn make(
+        &self,
+        name: &TopicName,
+        kind: TypeRef,
+        options: TopicOptions,
+    ) -> Result<Arc<TopicCell>, OpenError> {
+        self.make_from(name, kind, options, None)
+    }
+
+    /// Makes a topic that goes on from another one's past: its value at `version`, under that version.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); there is a topic `name` already; the version is not there.
+    pub fn fork(
+        &self,
+        from: &TopicCell,
+        version: Version,
+        name: &TopicName,
+    ) -> Result<Arc<TopicCell>, OpenError> {
+        if self.find(name)?.is_some() {
+            return Err(OpenError::Exists(name.clone()));
+        }
+        let start = from.value_at(Moment::Version(version));
+        let start = start.map_err(|error| OpenError::Unavailable(error.to_string()))?;
+        let log = VersionLog::new(from.kind(), version, start.value.clone());
+        let topic = Topic::of_log(from.kind(), log, start.value);
+        self.make_from(name, from.kind(), from.options().clone(), Some(topic))
+    }
+
+    fn make_from(
+        &self,
+        name: &TopicName,
+        kind: TypeRef,
+        options: TopicOptions,
+        start: Option<Topic>,
+    ) -> Result<Arc<TopicCell>, OpenError> {
+        options.check(kind)?;
+        let _making = self.making.lock();
+        if let Some(cell) = self.find(name)? {
+            return check_type(cell, Some(kind.name()));
+        }
+        let durability = self.durability(name, &options);
+        if let Some(reason) = self.queue.down_reason()
+            && durability != Durability::Memory
+        {
+            return Err(OpenError::Unavailable(reason));
+        }
+        let epoch = (self.config.epochs)();
+        let made = Made { name: name.clone(), kind, options, epoch, durability };
+        let checkpoint = start.as_ref().map(|topic| Checkpoint {
+            version: topic.head(),
+            value: kind.encode_value(topic.value()),
+        });
+        let topic = start.unwrap_or_else(|| Topic::new(kind));
+        let cell = Arc::new(TopicCell::new(made, self.config.journal.clone(), topic));
+        if cell.is_journalled() {
+            let record = self.record(&cell);
+            self.keep(Operation::Make { record, start: checkpoint });
+        }
+        self.topics.insert(name.clone(), cell.clone());
+        if !name.is_special() {
+            self.topics_len.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(listener) = &self.config.on_topic {
+            listener(&cell, Existence::Made);
+        }
+        Ok(cell)
+    }
+
+    fn record(&self, cell: &TopicCell) -> TopicRecord {
+        TopicRecord {
+            name: cell.name().clone(),
+            type_name: cell.kind().name().into(),
+            options: cell.options().clone(),
+            epoch: cell.epoch().clone(),
+            life: self.life(),
+        }
+    }
+
+    /// Removes a topic; its subscribers are told once that is durable. `false` if there is none.
+    pub fn remove(&self, name: &TopicName) -> bool {
+        let _making = self.making.lock();
+        let Ok(Some(cell)) = self.find(name) else { return self.remove_unreadable(name) };
+        // Before it leaves the map: nobody is to load it again.
+        self.removing.lock().insert(name.clone());
+        self.topics.remove(name);
+        if !name.is_special() {
+            self.topics_len.fetch_sub(1, Ordering::Relaxed);
+        }
+        cell.begin_removal();
+        match cell.is_journalled() {
+            true => self.queue.push(Waiting::Removal(cell)),
+            false => self.end_removal(&cell),
+        }
+        true
+    }
+
+    /// Removes a topic whose record is damaged.
+    fn remove_unreadable(&self, name: &TopicName) -> bool {
+        if name.is_special() || matches!(self.config.journal.topic(name), Ok(None)) {
+            return false;
+        }
+        self.topics_len.fetch_sub(1, Ordering::Relaxed);
+        self.keep(Operation::Remove { topic: name.clone() });
+        true
+    }
+
+    /// Lets go of topics that nobody asked for since the last call. They come back when somebody does.
+    /// Gives how many went.
+    pub fn let_go_of_idle(&self) -> usize {
+        let unused = |cell: &TopicCell| !cell.take_used() && cell.is_idle();
+        let idle: Vec<TopicName> = self
+            .topics
+            .iter()
+            .filter(|cell| Arc::strong_count(cell) == 1 && unused(cell))
+            .map(|cell| cell.name().clone())
+            .collect();
+        // Whoever wants a topic clones the map's pointer under the map's lock, which this holds: who has
+        // the only one has the topic to himself.
+        let gone = |name: &TopicName| {
+            let is_idle = |_: &TopicName, cell: &Arc<TopicCell>| {
+                Arc::strong_count(cell) == 1 && cell.is_idle()
+            };
+            self.topics.remove_if(name, is_idle).is_some()
+        };
+        idle.iter().filter(|name| gone(name)).count()
+    }
+}
+
+fn check_type(cell: Arc<TopicCell>, asked: Option<&str>) -> Result<Arc<TopicCell>, OpenError> {
+    match asked {
+        Some(asked) if asked != cell.kind().name() => Err(OpenError::WrongType {
+            is: cell.kind().name(),
+            asked: asked.chars().take(64).collect(),
+        }),
+        _ => Ok(cell),
+    }
+}
