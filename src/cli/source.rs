@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use topicsync::journal::{Journal, TopicRecord};
+use topicsync::journal::{Journal, SqliteJournal, TopicRecord};
 use topicsync::replay::{Scope, open_export};
 use topicsync::topic::TopicName;
 use topicsync::types::Registry;
@@ -44,15 +44,13 @@ pub struct Opened {
 }
 
 /// Opens a data folder to read it, beside a server or not.
-pub fn open_to_read(path: &Path) -> Result<Box<dyn Journal>, CommandError> {
-    let _ = path;
-    Err(CommandError::Usage("this program keeps no data folders yet: use --file".to_owned()))
+fn open_to_read(path: &Path) -> Result<Box<dyn Journal>, CommandError> {
+    Ok(Box::new(SqliteJournal::open_read_only(path)?))
 }
 
 /// Opens a data folder to write it, which no server must have open.
 pub fn open_to_write(path: &Path) -> Result<Box<dyn Journal>, CommandError> {
-    let _ = path;
-    Err(CommandError::Usage("this program keeps no data folders yet".to_owned()))
+    Ok(Box::new(SqliteJournal::open(path)?))
 }
 
 impl Source {

@@ -61,23 +61,26 @@ impl State {
 
     /// Checks that every append of a group follows its topic's head.
     fn check(&self, group: &[Operation]) -> Result<(), CommitError> {
-        let mut heads: BTreeMap<&TopicName, Version> = BTreeMap::new();
+        // Of topics that the group has touched so far; `None` of those that it removed.
+        let mut heads: BTreeMap<&TopicName, Option<Version>> = BTreeMap::new();
         for operation in group {
             match operation {
                 Operation::Make { record, start } => {
                     let oldest = start.as_ref().map_or(Version(0), |start| start.version);
-                    heads.insert(&record.name, oldest);
+                    heads.insert(&record.name, Some(oldest));
                 }
+                Operation::Remove { topic } => drop(heads.insert(topic, None)),
                 Operation::Append(Append { topic, after, changes }) => {
                     let head = match heads.get(topic) {
                         Some(head) => *head,
-                        None => self.topic(topic)?.head(),
+                        None => Some(self.topic(topic)?.head()),
                     };
+                    let head = head.ok_or_else(|| JournalError::UnknownTopic(topic.clone()))?;
                     if head != *after {
                         let (topic, expected) = (topic.clone(), *after);
                         return Err(CommitError::Conflict { topic, expected, head });
                     }
-                    heads.insert(topic, Version(head.0 + changes.len() as u64));
+                    heads.insert(topic, Some(Version(head.0 + changes.len() as u64)));
                 }
                 _ => {}
             }
@@ -108,7 +111,9 @@ impl State {
                 self.last_written = times.fold(self.last_written, Timestamp::max);
             }
             Operation::Checkpoint { topic, checkpoint } => {
-                if let Some(log) = self.topics.get_mut(topic) {
+                if let Some(log) = self.topics.get_mut(topic)
+                    && (log.oldest..=log.head()).contains(&checkpoint.version)
+                {
                     log.checkpoints.insert(checkpoint.version, checkpoint.clone());
                 }
             }
@@ -165,7 +170,8 @@ impl Journal for MemoryJournal {
             if let Some(log) = state.topics.get_mut(name) {
                 let kept = log.index(*head);
                 log.changes.truncate(kept);
-                log.checkpoints.retain(|version, _| version <= head);
+                let head = log.head();
+                log.checkpoints.retain(|version, _| *version <= head);
             }
         }
         Ok(())

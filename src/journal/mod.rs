@@ -13,9 +13,14 @@
 //! |---|---|
 //! | [`record`] | what is written and read |
 //! | [`memory`] | [`MemoryJournal`], for tests, simulations and exported files |
+//! | `sqlite` | `SqliteJournal`, the embedded one, in a folder |
 
+#[cfg(test)]
+mod contract;
 pub mod memory;
 pub mod record;
+#[cfg(feature = "journal")]
+pub mod sqlite;
 
 use std::path::PathBuf;
 
@@ -27,6 +32,8 @@ pub use memory::MemoryJournal;
 pub use record::{
     Append, Beginning, Checkpoint, Extent, Logged, Numbers, Operation, SessionRecord, TopicRecord,
 };
+#[cfg(feature = "journal")]
+pub use sqlite::SqliteJournal;
 
 /// How many changes lie between two checkpoints in a journal, at least; one action more at most. So many
 /// are applied at most to read any value.

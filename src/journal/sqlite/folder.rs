@@ -1,0 +1,129 @@
+//! The data folder: what is in it, and whose it is.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use crate::journal::JournalError;
+
+const DATABASE: &str = "topicsync.db";
+const LOCK: &str = "lock";
+
+/// Where a journal lies, and how its files are reached.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The folder, or the database itself if that was given; what messages name.
+    pub path: PathBuf,
+    pub database: PathBuf,
+    pub vfs: Option<String>,
+}
+
+impl Place {
+    /// The place of a journal that may be written; its folder is made if need be.
+    pub fn for_writing(path: &Path, vfs: Option<String>) -> Result<Place, JournalError> {
+        let place = Place { path: path.into(), database: path.join(DATABASE), vfs };
+        make_folder(path).map_err(|source| place.cannot("make", source))?;
+        let is_there = place.database.try_exists();
+        if !is_there.map_err(|source| place.cannot("read", source))? {
+            place.check_empty()?;
+        }
+        Ok(place)
+    }
+
+    /// The place of a journal that is there: a folder, or the database in a file.
+    pub fn for_reading(path: &Path, vfs: Option<String>) -> Result<Place, JournalError> {
+        let database = if path.is_dir() { path.join(DATABASE) } else { path.to_path_buf() };
+        let place = Place { path: path.into(), database, vfs };
+        match place.database.try_exists() {
+            Ok(true) => Ok(place),
+            Ok(false) => Err(JournalError::NotThere { path: place.database }),
+            Err(source) => Err(place.cannot("read", source)),
+        }
+    }
+
+    pub fn cannot(&self, action: &'static str, source: io::Error) -> JournalError {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return JournalError::Full { path: self.path.clone() };
+        }
+        JournalError::Folder { action, path: self.path.clone(), source }
+    }
+
+    /// Whether changes lie beside the database that have not been copied into it.
+    pub fn has_wal(&self) -> bool {
+        let mut wal = self.database.clone().into_os_string();
+        wal.push("-wal");
+        fs::metadata(wal).is_ok_and(|wal| wal.len() > 0)
+    }
+
+    /// A database that is being made, and not yet one.
+    pub fn unfinished(&self) -> PathBuf {
+        self.path.join("topicsync.db.new")
+    }
+
+    /// A folder without a database must hold nothing that somebody may miss.
+    fn check_empty(&self) -> Result<(), JournalError> {
+        let entries = fs::read_dir(&self.path).map_err(|source| self.cannot("read", source))?;
+        for entry in entries {
+            let name = entry.map_err(|source| self.cannot("read", source))?.file_name();
+            let name = name.to_string_lossy();
+            // What an earlier try may have left, and what a new disk is born with.
+            let is_known =
+                name == LOCK || name == "lost+found" || name.starts_with("topicsync.db.new");
+            if !is_known {
+                return Err(JournalError::Foreign { path: self.path.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what was made or renamed in the folder on disk.
+    pub fn sync_folder(&self) -> Result<(), JournalError> {
+        sync_folder(&self.path).map_err(|source| self.cannot("sync", source))
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // Elsewhere a folder cannot be opened as a file, and need not be.
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+/// Held by the one writer of a folder, until it is dropped or its process ends.
+pub(super) struct Lock(#[expect(dead_code, reason = "what counts is that it is open")] File);
+
+impl Lock {
+    pub fn take(place: &Place) -> Result<Lock, JournalError> {
+        let path = place.path.join(LOCK);
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let mut file = options.open(path).map_err(|source| place.cannot("write to", source))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let read = file.read_to_string(&mut holder);
+                let pid = read.ok().and_then(|_| holder.trim().parse().ok());
+                return Err(JournalError::InUse { path: place.path.clone(), pid });
+            }
+            Err(TryLockError::Error(source)) => return Err(place.cannot("lock", source)),
+        }
+        write_pid(&mut file).map_err(|source| place.cannot("write to", source))?;
+        Ok(Lock(file))
+    }
+}
+
+fn write_pid(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
