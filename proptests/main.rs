@@ -6,6 +6,7 @@
 
 mod checks;
 mod generate;
+mod history;
 mod laws;
 mod simulation;
 mod strategies;

@@ -1,6 +1,6 @@
 //! `dict`: values by key.
 
-use super::{Composed, Conflict, Rebased, TopicType, check_item, unknown_change};
+use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, check_item, unknown_change};
 use crate::value::{Dict as DictValue, Fields, Invalid, Key, Value};
 
 /// The type of a topic that holds values by key.
@@ -47,6 +47,7 @@ impl TopicType for Dict {
 
     const NAME: &'static str = "dict";
     const KEYED: bool = true;
+    const PARTS: Parts = Parts::Keys;
 
     fn initial() -> DictValue {
         DictValue::new()
@@ -154,6 +155,14 @@ impl TopicType for Dict {
 
     fn removal(value: &DictValue, key: &str) -> Option<DictChange> {
         value.contains_key(key).then(|| Remove { key: key.into() })
+    }
+
+    fn writes(change: &DictChange, _before: &DictValue) -> Writes {
+        match change {
+            DictChange::Set(_) => Writes::Whole,
+            Add { key, .. } | ChangeValue { key, .. } => Writes::Key(key.clone()),
+            Remove { key } => Writes::KeyGone(key.clone()),
+        }
     }
 
     fn compose(first: &DictChange, second: &DictChange) -> Composed<DictChange> {

@@ -12,7 +12,7 @@ use std::iter::Peekable;
 use ecow::EcoString;
 use smallvec::SmallVec;
 
-use super::Rebased;
+use super::{Rebased, Splice};
 use crate::value::text::count_chars;
 use crate::value::{Invalid, Text, Value};
 
@@ -132,6 +132,23 @@ impl Edit {
             }
         }
         Ok(())
+    }
+
+    /// Which positions the edit takes out and puts in, each splice on what the one before leaves.
+    pub fn splices(&self) -> impl Iterator<Item = Splice> {
+        let mut at = 0;
+        self.steps.iter().filter_map(move |step| match step {
+            Step::Retain(len) => {
+                at += len;
+                None
+            }
+            Step::Insert(text) => {
+                let inserted = count_chars(text);
+                at += inserted;
+                Some(Splice { at: at - inserted, removed: 0, inserted })
+            }
+            Step::Delete(deletion) => Some(Splice { at, removed: deletion.len, inserted: 0 }),
+        })
     }
 
     /// Checks that the edit fits `text`.

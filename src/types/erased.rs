@@ -9,7 +9,7 @@ use std::fmt::{self, Debug};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::{Composed, Conflict, Rebased, TopicType};
+use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes};
 use crate::value::{Fields, Invalid, Value};
 
 /// What any value or change can do.
@@ -103,6 +103,7 @@ trait AnyType: Send + Sync {
     fn stateful(&self) -> bool;
     fn rebases_over_composed(&self) -> bool;
     fn keyed(&self) -> bool;
+    fn parts(&self) -> Parts;
     fn initial(&self) -> AnyValue;
     fn decode_value(&self, value: &Value) -> Result<AnyValue, Invalid>;
     fn encode_value(&self, value: &AnyValue) -> Value;
@@ -120,6 +121,7 @@ trait AnyType: Send + Sync {
     fn compose(&self, first: &AnyChange, second: &AnyChange) -> Composed<AnyChange>;
     fn key<'a>(&self, change: &'a AnyChange) -> Option<&'a str>;
     fn removal(&self, value: &AnyValue, key: &str) -> Option<AnyChange>;
+    fn writes(&self, change: &AnyChange, before: &AnyValue) -> Writes;
 }
 
 struct Erased<T>(PhantomData<fn() -> T>);
@@ -139,6 +141,10 @@ impl<T: TopicType> AnyType for Erased<T> {
 
     fn keyed(&self) -> bool {
         T::KEYED
+    }
+
+    fn parts(&self) -> Parts {
+        T::PARTS
     }
 
     fn initial(&self) -> AnyValue {
@@ -210,6 +216,10 @@ impl<T: TopicType> AnyType for Erased<T> {
     fn removal(&self, value: &AnyValue, key: &str) -> Option<AnyChange> {
         T::removal(value.expect::<T>(), key).map(AnyChange::new::<T>)
     }
+
+    fn writes(&self, change: &AnyChange, before: &AnyValue) -> Writes {
+        T::writes(change.expect::<T>(), before.expect::<T>())
+    }
 }
 
 /// A topic type, its own type forgotten. The functions are those of [`TopicType`].
@@ -235,6 +245,10 @@ impl TypeRef {
 
     pub fn keyed(self) -> bool {
         self.0.keyed()
+    }
+
+    pub fn parts(self) -> Parts {
+        self.0.parts()
     }
 
     pub fn initial(self) -> AnyValue {
@@ -303,6 +317,10 @@ impl TypeRef {
 
     pub fn removal(self, value: &AnyValue, key: &str) -> Option<AnyChange> {
         self.0.removal(value, key)
+    }
+
+    pub fn writes(self, change: &AnyChange, before: &AnyValue) -> Writes {
+        self.0.writes(change, before)
     }
 }
 

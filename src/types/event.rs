@@ -1,6 +1,6 @@
 //! `event`: something that happens, in one order with all else, and leaves nothing behind.
 
-use super::{Conflict, Rebased, TopicType, unknown_change};
+use super::{Conflict, Rebased, TopicType, Writes, unknown_change};
 use crate::value::{Dict, Fields, Invalid, Value};
 
 /// The type of a topic that holds nothing and passes on what is emitted.
@@ -57,5 +57,9 @@ impl TopicType for Event {
 
     fn invert(_change: &Emit, (): &()) -> Option<Emit> {
         None
+    }
+
+    fn writes(_change: &Emit, (): &()) -> Writes {
+        Writes::Nothing
     }
 }

@@ -4,7 +4,7 @@
 //! two functions: how a *gap* (a place between items) and how an *item* move over one of them.
 
 use super::place::Place;
-use super::{Composed, Conflict, Rebased, TopicType, check_item, unknown_change};
+use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, check_item, unknown_change};
 use crate::value::{Fields, Invalid, List as ListValue, Value};
 
 /// The type of a topic that holds values in a row.
@@ -151,6 +151,7 @@ impl TopicType for List {
     type Change = ListChange;
 
     const NAME: &'static str = "list";
+    const PARTS: Parts = Parts::Positions;
 
     fn initial() -> ListValue<Value> {
         ListValue::new()
@@ -307,6 +308,20 @@ impl TopicType for List {
             }
             Move { from, to } => Move { from: At(at(to)), to: At(at(from)) },
         })
+    }
+
+    fn writes(change: &ListChange, before: &ListValue<Value>) -> Writes {
+        // A position that is not there fits no value: it would not have been accepted.
+        let at = |position: &Place| position.resolve(before.len().checked_sub(1)).unwrap_or(0);
+        match change {
+            ListChange::Set(_) => Writes::Whole,
+            Insert { position, .. } => {
+                Writes::splice(position.resolve(Some(before.len())).unwrap_or(0), 0, 1)
+            }
+            Pop { position } => Writes::splice(at(position), 1, 0),
+            Replace { position, .. } => Writes::splice(at(position), 1, 1),
+            Move { from, to } => Writes::Moved { from: at(from), to: at(to) },
+        }
     }
 
     fn compose(first: &ListChange, second: &ListChange) -> Composed<ListChange> {

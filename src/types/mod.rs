@@ -29,6 +29,7 @@ pub mod registry;
 pub mod run;
 pub mod set;
 pub mod string;
+pub mod writes;
 
 use std::fmt::Debug;
 
@@ -38,6 +39,7 @@ use crate::value::{Fields, Invalid, Key, Value};
 
 pub use erased::{AnyChange, AnyValue, TypeRef};
 pub use registry::Registry;
+pub use writes::{Parts, Splice, Writes};
 
 /// A kind of topic: its values, its changes, and the algebra that lets many hands edit one value.
 ///
@@ -79,6 +81,9 @@ pub trait TopicType: Send + Sync + 'static {
     /// Whether a value has entries under keys, each of which can belong to a session: what a presence
     /// topic needs. Such a type has [`key`](Self::key) and [`removal`](Self::removal).
     const KEYED: bool = false;
+
+    /// What a value is made of, as far as [`writes`](Self::writes) tells its parts apart.
+    const PARTS: Parts = Parts::Whole;
 
     /// The value at version 0.
     fn initial() -> Self::Value;
@@ -148,6 +153,12 @@ pub trait TopicType: Send + Sync + 'static {
     /// The change that takes the entry under `key` out of `value`; `None` if there is none.
     fn removal(_value: &Self::Value, _key: &str) -> Option<Self::Change> {
         None
+    }
+
+    /// What a change writes when it is applied to `before`, in terms of [`PARTS`](Self::PARTS). Blame goes
+    /// by it, and nothing else does.
+    fn writes(_change: &Self::Change, _before: &Self::Value) -> Writes {
+        Writes::Whole
     }
 
     /// One change that does what `first` and then `second` do.

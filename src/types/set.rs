@@ -2,7 +2,7 @@
 
 use im::OrdSet;
 
-use super::{Composed, Conflict, Rebased, TopicType, check_item, unknown_change};
+use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, check_item, unknown_change};
 use crate::value::{Fields, Invalid, Value};
 
 /// The type of a topic that holds distinct values.
@@ -39,6 +39,7 @@ impl TopicType for Set {
     type Change = SetChange;
 
     const NAME: &'static str = "set";
+    const PARTS: Parts = Parts::Members;
 
     fn initial() -> OrdSet<Value> {
         OrdSet::new()
@@ -101,6 +102,14 @@ impl TopicType for Set {
             Append(item) => Remove(item.clone()),
             Remove(item) => Append(item.clone()),
         })
+    }
+
+    fn writes(change: &SetChange, _before: &OrdSet<Value>) -> Writes {
+        match change {
+            SetChange::Set(_) => Writes::Whole,
+            Append(item) => Writes::Member(item.clone()),
+            Remove(item) => Writes::MemberGone(item.clone()),
+        }
     }
 
     fn compose(first: &SetChange, second: &SetChange) -> Composed<SetChange> {

@@ -2,7 +2,8 @@
 
 use super::edit::{Deletion, Edit, Step, decode_len};
 use super::place::Place;
-use super::{Composed, Conflict, Rebased, TopicType, unknown_change};
+use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, unknown_change};
+use crate::value::text::count_chars;
 use crate::value::{Fields, Invalid, Key, Text, Value};
 
 /// The type of a topic that holds text.
@@ -80,6 +81,7 @@ impl TopicType for String {
     type Change = StringChange;
 
     const NAME: &'static str = "string";
+    const PARTS: Parts = Parts::Positions;
     const REBASES_OVER_COMPOSED: bool = true;
 
     fn initial() -> Text {
@@ -170,6 +172,14 @@ impl TopicType for String {
                 Deletion::of_text(text.clone()),
             )),
         })
+    }
+
+    fn writes(change: &StringChange, before: &Text) -> Writes {
+        match change {
+            StringChange::Set(_) => Writes::Whole,
+            StringChange::Edit(edit) => Writes::Splices(edit.splices().collect()),
+            StringChange::Append(end) => Writes::splice(before.len_chars(), 0, count_chars(end)),
+        }
     }
 
     fn compose(first: &StringChange, second: &StringChange) -> Composed<StringChange> {

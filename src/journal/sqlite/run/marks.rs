@@ -43,7 +43,11 @@ fn counter(id: &ChangeId, author: ClientId) -> Option<(u64, bool)> {
 }
 
 fn made(author: ClientId, counter: u64, of_server: bool) -> ChangeId {
-    if of_server { ChangeId::of_server_for(author, counter) } else { ChangeId::of(author, counter) }
+    if of_server {
+        ChangeId::of_server_for(author, 1, counter)
+    } else {
+        ChangeId::of(author, counter)
+    }
 }
 
 /// Writes the ids; `authors` says of each change which of the run's `author_count` authors made it.

@@ -1,4 +1,29 @@
 //! Flags, environment variables and commands.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`source`] | where a history is read from: a data folder or an exported file |
+//! | [`out`], [`paint`], [`pretty`] | what is printed, and how it looks |
+//! | [`when`] | moments, as people write them |
+//! | [`topics`], [`log`], [`show`], [`diff`], [`blame`] | looking into histories |
+//! | [`transfer`] | export, import, fork |
+//! | [`verify`], [`bisect`] | checking histories |
+//! | [`replay`] | stepping through them |
+
+mod bisect;
+mod blame;
+mod diff;
+mod log;
+mod out;
+mod paint;
+mod pretty;
+mod replay;
+mod show;
+mod source;
+mod topics;
+mod transfer;
+mod verify;
+mod when;
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -17,6 +42,8 @@ use tracing_subscriber::EnvFilter;
 ///
 /// Start a server on 127.0.0.1:8765:          topicsync
 /// On all addresses, with another port:       topicsync serve --listen 0.0.0.0:9000
+/// See who changed what, and when:            topicsync log
+/// Step through it:                           topicsync replay
 #[derive(Debug, Parser)]
 #[command(version, verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -30,6 +57,28 @@ pub struct Cli {
 enum Command {
     /// Run the server until SIGINT or SIGTERM (the default command)
     Serve(Box<Serve>),
+    /// List topics with their type, head and size
+    Topics(topics::Topics),
+    /// Show who changed what and when, of some topics or all
+    Log(log::Log),
+    /// Show a topic's value, or the whole workspace, now or at any moment
+    Show(show::Show),
+    /// Show what is different between two versions of a topic
+    Diff(diff::Diff),
+    /// Show who last wrote each key, item or stretch of text of a topic
+    Blame(blame::Blame),
+    /// Step through a history in the terminal, forward and back
+    Replay(replay::Replay),
+    /// Write histories as text, one JSON object a line
+    Export(transfer::Export),
+    /// Read exported histories into a data folder
+    Import(transfer::Import),
+    /// Make a new topic that starts at a version of another
+    Fork(transfer::Fork),
+    /// Fold every log and check it against its checkpoints
+    Verify(verify::Verify),
+    /// Find the first commit at which a condition does not hold
+    Bisect(bisect::Bisect),
 }
 
 /// When a change is published.
@@ -105,6 +154,8 @@ pub enum CliError {
     Log { filter: String, source: tracing_subscriber::filter::ParseError },
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
+    #[error(transparent)]
+    Command(#[from] out::CommandError),
 }
 
 /// Does what the command line asks for.
@@ -112,9 +163,25 @@ pub enum CliError {
 /// # Errors
 /// What went wrong, in words for the person at the terminal.
 pub fn run(cli: Cli) -> Result<(), CliError> {
-    match cli.command {
-        Some(Command::Serve(serve)) => serve.run(),
-        None => cli.serve.run(),
+    let result = match cli.command {
+        None => return cli.serve.run(),
+        Some(Command::Serve(serve)) => return serve.run(),
+        Some(Command::Topics(topics)) => topics.run(),
+        Some(Command::Log(log)) => log.run(),
+        Some(Command::Show(show)) => show.run(),
+        Some(Command::Diff(diff)) => diff.run(),
+        Some(Command::Blame(blame)) => blame.run(),
+        Some(Command::Replay(replay)) => replay.run(),
+        Some(Command::Export(export)) => export.run(),
+        Some(Command::Import(import)) => import.run(),
+        Some(Command::Fork(fork)) => fork.run(),
+        Some(Command::Verify(verify)) => verify.run(),
+        Some(Command::Bisect(bisect)) => bisect.run(),
+    };
+    match result {
+        // Whoever reads what is printed has had enough of it: `topicsync log | head`.
+        Err(error) if error.is_broken_pipe() => Ok(()),
+        result => Ok(result?),
     }
 }
 
