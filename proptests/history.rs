@@ -73,7 +73,7 @@ struct Live {
 
 impl Live {
     fn played(kinds: &[Kind], steps: &[Step]) -> Live {
-        let engine = server::engine(60_000);
+        let engine = server::new_engine(60_000);
         let make = |(at, kind): (usize, &Kind)| {
             let name = TopicName::new(format!("{}/{at}", kind.of.name())).expect("a name");
             engine.make(&name, kind.of, TopicOptions::default()).expect("a new engine")

@@ -65,6 +65,15 @@ enum Side {
     Both,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Durability {
+    /// At once, as the relay does.
+    Memory,
+    Relaxed,
+    /// Once it is on disk.
+    Commit,
+}
+
 #[derive(Debug, clap::Args)]
 struct Plan {
     /// What to run; may be repeated. All if not given.
@@ -86,8 +95,11 @@ struct Plan {
     value_bytes: usize,
     #[arg(long, value_enum, default_value = "both")]
     side: Side,
-    /// How to start the server, split at spaces; {address} stands for where it is to listen. If not given, the
-    /// topicsync built beside this program, with its journal in memory.
+    /// When the server publishes a change.
+    #[arg(long, value_enum, default_value = "memory")]
+    durability: Durability,
+    /// How to start the server, split at spaces; {address} stands for where it is to listen, {data} for a new
+    /// folder. If not given, the topicsync built beside this program.
     #[arg(long)]
     server_command: Option<String>,
     /// A server that runs already, as ws://ADDRESS:PORT, in place of one started here.
@@ -236,7 +248,9 @@ fn server_command(plan: &Plan) -> Result<Vec<String>> {
         return Ok(command.split_whitespace().map(str::to_owned).collect());
     }
     let program = process::sibling_server()?.display().to_string();
-    let arguments = ["serve", "--listen", "{address}", "--durability", "memory"];
+    let durability = plan.durability.name();
+    let arguments =
+        ["serve", "--listen", "{address}", "--data", "{data}", "--durability", durability];
     Ok(std::iter::once(program).chain(arguments.map(str::to_owned)).collect())
 }
 
@@ -265,15 +279,25 @@ fn setting(plan: &Plan, cores: Option<Cores>) -> Result<String> {
         Some(Cores { server, load }) => format!("server on core {server}, load on core {load}"),
         None => "not pinned to cores".to_owned(),
     };
-    let encoding = plan.encoding.subprotocol();
+    let (encoding, durability) = (plan.encoding.subprotocol(), plan.durability.name());
     let framing = match plan.framing {
         Framing::Array => "several changes sent at once in one frame",
         Framing::Single => "a frame for each change",
     };
     Ok(format!(
-        "{seconds} s each, {rounds} round(s), {encoding}, {framing}, a writer's message of {bytes} bytes, {pinned}. \
+        "{seconds} s each, {rounds} round(s), durability {durability}, {encoding}, {framing}, a writer's message of {bytes} bytes, {pinned}. \
          In the last column more is better for what is counted by the second, less for times and memory."
     ))
+}
+
+impl Durability {
+    fn name(self) -> &'static str {
+        match self {
+            Durability::Memory => "memory",
+            Durability::Relaxed => "relaxed",
+            Durability::Commit => "commit",
+        }
+    }
 }
 
 impl Side {

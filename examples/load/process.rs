@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -58,6 +59,8 @@ pub fn pin(cores: Cores) -> Option<Cores> {
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    /// Its data folder, gone with it.
+    _data: TempDir,
 }
 
 impl Drop for Server {
@@ -69,14 +72,20 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts `command`, with `{address}` in its arguments replaced by a free address, and waits until it listens.
+    /// Starts `command`, with `{address}` in its arguments replaced by a free address and `{data}` by a new folder,
+    /// and waits until it listens.
     pub async fn start(command: &[String], core: Option<usize>, show_log: bool) -> Result<Self> {
         let address = free_address()?;
+        let data = TempDir::new()?;
+        let filled = |word: &String| {
+            let word = word.replace("{address}", &address.to_string());
+            word.replace("{data}", &data.path().display().to_string())
+        };
         let mut words: Vec<String> = Vec::new();
         if let Some(core) = core {
             words.extend(["taskset".into(), "-c".into(), core.to_string()]);
         }
-        words.extend(command.iter().map(|word| word.replace("{address}", &address.to_string())));
+        words.extend(command.iter().map(filled));
         let (program, arguments) = words.split_first().ok_or("the server command is empty")?;
         let log = || if show_log { Stdio::inherit() } else { Stdio::null() };
         let child = Command::new(program)
@@ -86,7 +95,7 @@ impl Server {
             .stderr(log())
             .spawn()
             .map_err(|error| format!("cannot start {program}: {error}"))?;
-        let mut server = Server { child, address };
+        let mut server = Server { child, address, _data: data };
         server.wait_until_ready().await?;
         Ok(server)
     }

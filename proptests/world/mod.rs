@@ -456,8 +456,7 @@ impl World {
                 client.hear()?;
             }
         }
-        self.server.crash();
-        Ok(())
+        self.server.crash()
     }
 
     fn forget(&mut self, number: usize) {

@@ -118,6 +118,18 @@ impl Record {
         }
     }
 
+    /// Whether the logs hold what was accepted in this submission.
+    pub fn holds(&self, sent: &SentId, receipt: &Receipt) -> Checked<bool> {
+        let submission = self.sent.get(sent).ok_or("nobody sent it")?;
+        let mut changes = submission.changes.iter().zip(&receipt.versions);
+        let held = changes.next().is_some_and(|((topic_name, id), version)| {
+            let topic = self.topic(topic_name);
+            let entry = topic.and_then(|topic| topic.cell.history(*version, None, 1).ok());
+            entry.is_some_and(|(entries, _)| entries.first().is_some_and(|it| it.id == *id))
+        });
+        Ok(held)
+    }
+
     pub fn topics(&self) -> &[TopicRecord] {
         &self.topics
     }

@@ -360,17 +360,23 @@ impl Server {
 
     /// The server's process is gone, with all that is not in the journal, and there is a new one. Every
     /// connection is lost.
-    pub fn crash(&mut self) {
+    pub fn crash(&mut self) -> Checked {
         self.connections.iter_mut().for_each(|connection| *connection = None);
         self.group = Group::default();
-        self.undurable.clear();
-        self.failed.clear();
         let (engine, sessions) = engine(self.resumable_ms, self.journal.clone());
         let life = engine.life();
         self.sessions =
             sessions.iter().map(|it| (it.id, Session::from_before(it.id, life))).collect();
         self.record.restarted(&engine);
         self.engine = engine;
+        // Of what nobody was told, some may be there, though its commit failed.
+        let undurable = self.undurable.drain(..).chain(self.failed.drain(..));
+        for (sent, receipt) in undurable {
+            if self.record.holds(&sent, &receipt)? {
+                self.record.accepted(&sent, &receipt)?;
+            }
+        }
+        self.record.reversed()
     }
 
     /// Takes one message of a client; tells what it came to.

@@ -27,12 +27,16 @@ mod when;
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 use topicsync::engine::EngineConfig;
+use topicsync::journal::{JournalError, SqliteJournal};
 use topicsync::server::{BindError, Server, ServerConfig};
+use topicsync::topic::Durability;
 use tracing_subscriber::EnvFilter;
 
 /// A server for shared state: typed topics, one order, convergent clients.
@@ -84,7 +88,11 @@ enum Command {
 /// When a change is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DurabilityArg {
-    /// At once; a restart forgets everything
+    /// Once it is on disk: no crash loses what anybody has seen
+    Commit,
+    /// At once; the disk follows within --relaxed-interval, and a crash may lose so much
+    Relaxed,
+    /// At once; a restart forgets it
     Memory,
 }
 
@@ -99,9 +107,22 @@ struct Serve {
     )]
     listen: SocketAddr,
 
-    /// When a change counts as done and is shown to others
-    #[arg(long, env = "TOPICSYNC_DURABILITY", value_enum, default_value = "memory")]
+    /// Folder that keeps topics and their histories; made if it is not there
+    #[arg(long, env = "TOPICSYNC_DATA", value_name = "DIR", default_value = "topicsync-data")]
+    data: PathBuf,
+
+    /// When a change counts as done and is shown to others, on topics that do not say
+    #[arg(long, env = "TOPICSYNC_DURABILITY", value_enum, default_value = "commit")]
     durability: DurabilityArg,
+
+    /// Milliseconds that relaxed changes gather before they are written
+    #[arg(long, env = "TOPICSYNC_RELAXED_INTERVAL", value_name = "MS", default_value_t = 100)]
+    relaxed_interval: u64,
+
+    /// Seconds, about, that a topic which nobody uses stays in memory
+    #[arg(long, env = "TOPICSYNC_IDLE_AFTER", value_name = "SECONDS", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    idle_after: u64,
 
     /// Seconds that a session outlives its connection, to be resumed
     #[arg(long, env = "TOPICSYNC_SESSION_TIMEOUT", value_name = "SECONDS", default_value_t = 60)]
@@ -150,6 +171,8 @@ struct Serve {
 pub enum CliError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     #[error("the log filter {filter:?} is none: {source}")]
     Log { filter: String, source: tracing_subscriber::filter::ParseError },
     #[error("cannot start: {0}")]
@@ -195,6 +218,7 @@ impl Serve {
             subscriptions_max: self.subscriptions,
             sessions_max: self.sessions,
             topics_max: self.topics,
+            idle_after: Duration::from_secs(self.idle_after),
             queue_bytes_max: self.queue_bytes,
             messages_per_second_max: self.message_rate,
             ..ServerConfig::default()
@@ -211,8 +235,19 @@ impl Serve {
     }
 
     async fn serve(&self) -> Result<(), CliError> {
-        let DurabilityArg::Memory = self.durability;
-        let server = Server::bind(self.config(), EngineConfig::default())?;
+        let journal = SqliteJournal::open(&self.data)?;
+        let engine = EngineConfig {
+            journal: Arc::new(journal),
+            durability: match self.durability {
+                DurabilityArg::Commit => Durability::Commit,
+                DurabilityArg::Relaxed => Durability::Relaxed,
+                DurabilityArg::Memory => Durability::Memory,
+            },
+            relaxed_interval: Duration::from_millis(self.relaxed_interval),
+            ..EngineConfig::default()
+        };
+        let server = Server::bind(self.config(), engine)?;
+        tracing::info!("data in {}", self.data.display());
         tracing::info!("listening on ws://{}", server.address()?);
         server.run(stop_signal()?).await;
         tracing::info!("stopped");

@@ -1,12 +1,15 @@
 //! How a program sets a server up: types, validators, limits.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::config::ServerConfig;
 use super::host::matches;
 use super::{BindError, Server};
 use crate::engine::EngineConfig;
+use crate::journal::{JournalError, SqliteJournal};
+use crate::topic::Durability;
 use crate::types::TopicType;
 
 /// Collects what a server is to be like. Everything has a default.
@@ -28,6 +31,24 @@ impl ServerBuilder {
     #[must_use]
     pub fn config(mut self, config: ServerConfig) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Keeps topics and their histories in a folder, made if it is not there, and publishes a change once
+    /// it is on disk. Without this, all is in memory, and gone with the process.
+    ///
+    /// # Errors
+    /// The folder is another server's, or holds something else; it, or its disk, cannot be used.
+    pub fn data(mut self, folder: impl AsRef<Path>) -> Result<Self, JournalError> {
+        self.engine.journal = Arc::new(SqliteJournal::open(folder)?);
+        self.engine.durability = Durability::Commit;
+        Ok(self)
+    }
+
+    /// When a change is published, on topics that do not say.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.engine.durability = durability;
         self
     }
 

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
 use super::common::*;
 use super::hostile::raw_exchange;
 
@@ -12,6 +14,8 @@ use super::hostile::raw_exchange;
 struct Program {
     child: Child,
     address: SocketAddr,
+    /// Its data folder, unless the test brings another.
+    _data: TempDir,
 }
 
 fn command() -> Command {
@@ -23,7 +27,8 @@ fn command() -> Command {
 impl Program {
     fn start(set_up: impl FnOnce(&mut Command)) -> Program {
         let mut command = command();
-        command.env("TOPICSYNC_LISTEN", "127.0.0.1:0");
+        let data = TempDir::new().unwrap();
+        command.env("TOPICSYNC_LISTEN", "127.0.0.1:0").env("TOPICSYNC_DATA", data.path());
         set_up(&mut command);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -34,7 +39,7 @@ impl Program {
             .expect("it says where it listens");
         // What it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Program { child, address }
+        Program { child, address, _data: data }
     }
 
     fn signal(&self, name: &str) {
@@ -68,6 +73,8 @@ async fn wait(child: &mut Child) -> ExitStatus {
 /// Runs the program to its end: its exit code, and what it wrote.
 async fn run(set_up: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
     let mut command = command();
+    let data = TempDir::new().unwrap();
+    command.env("TOPICSYNC_DATA", data.path());
     set_up(&mut command);
     let mut child = command.spawn().unwrap();
     let status = wait(&mut child).await;

@@ -121,6 +121,9 @@ pub struct Replica {
     composes: bool,
     topics: BTreeMap<TopicName, TopicReplica>,
     batches: BTreeMap<BatchId, Batch>,
+    /// How often `unsubscribe` went out for a topic and is not answered. What comes for the topic until
+    /// then is of an earlier subscription.
+    leaving: BTreeMap<TopicName, usize>,
     /// Topics that may have something to send.
     stirred: BTreeSet<TopicName>,
     /// Batches in flight that are to be sent again.
@@ -161,6 +164,7 @@ impl Replica {
             composes: true,
             topics: BTreeMap::new(),
             batches: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             stirred: BTreeSet::new(),
             resend: BTreeSet::new(),
             busy: BTreeSet::new(),

@@ -67,6 +67,7 @@ impl Replica {
         let Some(topic) = self.topics.get_mut(topic_name).filter(done) else { return };
         if !matches!(topic.link, Link::Unasked { .. }) {
             messages.push(ClientMessage::Unsubscribe { topic_name: topic_name.clone() });
+            *self.leaving.entry(topic_name.clone()).or_default() += 1;
         }
         self.topics.remove(topic_name);
         self.events.push(Event::Closed { topic_name: topic_name.clone(), error: None });

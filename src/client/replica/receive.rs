@@ -52,6 +52,9 @@ impl Replica {
 
     fn subscribed(&mut self, subscribed: &Subscribed) {
         let topic_name = &subscribed.topic_name;
+        if self.leaving.contains_key(topic_name) {
+            return;
+        }
         let Some(topic) = self.topics.get_mut(topic_name) else { return };
         if topic.link != Link::Asked {
             return;
@@ -107,8 +110,12 @@ impl Replica {
     }
 
     fn unsubscribed(&mut self, topic_name: &TopicName) {
-        // Of a subscription that is not in force, this is the answer to an earlier `unsubscribe`.
-        if self.topics.get(topic_name).is_some_and(|topic| topic.link == Link::Live) {
+        if let Some(left) = self.leaving.get_mut(topic_name) {
+            *left -= 1;
+            if *left == 0 {
+                self.leaving.remove(topic_name);
+            }
+        } else if self.topics.get(topic_name).is_some_and(|topic| topic.link == Link::Live) {
             let reason = "the server ended the subscription";
             let error = ErrorMessage::new(ErrorCode::Forbidden, "subscribe", reason);
             self.close(topic_name, error.topic(&**topic_name));

@@ -20,6 +20,7 @@ impl Replica {
         }
         self.resend = self.in_flight().collect();
         self.busy.clear();
+        self.leaving.clear();
     }
 
     /// The time has come to send again what the server had no room for.

@@ -539,6 +539,27 @@ fn a_topic_is_left_once_nothing_is_pending() {
 }
 
 #[test]
+fn a_topic_is_left_and_taken_up_again_before_the_server_answers() {
+    let mut sim = Sim::new(1, &[("count", "int")]);
+    for _ in 0..2 {
+        sim.clients[0].replica.unsubscribe(&name("count"));
+        sim.send(0);
+        let kind = crate::types::TypeRef::of::<crate::types::int::Int>();
+        sim.clients[0].replica.subscribe(&name("count"), kind, Default::default());
+        sim.send(0);
+    }
+    sim.settle();
+    let ticket = sim.change(0, "count", json!({"type": "add", "value": 5}));
+    sim.settle();
+    assert_eq!(sim.clients[0].fates[&ticket], Fate::Confirmed);
+    let closed = |event: &&Event| matches!(event, Event::Closed { .. });
+    let errors = |event: &&Event| matches!(event, Event::Closed { error: Some(_), .. });
+    let events = &sim.clients[0].events;
+    assert_eq!(events.iter().filter(closed).count(), 2);
+    assert_eq!(events.iter().filter(errors).count(), 0);
+}
+
+#[test]
 fn what_would_leave_the_range_of_numbers_leaves_the_view() {
     let largest = crate::value::limits::INT_MAX;
     let add = |number| change("count", json!({"type": "add", "value": number}));
