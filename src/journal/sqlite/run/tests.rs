@@ -46,7 +46,7 @@ fn id(author: u64) -> impl Strategy<Value = ChangeId> {
     let author = ClientId(author);
     prop_oneof![
         (0..9u64).prop_map(move |counter| ChangeId::of(author, counter)),
-        (0..9u64).prop_map(move |counter| ChangeId::of_server_for(author, counter)),
+        (0..9u64).prop_map(move |counter| ChangeId::of_server_for(author, 1, counter)),
         Just(ChangeId::of(author, u64::MAX)),
         Just(ChangeId::of(ClientId(77), 1)),
         Just(ChangeId::new("07_007").unwrap()),
