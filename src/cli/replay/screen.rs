@@ -170,8 +170,8 @@ fn headline(steps: &Steps<'_>, player: &Player, scene: &Scene) -> Line<'static> 
 fn gauge(player: &Player) -> LineGauge<'static> {
     let ratio = player.position as f64 / player.len.max(1) as f64;
     let label = match player.playing {
-        true => format!("▶ ×{}", player.speed),
-        false => format!("⏸ ×{}", player.speed),
+        true => format!("playing ×{}", player.speed),
+        false => format!("paused ×{}", player.speed),
     };
     LineGauge::default()
         .ratio(ratio.clamp(0.0, 1.0))
@@ -189,7 +189,7 @@ fn draw_changes(frame: &mut Frame<'_>, scene: &Scene, area: Rect) {
         lines.truncate(CHANGES_MAX - 1);
         lines.push(Line::styled(format!("… {more} more"), QUIET));
     }
-    let block = Block::new().borders(Borders::TOP).border_style(QUIET).title("changes");
+    let block = Block::new().borders(Borders::TOP).border_style(QUIET).title("changes ");
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
@@ -202,7 +202,7 @@ fn draw_values(frame: &mut Frame<'_>, player: &Player, scene: &Scene, area: Rect
     };
     let last = scene.values.len().saturating_sub(1);
     let from = (shown + player.scroll as usize).min(last);
-    let block = Block::new().borders(Borders::TOP).border_style(QUIET).title("values");
+    let block = Block::new().borders(Borders::TOP).border_style(QUIET).title("values ");
     let lines: Vec<Line<'static>> = scene.values.iter().skip(from).take(height).cloned().collect();
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
 }
