@@ -34,6 +34,11 @@ pub mod value;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// So do those of the page about histories.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/history.md")]
+struct Histories;
+
 #[cfg(test)]
 mod floors {
     //! A module uses only floors below its own.

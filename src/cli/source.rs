@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use topicsync::journal::{Journal, SqliteJournal, TopicRecord};
+use topicsync::journal::{Journal, JournalError, SqliteJournal, TopicRecord};
 use topicsync::replay::{Scope, open_export};
 use topicsync::topic::TopicName;
 use topicsync::types::Registry;
@@ -45,7 +45,14 @@ pub struct Opened {
 
 /// Opens a data folder to read it, beside a server or not.
 fn open_to_read(path: &Path) -> Result<Box<dyn Journal>, CommandError> {
-    Ok(Box::new(SqliteJournal::open_read_only(path)?))
+    match SqliteJournal::open_read_only(path) {
+        Ok(journal) => Ok(Box::new(journal)),
+        Err(JournalError::NotThere { path }) => Err(CommandError::Usage(format!(
+            "{} is not there: name the data folder with --data, or an exported history with --file",
+            path.display()
+        ))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens a data folder to write it, which no server must have open.

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use clap::Args;
 use serde_json::json;
-use topicsync::replay::Verified;
 use topicsync::replay::verify::verify_all;
+use topicsync::replay::{ReplayError, Verified};
 use topicsync::topic::TopicName;
 
 use super::out::{ADDED, BOLD, CHANGED, CommandError, DIM, REMOVED, json_line, progress, stdout};
@@ -26,13 +26,22 @@ pub struct Verify {
 impl Verify {
     pub fn run(&self) -> Result<(), CommandError> {
         let opened = self.source.open()?;
-        let scope = opened.scope(&self.topics)?;
-        let bar = progress(scope.changes(), "verifying", false);
+        let mut records = opened.journal.topics()?;
+        if let Some(missing) =
+            self.topics.iter().find(|it| !records.iter().any(|has| has.name == **it))
+        {
+            return Err(ReplayError::UnknownTopic(missing.clone()).into());
+        }
+        records.retain(|record| self.topics.is_empty() || self.topics.contains(&record.name));
+        // What cannot be read is told below.
+        let extents = records.iter().filter_map(|record| opened.journal.extent(&record.name).ok());
+        let changes = extents.map(|extent| extent.head.0 - extent.oldest.0).sum();
+        let bar = progress(changes, "verifying", false);
         let mut found = Vec::new();
         let missing = verify_all(
             &*opened.journal,
             &opened.registry,
-            &scope,
+            &records,
             &mut |verified| found.push(verified),
             &mut |changes| bar.inc(changes),
         );
@@ -59,7 +68,7 @@ impl Verify {
         match damaged {
             0 => Ok(()),
             _ => Err(CommandError::Usage(format!(
-                "{damaged} of {} topics are damaged; `topicsync export TOPIC` saves those that are not",
+                "{damaged} of {} topics are damaged; `topicsync export TOPIC…` saves the others",
                 found.len() + missing.len()
             ))),
         }
@@ -68,9 +77,9 @@ impl Verify {
     fn print(&self, out: &mut dyn Write, verified: &Verified) -> Result<(), CommandError> {
         let Verified { topic, changes, checkpoints, problem } = verified;
         if self.json {
-            let problem = problem
-                .as_ref()
-                .map(|problem| json!({"version": problem.version.0, "what": problem.what}));
+            let problem = problem.as_ref().map(
+                |problem| json!({"version": problem.version.map(|it| it.0), "what": problem.what}),
+            );
             let line = json!({
                 "topic": &**topic, "changes": changes, "checkpoints": checkpoints, "problem": problem,
             });

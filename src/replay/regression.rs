@@ -57,7 +57,11 @@ fn in_words(difference: &super::Difference) -> String {
         What::Changed { from, to } => write!(words, " should be {from:?}, and is {to:?}"),
         What::Edited(edits) => edits.iter().try_for_each(|edit| {
             let (should, is) = (&edit.removed, &edit.inserted);
-            write!(words, " should have {should:?} at {}, and has {is:?};", edit.at)
+            match (should.is_empty(), is.is_empty()) {
+                (true, _) => write!(words, " has {is:?} at {}, and should not;", edit.at),
+                (_, true) => write!(words, " lacks {should:?} at {};", edit.at),
+                _ => write!(words, " should have {should:?} at {}, and has {is:?};", edit.at),
+            }
         }),
     };
     words.push('\n');

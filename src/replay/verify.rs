@@ -1,11 +1,11 @@
 //! Checks a history: every log folds without gaps, and to what its checkpoints say.
 
-use crate::journal::{Journal, TopicRecord};
+use crate::journal::{Journal, JournalError, TopicRecord};
 use crate::topic::{CommitNumber, TopicName, Version};
 use crate::types::Registry;
 
+use super::ReplayError;
 use super::past::Past;
-use super::{ReplayError, Scope};
 
 /// What was found of one topic.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +19,15 @@ pub struct Verified {
 
 /// Something wrong with a topic's log.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("at version {version}: {what}")]
+#[error("{}{what}", place(.version))]
 pub struct Problem {
-    pub version: Version,
+    /// `None` if the log cannot even be opened.
+    pub version: Option<Version>,
     pub what: String,
+}
+
+fn place(version: &Option<Version>) -> String {
+    version.map_or_else(String::new, |version| format!("at version {version}: "))
 }
 
 /// Folds the log of a topic from its beginning, and compares it with its checkpoints. Calls `progress`
@@ -37,11 +42,18 @@ pub fn verify(
     record: &TopicRecord,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Verified, ReplayError> {
-    let past = Past::open(journal, registry, &record.name)?;
     let topic = record.name.clone();
     let mut verified = Verified { topic, changes: 0, checkpoints: 0, problem: None };
+    let past = match Past::open(journal, registry, &record.name) {
+        Ok(past) => past,
+        Err(ReplayError::Journal(error @ JournalError::Damaged { .. })) => {
+            verified.problem = Some(Problem { version: None, what: error.to_string() });
+            return Ok(verified);
+        }
+        Err(error) => return Err(error),
+    };
     if let Err((version, what)) = fold(journal, &past, &mut verified, progress) {
-        verified.problem = Some(Problem { version, what });
+        verified.problem = Some(Problem { version: Some(version), what });
     }
     Ok(verified)
 }
@@ -97,20 +109,19 @@ fn checkpoints(journal: &dyn Journal, past: &Past<'_>) -> Result<Vec<Version>, (
     Ok(versions)
 }
 
-/// Verifies every topic of a scope whose type is registered, and calls `found` with each; gives the
-/// names of the others.
+/// Verifies every topic whose type is registered, and calls `found` with each; gives the others.
 ///
 /// # Errors
 /// As [`verify`].
 pub fn verify_all(
     journal: &dyn Journal,
     registry: &Registry,
-    scope: &Scope,
+    records: &[TopicRecord],
     found: &mut dyn FnMut(Verified),
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<TopicRecord>, ReplayError> {
     let mut missing = Vec::new();
-    for (record, _) in &scope.topics {
+    for record in records {
         match verify(journal, registry, record, progress) {
             Ok(verified) => found(verified),
             Err(ReplayError::MissingType { .. }) => missing.push(record.clone()),

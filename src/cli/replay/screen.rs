@@ -170,8 +170,8 @@ fn headline(steps: &Steps<'_>, player: &Player, scene: &Scene) -> Line<'static> 
 fn gauge(player: &Player) -> LineGauge<'static> {
     let ratio = player.position as f64 / player.len.max(1) as f64;
     let label = match player.playing {
-        true => format!("▶ ×{}", player.speed),
-        false => format!("⏸ ×{}", player.speed),
+        true => format!("playing ×{}", player.speed),
+        false => format!("paused ×{}", player.speed),
     };
     LineGauge::default()
         .ratio(ratio.clamp(0.0, 1.0))
@@ -189,7 +189,7 @@ fn draw_changes(frame: &mut Frame<'_>, scene: &Scene, area: Rect) {
         lines.truncate(CHANGES_MAX - 1);
         lines.push(Line::styled(format!("… {more} more"), QUIET));
     }
-    let block = Block::new().borders(Borders::TOP).border_style(QUIET).title("changes");
+    let block = Block::new().borders(Borders::TOP).border_style(QUIET).title("changes ");
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
@@ -202,7 +202,7 @@ fn draw_values(frame: &mut Frame<'_>, player: &Player, scene: &Scene, area: Rect
     };
     let last = scene.values.len().saturating_sub(1);
     let from = (shown + player.scroll as usize).min(last);
-    let block = Block::new().borders(Borders::TOP).border_style(QUIET).title("values");
+    let block = Block::new().borders(Borders::TOP).border_style(QUIET).title("values ");
     let lines: Vec<Line<'static>> = scene.values.iter().skip(from).take(height).cloned().collect();
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).block(block), area);
 }
@@ -215,5 +215,44 @@ fn footer(player: &Player) -> Line<'static> {
         ]),
         (None, Some(notice)) => Line::styled(notice.clone(), Style::new().fg(Color::Red)),
         (None, None) => Line::styled(KEYS, QUIET),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use topicsync::replay::{Scope, open_export};
+    use topicsync::topic::{CommitNumber, Moment};
+    use topicsync::types::Registry;
+
+    use super::*;
+
+    #[test]
+    fn a_step_shows_who_did_what_and_what_became_of_it() {
+        let mut history: &[u8] = include_bytes!("../../../examples/regression/history.jsonl");
+        let registry = Registry::default();
+        let journal = open_export(&mut history, &registry, &mut |_| {}).unwrap();
+        let scope = Scope::of(&journal, |_| true).unwrap();
+        let mut steps = Steps::new(&journal, &registry, &scope).unwrap();
+        let mut screen = |position: usize| {
+            let player = Player::new(position, steps.len(), None);
+            let scene = Scene::new(&mut steps, position).unwrap();
+            let mut terminal = Terminal::new(TestBackend::new(100, 20)).unwrap();
+            terminal.draw(|frame| draw(frame, &steps, &player, &scene)).unwrap();
+            terminal.backend().to_string()
+        };
+        let undo = screen(18);
+        for words in [
+            "commit 18  2025-11-24T12:31:39.700Z  client 1  18 of 28  undoes commit 15",
+            "board/layers@5  move from=0 to=2",
+            "board/nodes  dict at version 11",
+            "\"river\": {\"label\": \"River\", \"x\": 310, \"y\": 310},",
+        ] {
+            assert!(undo.contains(words), "{words}:\n{undo}");
+        }
+        assert!(screen(0).contains("before the first commit, 5 topics"));
+        assert!(screen(28).contains("The water cycle, in a picture"));
+        assert_eq!(steps.find(Moment::Commit(CommitNumber(9))), 9);
     }
 }
