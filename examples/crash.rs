@@ -1,0 +1,83 @@
+//! Kills a server with SIGKILL at random moments while many clients edit, and checks that nothing which
+//! anybody saw is lost.
+//!
+//! ```text
+//! cargo build --release && cargo run --release --example crash
+//! ```
+//!
+//! `tests/crash/bench.rs` says what a round is and what is checked after each. The server is the
+//! `topicsync` built beside this program.
+
+#[path = "../tests/crash/bench.rs"]
+mod bench;
+#[path = "../proptests/generate.rs"]
+mod generate;
+#[path = "../tests/crash/person.rs"]
+mod person;
+#[path = "../tests/crash/witness.rs"]
+mod witness;
+#[path = "../proptests/world/mod.rs"]
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(about = "Kills a server while many edit, and checks that nothing is lost.")]
+struct Options {
+    #[arg(long, default_value_t = 200)]
+    rounds: usize,
+    #[arg(long, default_value_t = 16)]
+    clients: usize,
+    /// Decides what clients do and how long the server lives; the moments themselves never repeat.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keeps the data in this folder, which must be empty or not there.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Options { rounds, clients, seed, data } = Options::parse();
+    match run(rounds, clients, seed, data).await {
+        Ok(report) => {
+            let bench::Report { kills, seen } = report;
+            println!(
+                "{rounds} rounds, {kills} kills, {seen} changes seen by clients: none was lost"
+            );
+            ExitCode::SUCCESS
+        }
+        Err(what) => {
+            eprintln!("crash: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(
+    rounds: usize,
+    clients: usize,
+    seed: u64,
+    data: Option<PathBuf>,
+) -> Result<bench::Report, String> {
+    let own = tempfile::TempDir::new().map_err(|error| error.to_string())?;
+    let data = data.unwrap_or_else(|| own.path().join("data"));
+    let progress =
+        |round, seen, kills| eprintln!("round {round}: {kills} kills, {seen} changes seen");
+    let server = sibling_server()?;
+    bench::run(bench::Plan { server, data, rounds, clients, seed, progress }).await
+}
+
+/// The server built beside the examples.
+fn sibling_server() -> Result<PathBuf, String> {
+    let examples = std::env::current_exe().map_err(|error| error.to_string())?;
+    let folder = examples.parent().and_then(Path::parent);
+    let server = folder.ok_or("this program is in no folder")?.join("topicsync");
+    match server.is_file() {
+        true => Ok(server),
+        false => Err(format!("there is no {}: run cargo build --release", server.display())),
+    }
+}
