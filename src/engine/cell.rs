@@ -188,6 +188,11 @@ impl TopicCell {
         self.lock().topic.head()
     }
 
+    /// The oldest version that is kept.
+    pub fn oldest(&self) -> Version {
+        self.lock().oldest
+    }
+
     /// Gives `subscriber` all that is published from here on, until it is [`detach`](Self::detach)ed or
     /// another of the same client takes its place.
     pub fn attach(&self, subscriber: Arc<dyn Subscriber>) {

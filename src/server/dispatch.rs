@@ -320,17 +320,23 @@ fn answer_special(hub: Arc<Hub>, session: Arc<Session>, request_id: RequestId, s
             };
             hub.engine.after_commit(Box::new(answer));
         }
-        Served::Reads(read) => {
-            let spawner = hub.clone();
-            let answer = move |_: Result<(), Unavailable>| {
-                spawner.spawn_reading(move || {
-                    let outcome = read();
-                    session.answer(ServerMessage::Response { request_id, outcome });
-                });
-            };
-            hub.engine.after_commit(Box::new(answer));
+        Served::Reads(read) => read_settled(&hub, move || {
+            let outcome = read();
+            session.answer(ServerMessage::Response { request_id, outcome });
+        }),
+        Served::ReadsThenDurable(read) => {
+            let then = hub.clone();
+            read_settled(&hub, move || {
+                answer_special(then, session, request_id, Served::OnceDurable(read()));
+            });
         }
     }
+}
+
+/// Runs something that reads once all that is accepted by now is settled.
+fn read_settled(hub: &Arc<Hub>, read: impl FnOnce() + Send + 'static) {
+    let spawner = hub.clone();
+    hub.engine.after_commit(Box::new(move |_| spawner.spawn_reading(read)));
 }
 
 /// The engine's form of a change that a client sent.

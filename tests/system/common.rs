@@ -53,7 +53,7 @@ impl TestServer {
         TestServer::with_engine(config, EngineConfig { clock, ..EngineConfig::default() })
     }
 
-    fn with_engine(config: ServerConfig, engine: EngineConfig) -> TestServer {
+    pub fn with_engine(config: ServerConfig, engine: EngineConfig) -> TestServer {
         let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), ..config };
         let server = Server::bind(config, engine).unwrap();
         let (address, hub) = (server.address().unwrap(), server.hub().clone());

@@ -10,6 +10,7 @@
 //! | [`sessions`] | resuming, presence, `latest` delivery |
 //! | [`slow`] | a subscriber that does not read |
 //! | [`closing`] | close codes, pings, floods |
+//! | [`durable`] | what a restart keeps; a folder or disk that is not as it should be |
 //! | [`hostile`] | bad input, each time beside a session that keeps working |
 //! | [`process`] | the command line: pages, signals, environment |
 
@@ -17,6 +18,7 @@ mod actions;
 mod changes;
 mod closing;
 mod common;
+mod durable;
 mod hello;
 mod hostile;
 mod process;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::common::*;
@@ -26,10 +27,23 @@ fn command() -> Command {
 
 impl Program {
     fn start(set_up: impl FnOnce(&mut Command)) -> Program {
-        let mut command = command();
+        Program::run(|| {
+            let mut command = command();
+            set_up(&mut command);
+            command
+        })
+    }
+
+    /// Runs a command of the test's own.
+    fn run(command: impl FnOnce() -> Command) -> Program {
         let data = TempDir::new().unwrap();
-        command.env("TOPICSYNC_LISTEN", "127.0.0.1:0").env("TOPICSYNC_DATA", data.path());
-        set_up(&mut command);
+        let mut command = command();
+        let envs: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+        if !envs.iter().any(|name| name == "TOPICSYNC_DATA") {
+            command.env("TOPICSYNC_DATA", data.path());
+        }
+        command.env("TOPICSYNC_LISTEN", "127.0.0.1:0");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = lines
@@ -153,6 +167,100 @@ async fn a_port_that_is_taken_is_a_clear_error_and_exit_code_1() {
     assert!(words.contains(&format!("cannot listen on {address}")), "{words}");
     assert!(words.contains("--listen"), "it says what to do: {words}");
     assert!(!words.contains("panicked"));
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_a_clear_error_and_exit_code_1() {
+    let foreign = TempDir::new().unwrap();
+    std::fs::write(foreign.path().join("letter.txt"), "not ours").unwrap();
+    let damaged = TempDir::new().unwrap();
+    std::fs::write(damaged.path().join("topicsync.db"), "no database at all, by far").unwrap();
+    let program = Program::start(|_| ());
+    for (folder, words) in [
+        (foreign.path(), "holds no topicsync data"),
+        (damaged.path(), "is damaged"),
+        (program._data.path(), "is in use by another server"),
+        // Nobody, root neither, makes a folder here.
+        (std::path::Path::new("/proc/topicsync"), "cannot make"),
+        // A file is no folder.
+        (std::path::Path::new(env!("CARGO_BIN_EXE_topicsync")), "topicsync"),
+    ] {
+        let (code, said) = run(|it| {
+            it.env("TOPICSYNC_DATA", folder).args(["--listen", "127.0.0.1:0"]);
+        })
+        .await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(words), "expected {words:?}: {said}");
+        assert!(said.contains(folder.to_str().unwrap()), "it names the folder: {said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+/// Files may not grow beyond this, in bytes: for the program, the disk is full.
+const DISK_BYTES: usize = 2 << 20;
+
+#[tokio::test]
+async fn on_a_full_disk_changes_are_turned_away_and_nothing_that_was_committed_is_lost() {
+    let data = TempDir::new().unwrap();
+    let mut program = Program::run(|| {
+        let mut command = Command::new("sh");
+        // In blocks of 512 bytes; and the signal that goes with it is not to kill.
+        let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\"", DISK_BYTES / 512);
+        command.args(["-c", &limit, env!("CARGO_BIN_EXE_topicsync")]);
+        command.env("TOPICSYNC_DATA", data.path());
+        command
+    });
+    let mut client = Client::connect(program.address, Encoding::Json).await;
+    let mut watcher = Client::connect(program.address, Encoding::Json).await;
+    client.subscribe("texts", "dict").await;
+    watcher.subscribe("texts", "dict").await;
+    let mut committed = 0;
+    // Text that does not become small when it is packed.
+    let noise = |seed: usize| -> String {
+        let mut bits = seed as u64 + 1;
+        let letter = |_| {
+            bits = bits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            char::from(b' ' + (bits >> 33) as u8 % 64)
+        };
+        (0..20_000).map(letter).collect()
+    };
+    let rejected = loop {
+        let change =
+            json!({"type": "add", "key": committed.to_string(), "value": noise(committed)});
+        client.send("update", json!({"topic_name": "texts", "change": change})).await;
+        let answer = client.receive().await;
+        if answer["type"] == "reject_update" {
+            break answer["content"].clone();
+        }
+        committed += 1;
+        assert!(committed < 1_000, "the disk never fills");
+    };
+    assert_eq!(rejected["code"], "unavailable", "{rejected}");
+    assert!(committed > 10, "{committed}");
+    for at in 0..committed {
+        let change = json!({"type": "add", "key": at.to_string()});
+        watcher.expect_type("update", json!({"version": at + 1, "change": change})).await;
+    }
+    // Nobody saw what was turned away, and what is there can be read.
+    watcher.expect_nothing().await;
+    let last = json!({"topic_name": "texts", "version": committed});
+    let answer = watcher.call("_topicsync/value_at", last).await;
+    assert_eq!(answer["response"]["value"].as_object().unwrap().len(), committed);
+    program.signal("KILL");
+    program.exit().await;
+
+    let program = Program::start(|command| {
+        command.env("TOPICSYNC_DATA", data.path());
+    });
+    let mut client = Client::connect(program.address, Encoding::Json).await;
+    let (subscribed, value) = client.subscribe("texts", "dict").await;
+    assert_eq!(subscribed["version"], committed);
+    for at in 0..committed {
+        assert_eq!(value[at.to_string()], noise(at), "text {at}");
+    }
+    client.changed("texts", json!({"type": "add", "key": "new", "value": 1})).await;
 }
 
 #[tokio::test]
