@@ -36,6 +36,11 @@ impl Show {
         }
         let names: Vec<TopicName> = self.topic.iter().cloned().collect();
         let scope = opened.known_scope(&names)?;
+        // What a running server writes meanwhile is not shown of one topic and left out of another.
+        let moment = match moment {
+            Moment::Commit(commit) => Moment::Commit(commit.min(scope.newest)),
+            other => other,
+        };
         let mut stage = Stage::new(&*opened.journal, &opened.registry);
         let mut topics: Vec<At> = Vec::new();
         for (record, _) in &scope.topics {

@@ -26,8 +26,10 @@ use crate::value::limits::INT_MAX;
 use super::Commit;
 use super::format::{CommitLine, FORMAT, HeaderLine, KIND, TopicLine, check_number};
 
-/// How many changes make a group, at least.
-const GROUP: usize = 1_024;
+/// How many changes make a group, and how many bytes of text: large ones, as a journal writes what a group
+/// has of one topic in one piece, and waits for the disk once.
+const GROUP: usize = 16_384;
+const GROUP_BYTES: usize = 8 << 20;
 
 /// How a history is imported.
 pub struct Import<'a> {
@@ -121,6 +123,7 @@ struct Importer<'a> {
     /// Changes of the next group.
     appends: BTreeMap<TopicName, Vec<Logged>>,
     pending: usize,
+    pending_bytes: usize,
     newest: CommitNumber,
     client: ClientId,
     imported: Imported,
@@ -147,6 +150,7 @@ impl<'a> Importer<'a> {
             made: Vec::new(),
             appends: BTreeMap::new(),
             pending: 0,
+            pending_bytes: 0,
             newest: CommitNumber(0),
             client: ClientId(0),
             imported: Imported { moved_up, ..Imported::default() },
@@ -178,7 +182,8 @@ impl<'a> Importer<'a> {
                     self.commit(commit)?;
                 }
             }
-            if self.pending >= GROUP {
+            self.pending_bytes += read;
+            if self.pending >= GROUP || self.pending_bytes >= GROUP_BYTES {
                 self.flush()?;
             }
         }
@@ -355,7 +360,7 @@ impl<'a> Importer<'a> {
         let client = ClientId(self.client.0.min(INT_MAX as u64));
         group.push(Operation::Reserve(Numbers { life: self.life, commit, client }));
         self.journal.commit(&group)?;
-        self.pending = 0;
+        (self.pending, self.pending_bytes) = (0, 0);
         Ok(())
     }
 }

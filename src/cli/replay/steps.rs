@@ -1,14 +1,14 @@
 //! The steps of a replay, a commit each, and what each did.
 
+use std::sync::Arc;
+
 use topicsync::journal::Journal;
 use topicsync::replay::{Commit, Commits, Difference, Scope, Stage, diff_of};
 use topicsync::topic::{ActionMark, ClientId, CommitNumber, Moment, Timestamp, TopicName, Version};
 use topicsync::types::Registry;
 use topicsync::value::Value;
 
-use crate::cli::out::CommandError;
-
-use std::sync::Arc;
+use crate::cli::out::{CommandError, progress};
 
 /// The steps of a workspace. At position 0 nothing has happened yet; position n is after n commits.
 pub struct Steps<'a> {
@@ -55,9 +55,11 @@ impl<'a> Steps<'a> {
     ) -> Result<Steps<'a>, CommandError> {
         let topics: Vec<TopicName> =
             scope.topics.iter().map(|(record, _)| record.name.clone()).collect();
+        let bar = progress(scope.changes(), "reading", false);
         let mut commits = Vec::new();
         for commit in Commits::after(journal, scope, CommitNumber(0))? {
             let Commit { number, time, author, action, changes } = commit?;
+            bar.inc(changes.len() as u64);
             let mut touched: Vec<(u32, Version, Version)> = Vec::new();
             for (name, change) in &changes {
                 let index = topics.partition_point(|it| it < name) as u32;
@@ -71,6 +73,7 @@ impl<'a> Steps<'a> {
             }
             commits.push(Step { number, time, author, action, topics: touched });
         }
+        bar.finish_and_clear();
         Ok(Steps { journal, stage: Stage::new(journal, registry), topics, commits })
     }
 
