@@ -177,6 +177,12 @@ impl TopicCell {
         self.lock().snapshot()
     }
 
+    /// The value, version and commit that subscribers were given by now. O(1), but while something waits
+    /// to be published.
+    pub fn published(&self) -> Snapshot {
+        self.lock().published_snapshot()
+    }
+
     /// The value, version and commit up to which all is as durable as the topic asks for. O(1), but
     /// while something waits to be durable.
     pub fn settled(&self) -> Snapshot {

@@ -25,6 +25,15 @@ impl Engine {
     /// # Errors
     /// What the journal holds of it is damaged, cannot be read, or is of a type that is not registered.
     pub fn find(&self, name: &TopicName) -> Result<Option<Arc<TopicCell>>, OpenError> {
+        self.find_as(name, None)
+    }
+
+    /// As [`find`](Self::find); if the topic is of type `known`, that need not be registered.
+    fn find_as(
+        &self,
+        name: &TopicName,
+        known: Option<TypeRef>,
+    ) -> Result<Option<Arc<TopicCell>>, OpenError> {
         if let Some(cell) = self.in_memory(name) {
             return Ok(Some(cell));
         }
@@ -44,7 +53,7 @@ impl Engine {
         let Some(record) = self.config.journal.topic(name).map_err(unreadable)? else {
             return Ok(None);
         };
-        let cell = Arc::new(self.load(record)?);
+        let cell = Arc::new(self.load(record, known)?);
         self.topics.insert(name.clone(), cell.clone());
         Ok(Some(cell))
     }
@@ -57,9 +66,10 @@ impl Engine {
 
     /// A topic out of the journal: its newest checkpoint, the changes since, and the ids of what may be
     /// sent again.
-    fn load(&self, record: TopicRecord) -> Result<TopicCell, OpenError> {
+    fn load(&self, record: TopicRecord, known: Option<TypeRef>) -> Result<TopicCell, OpenError> {
         let TopicRecord { name, type_name, options, epoch, .. } = record;
-        let kind = self.config.registry.get(&type_name);
+        let known = known.filter(|known| *known.name() == *type_name);
+        let kind = known.or_else(|| self.config.registry.get(&type_name));
         let kind = kind.ok_or_else(|| OpenError::UnknownType(type_name.to_string()))?;
         let load = || -> Result<(Extent, VersionLog, AnyValue), PastError> {
             let journal = &*self.config.journal;
@@ -142,8 +152,7 @@ impl Engine {
         self.make(name, kind, options)
     }
 
-    /// As [`open`](Self::open), with a type that need not be registered, though without that a topic
-    /// cannot be loaded again.
+    /// As [`open`](Self::open), with a type that need not be registered.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -185,7 +194,7 @@ impl Engine {
     ) -> Result<Arc<TopicCell>, OpenError> {
         options.check(kind)?;
         let _making = self.making.lock();
-        if let Some(cell) = self.find(name)? {
+        if let Some(cell) = self.find_as(name, Some(kind))? {
             return check_type(cell, Some(kind.name()));
         }
         let durability = self.durability(name, &options);

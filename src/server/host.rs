@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 use super::hub::Hub;
 use super::services::Provider;
 use crate::engine::{
-    Body, ChangeBody, OpenError, Publication, Receipt, Submission, Submitted, Subscriber, TopicCell,
+    Body, ChangeBody, OpenError, Publication, Receipt, Submission, Submitted, Subscriber,
+    TopicCell, Unavailable,
 };
 use crate::protocol::ServiceErrorCode;
 use crate::protocol::message::ServiceError;
@@ -113,6 +114,14 @@ impl Host {
         self.hub.tell(client, words);
     }
 
+    /// Is done once all changes made by now are as durable as their topics ask for, and published.
+    ///
+    /// # Errors
+    /// Some of them could not be made durable, and are undone.
+    pub async fn settled(&self) -> Result<(), Unavailable> {
+        self.hub.settled().await
+    }
+
     fn submit(
         &self,
         action_id: Option<ActionId>,
@@ -173,7 +182,7 @@ impl<T: TopicType> TopicHandle<T> {
         self.cell.name()
     }
 
-    /// The value at the head. A pointer: it stays as it is, whatever comes.
+    /// The value at the head, which may not be durable yet. A pointer: it stays as it is, whatever comes.
     pub fn value(&self) -> T::Value {
         own::<T>(&self.cell.snapshot().value).clone()
     }
@@ -214,7 +223,7 @@ impl<T: TopicType> TopicHandle<T> {
         let id = ClientId(u64::MAX - next_number());
         let subscriber: Arc<dyn Subscriber> = Arc::new(Listener { id, sender });
         self.cell.attach(subscriber.clone());
-        let snapshot = self.cell.snapshot();
+        let snapshot = self.cell.published();
         let calls = call(self.cell.clone(), snapshot.value, snapshot.version, receiver, listener);
         self.host.hub.spawn(calls);
         Listening { topic: self.cell.clone(), subscriber }

@@ -15,7 +15,7 @@ use super::services::{Provider, Services};
 use super::session::{Session, Sessions};
 use super::special;
 use crate::engine::{
-    Author, Engine, EngineConfig, Existence, Group, Submission, Submitted, TopicCell,
+    Author, Engine, EngineConfig, Existence, Group, Submission, Submitted, TopicCell, Unavailable,
 };
 use crate::journal::{JournalError, Operation, SessionRecord, TopicRecord};
 use crate::topic::{ClientId, Timestamp, TopicName, TopicOptions};
@@ -152,6 +152,19 @@ impl Hub {
             },
             &self.runtime,
         );
+    }
+
+    /// Is done once all that is accepted by now is durable and published.
+    ///
+    /// # Errors
+    /// Some of it could not be made durable, and is undone.
+    pub async fn settled(&self) -> Result<(), Unavailable> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        // If nobody waits for it any more, there is nobody to tell.
+        self.engine.after_commit(Box::new(|settled| {
+            let _ = sender.send(settled);
+        }));
+        receiver.await.unwrap_or(Err(Unavailable))
     }
 
     /// Runs something that may take long or read the journal, off the connections' threads.

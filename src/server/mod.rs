@@ -125,7 +125,7 @@ impl Server {
         hub.announce("the server is up");
         shutdown.await;
         // What was accepted by now is published to those who are still there.
-        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, settled(&hub)).await;
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.settled()).await;
         hub.go_down();
         hub.tasks.close();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.tasks.wait()).await.is_err() {
@@ -169,13 +169,6 @@ impl Drop for JournalThread {
     fn drop(&mut self) {
         self.hub.engine.stop_journal();
     }
-}
-
-/// Is done once all that is accepted by now is durable and published.
-async fn settled(hub: &Hub) {
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    hub.engine.after_commit(Box::new(|_| drop(sender)));
-    let _: Result<(), _> = receiver.await;
 }
 
 /// Lets go, from time to time, of topics that nobody uses.
