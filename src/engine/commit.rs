@@ -14,7 +14,7 @@
 //! calls [`Engine::settle`] when it is time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,17 @@ pub type Then = Box<dyn FnOnce(Result<(), Unavailable>) + Send>;
 /// It could not be made durable, and is as if it had never been.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unavailable;
+
+/// How the journal does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalState {
+    /// It did not fail, or works again.
+    pub works: bool,
+    /// Groups committed.
+    pub groups: u64,
+    /// Submissions and other things that wait to be committed.
+    pub waiting: usize,
+}
 
 /// Something that waits for the journal.
 pub(super) enum Waiting {
@@ -106,6 +117,8 @@ pub(super) struct CommitQueue {
     down: AtomicBool,
     /// More waits than should.
     full: AtomicBool,
+    /// Groups committed.
+    groups: AtomicU64,
 }
 
 #[derive(Default)]
@@ -285,6 +298,15 @@ impl Engine {
         self.queue.push(Waiting::Operation(operation));
     }
 
+    /// How the journal does.
+    pub fn journal_state(&self) -> JournalState {
+        JournalState {
+            works: !self.queue.is_down(),
+            groups: self.queue.groups.load(Ordering::Relaxed),
+            waiting: self.queue.state.lock().waiting.len(),
+        }
+    }
+
     /// Why changes cannot be made durable at present, if they cannot.
     pub fn unavailable(&self) -> Option<String> {
         self.queue.down_reason()
@@ -305,7 +327,9 @@ impl Engine {
         if operations.is_empty() {
             return Ok(());
         }
-        self.config.journal.commit(&operations)
+        self.config.journal.commit(&operations)?;
+        self.queue.groups.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Publishes a group that is durable.
@@ -340,7 +364,14 @@ impl Engine {
 
     pub(super) fn end_removal(&self, cell: &Arc<TopicCell>) {
         cell.tell_removed();
-        self.removing.lock().remove(cell.name());
+        let mut removing = self.removing.lock();
+        if let Some(others) = removing.get_mut(cell.name()) {
+            *others -= 1;
+            if *others == 0 {
+                removing.remove(cell.name());
+            }
+        }
+        drop(removing);
         if let Some(listener) = &self.config.on_topic {
             listener(cell, Existence::Removed);
         }

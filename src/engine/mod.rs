@@ -41,7 +41,7 @@ mod tests;
 pub mod topics;
 pub mod undo;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -60,7 +60,7 @@ use crate::types::{AnyChange, AnyValue, Registry};
 
 pub use author::{Author, Direction};
 pub use cell::{CatchUp, Snapshot, TopicCell};
-pub use commit::{Then, Unavailable};
+pub use commit::{JournalState, Then, Unavailable};
 pub use past::PastError;
 pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
 pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
@@ -177,8 +177,8 @@ pub struct Engine {
     making: Mutex<()>,
     /// Held while a topic is loaded, so that it is loaded once; which one, its name decides.
     loading: [Mutex<()>; LOADING_LOCKS],
-    /// Topics whose removal is not durable yet.
-    removing: Mutex<HashSet<TopicName>>,
+    /// Topics whose removal is not durable yet, and how many of one name.
+    removing: Mutex<HashMap<TopicName, usize>>,
     /// `latest` topics with changes for the next tick.
     ticking: Mutex<Vec<Arc<TopicCell>>>,
     /// When the journal was last written to before this life, which began at `began`.

@@ -410,6 +410,16 @@ fn removal_is_told_once_it_is_durable_and_the_name_is_free() {
     assert_eq!(ears.take(), ["a removed"]);
     assert_eq!(journal.topic(&name("a")).unwrap().unwrap().epoch, *b.epoch());
     assert_eq!(engine.topics_len(), 1);
+    // Twice before either is durable.
+    for _ in 0..2 {
+        assert!(engine.remove(&name("a")));
+        assert!(engine.get(&name("a")).is_none());
+        int(&engine, "a");
+    }
+    assert!(engine.remove(&name("a")));
+    engine.settle();
+    assert!(engine.get(&name("a")).is_none());
+    assert_eq!((engine.topics_len(), journal.topics().unwrap().len()), (0, 0));
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Engine {
         if let Some(cell) = self.in_memory(name) {
             return Ok(Some(cell));
         }
-        if self.removing.lock().contains(name) {
+        if self.removing.lock().contains_key(name) {
             return Ok(None);
         }
         let unreadable = |error: JournalError| OpenError::Unavailable(error.to_string());
@@ -125,6 +125,10 @@ impl Engine {
     /// The topics in memory, in no order.
     pub fn topics_in_memory(&self) -> Vec<Arc<TopicCell>> {
         self.topics.iter().map(|cell| cell.clone()).collect()
+    }
+
+    pub fn topics_in_memory_len(&self) -> usize {
+        self.topics.len()
     }
 
     /// How many topics there are, in memory or not.
@@ -240,7 +244,7 @@ impl Engine {
         let _making = self.making.lock();
         let Ok(Some(cell)) = self.find(name) else { return self.remove_unreadable(name) };
         // Before it leaves the map: nobody is to load it again.
-        self.removing.lock().insert(name.clone());
+        *self.removing.lock().entry(name.clone()).or_default() += 1;
         self.topics.remove(name);
         if !name.is_special() {
             self.topics_len.fetch_sub(1, Ordering::Relaxed);

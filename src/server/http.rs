@@ -46,6 +46,7 @@ pub fn routes(hub: Arc<Hub>) -> BoxedFilter<(impl Reply,)> {
     let metrics = warp::path!("metrics").and(with_hub).map(|hub: Arc<Hub>| {
         let depths = hub.sessions.all().iter().map(|it| it.queue_depth().0 as i64).sum();
         hub.metrics.queue_depth.set(depths);
+        hub.gauge_engine();
         let mut page = page(StatusCode::OK, hub.metrics.text());
         let format = header::HeaderValue::from_static("text/plain; version=0.0.4");
         page.headers_mut().insert(header::CONTENT_TYPE, format);

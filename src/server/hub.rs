@@ -96,7 +96,6 @@ impl Hub {
     /// Puts the topics that the journal holds on `_topicsync/topic_list`.
     fn list_topics(&self) -> Result<(), JournalError> {
         let records = self.engine.records()?;
-        self.metrics.topics.set(records.len() as i64);
         if !records.is_empty() {
             let entry = |record: TopicRecord| {
                 let entry = special::topic_entry(&record.type_name, &record.options, &record.epoch);
@@ -167,6 +166,16 @@ impl Hub {
         receiver.await.unwrap_or(Err(Unavailable))
     }
 
+    /// Sets the gauges of what the engine knows.
+    pub fn gauge_engine(&self) {
+        let (journal, metrics) = (self.engine.journal_state(), &self.metrics);
+        metrics.topics.set(self.engine.topics_len() as i64);
+        metrics.topics_in_memory.set(self.engine.topics_in_memory_len() as i64);
+        metrics.journal_works.set(journal.works.into());
+        metrics.journal_waiting.set(journal.waiting as i64);
+        metrics.journal_groups.set(journal.groups as i64);
+    }
+
     /// Runs something that may take long or read the journal, off the connections' threads.
     pub fn spawn_reading(&self, read: impl FnOnce() + Send + 'static) {
         self.tasks.spawn_blocking_on(read, &self.runtime);
@@ -200,7 +209,6 @@ impl Hub {
                 Existence::Removed => DictChange::Remove { key },
             },
         );
-        self.metrics.topics.set(self.engine.topics_len() as i64);
     }
 
     /// Says in `_topicsync/server_status` what happened, in words.

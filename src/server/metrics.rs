@@ -18,6 +18,10 @@ pub struct Metrics {
     pub requests: IntCounter,
     pub lags: IntCounter,
     pub queue_depth: IntGauge,
+    pub topics_in_memory: IntGauge,
+    pub journal_works: IntGauge,
+    pub journal_waiting: IntGauge,
+    pub journal_groups: IntGauge,
 }
 
 impl Metrics {
@@ -55,6 +59,13 @@ impl Metrics {
             requests: counter("topicsync_requests_total", "Service requests received"),
             lags: counter("topicsync_lags_total", "Times a connection fell behind"),
             queue_depth: gauge("topicsync_queue_messages", "Messages waiting for sockets"),
+            topics_in_memory: gauge("topicsync_topics_in_memory", "Topics that are in memory"),
+            journal_works: gauge(
+                "topicsync_journal_works",
+                "1 if the journal can be written, else 0",
+            ),
+            journal_waiting: gauge("topicsync_journal_waiting", "Submissions not yet durable"),
+            journal_groups: gauge("topicsync_journal_groups", "Commit groups written"),
             registry,
         }
     }

@@ -181,6 +181,9 @@ fn stats(hub: &Hub) -> Value {
             ("bytes_received", int(metrics.bytes_in.get())),
             ("bytes_sent", int(metrics.bytes_out.get())),
             ("lags", int(metrics.lags.get())),
+            ("topics_in_memory", int(hub.engine.topics_in_memory_len() as u64)),
+            ("journal_works", hub.engine.journal_state().works.into()),
+            ("journal_waiting", int(hub.engine.journal_state().waiting as u64)),
             ("queue_depth", int(depths.iter().map(|(depth, _)| *depth as u64).sum())),
             (
                 "queue_depth_max",
