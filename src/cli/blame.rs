@@ -7,8 +7,7 @@ use topicsync::replay::{Blamed, Part, blame};
 use topicsync::topic::TopicName;
 use topicsync::value::Value;
 
-use super::out::{BOLD, CommandError, DIM, NUMBER, json_line, stdout, time};
-use super::pretty::compact;
+use super::out::{BOLD, CommandError, DIM, NUMBER, inline, json_line, stdout, time};
 use super::source::{Source, topic_name};
 use super::when::{HELP, When};
 
@@ -56,13 +55,13 @@ impl Blame {
 
 /// Version, author, time and part, in words.
 fn columns(blamed: &Blamed) -> [String; 4] {
-    let value = compact(&blamed.value);
+    let value = inline(&blamed.value);
     let part = match &blamed.part {
         Part::Whole | Part::Member => value,
-        Part::Key(key) => format!("{}: {value}", compact(key)),
+        Part::Key(key) => format!("{}: {value}", inline(key)),
         Part::Positions(range) if range.len() == 1 => {
             let item = match &blamed.value {
-                Value::List(items) => items.get(0).map(compact),
+                Value::List(items) => items.get(0).map(inline),
                 _ => None,
             };
             format!("[{}] {}", range.start, item.unwrap_or(value))

@@ -6,8 +6,7 @@ use clap::Args;
 use topicsync::replay::{Difference, PathStep, What, diff_versions};
 use topicsync::topic::TopicName;
 
-use super::out::{ADDED, BOLD, CHANGED, CommandError, DIM, REMOVED, json_line, stdout};
-use super::pretty::compact;
+use super::out::{ADDED, BOLD, CHANGED, CommandError, DIM, REMOVED, inline, json_line, stdout};
 use super::source::{Source, topic_name};
 use super::when::{HELP, When};
 
@@ -56,7 +55,7 @@ impl Diff {
 pub fn path(steps: &[PathStep]) -> String {
     let step = |step: &PathStep| match step {
         PathStep::Index(index) => format!("[{index}]"),
-        PathStep::Key(key) => format!("[{}]", compact(key)),
+        PathStep::Key(key) => format!("[{}]", inline(key)),
     };
     steps.iter().map(step).collect()
 }
@@ -66,20 +65,20 @@ pub fn print(out: &mut dyn Write, difference: &Difference) -> io::Result<()> {
     let path = path(&difference.path);
     let path = if path.is_empty() { path } else { format!("{path} ") };
     match &difference.what {
-        What::Added(value) => writeln!(out, "{ADDED}+ {path}{}{ADDED:#}", compact(value)),
-        What::Removed(value) => writeln!(out, "{REMOVED}- {path}{}{REMOVED:#}", compact(value)),
+        What::Added(value) => writeln!(out, "{ADDED}+ {path}{}{ADDED:#}", inline(value)),
+        What::Removed(value) => writeln!(out, "{REMOVED}- {path}{}{REMOVED:#}", inline(value)),
         What::Changed { from, to } => {
             write!(out, "{CHANGED}~ {path}{CHANGED:#}")?;
-            let (from, to) = (compact(from), compact(to));
+            let (from, to) = (inline(from), inline(to));
             writeln!(out, "{REMOVED}{from}{REMOVED:#} {DIM}→{DIM:#} {ADDED}{to}{ADDED:#}")
         }
         What::Edited(edits) => edits.iter().try_for_each(|edit| {
             write!(out, "{CHANGED}~ {path}{CHANGED:#}{DIM}at {}{DIM:#}", edit.at)?;
             if !edit.removed.is_empty() {
-                write!(out, " {REMOVED}-{}{REMOVED:#}", compact(&edit.removed))?;
+                write!(out, " {REMOVED}-{}{REMOVED:#}", inline(&edit.removed))?;
             }
             if !edit.inserted.is_empty() {
-                write!(out, " {ADDED}+{}{ADDED:#}", compact(&edit.inserted))?;
+                write!(out, " {ADDED}+{}{ADDED:#}", inline(&edit.inserted))?;
             }
             writeln!(out)
         }),

@@ -82,9 +82,14 @@ pub fn change(change: Option<&Fields>) -> String {
     let Some(fields) = change else { return "nothing left to do".to_owned() };
     let mut words = clean(fields.change_type());
     for (name, value) in fields.iter().filter(|(name, _)| *name != "type") {
-        words.push_str(&format!(" {}={}", clean(name), compact(value)));
+        words.push_str(&format!(" {}={}", clean(name), inline(value)));
     }
     words
+}
+
+/// A value as JSON in a line, for people.
+pub fn inline(value: &impl serde::Serialize) -> String {
+    clean(&compact(value))
 }
 
 /// Text without what would steer a terminal.
@@ -153,6 +158,6 @@ pub fn bytes(bytes: u64) -> String {
 pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => clean(&text.to_string()),
-        other => super::pretty::pretty(other),
+        other => clean(&super::pretty::pretty(other)),
     }
 }

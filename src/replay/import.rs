@@ -9,8 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use crate::journal::{
@@ -24,7 +22,8 @@ use crate::types::{AnyValue, Registry, TypeRef};
 use crate::value::limits::INT_MAX;
 
 use super::Commit;
-use super::format::{CommitLine, FORMAT, HeaderLine, KIND, TopicLine, check_number};
+use super::format::{TopicLine, check_number};
+use super::lines::{Line, Lines};
 
 /// How many changes make a group, and how many bytes of text: large ones, as a journal writes what a group
 /// has of one topic in one piece, and waits for the disk once.
@@ -96,26 +95,35 @@ pub fn import<'a>(
     let beginning = journal.begin()?;
     let mut importer = Importer::new(journal, how, &beginning);
     let result = importer.run(input);
+    let mut end = Vec::new();
     if result.is_err() {
         let made = importer.topics.keys().cloned();
-        let undo: Vec<Operation> = made.map(|topic| Operation::Remove { topic }).collect();
-        journal.commit(&undo)?;
+        end.extend(made.map(|topic| Operation::Remove { topic }));
     }
-    journal.commit(&[Operation::Close])?;
-    result.map(|()| importer.imported)
+    end.push(Operation::Close);
+    let ended = journal.commit(&end);
+    // Where both failed, the first says why.
+    result?;
+    ended?;
+    Ok(importer.imported)
 }
 
-/// A line that starts with a topic tells so by this field.
-#[derive(Deserialize)]
-struct Probe {
-    topic: Option<IgnoredAny>,
+/// Why a line cannot be taken.
+enum Wrong {
+    Line(String),
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Wrong {
+    fn from(error: JournalError) -> Wrong {
+        Wrong::Journal(error)
+    }
 }
 
 struct Importer<'a> {
     journal: &'a dyn Journal,
     how: Import<'a>,
     life: u64,
-    line: u64,
     /// Those made so far.
     topics: BTreeMap<TopicName, Topic>,
     /// Topics of the next group.
@@ -145,7 +153,6 @@ impl<'a> Importer<'a> {
             journal,
             how,
             life: beginning.numbers.life,
-            line: 0,
             topics: BTreeMap::new(),
             made: Vec::new(),
             appends: BTreeMap::new(),
@@ -158,98 +165,50 @@ impl<'a> Importer<'a> {
     }
 
     fn run(&mut self, input: &mut dyn BufRead) -> Result<(), ImportError> {
-        let mut text = Vec::new();
-        let mut in_commits = false;
-        loop {
-            text.clear();
-            let read = input.read_until(b'\n', &mut text)?;
-            if read == 0 {
-                break;
-            }
-            self.line += 1;
+        let mut lines = Lines::new(input);
+        let read = lines.header()?;
+        (self.how.progress)(read as u64);
+        while let Some((line, read)) = lines.next()? {
+            let taken = match line {
+                Line::Topic(topic) => self.topic(topic),
+                Line::Commit(commit) => self.commit(commit),
+            };
+            taken.map_err(|wrong| match wrong {
+                Wrong::Line(what) => lines.wrong(what),
+                Wrong::Journal(error) => error.into(),
+            })?;
             (self.how.progress)(read as u64);
-            match () {
-                () if self.line == 1 => self.header(&text)?,
-                () if text.trim_ascii().is_empty() => {}
-                () if !in_commits && self.parse::<Probe>(&text)?.topic.is_some() => {
-                    let line = self.parse(&text)?;
-                    self.topic(line)?;
-                }
-                () => {
-                    in_commits = true;
-                    let line: CommitLine = self.parse(&text)?;
-                    let commit = line.into_commit().map_err(|what| self.wrong(what))?;
-                    self.commit(commit)?;
-                }
-            }
             self.pending_bytes += read;
             if self.pending >= GROUP || self.pending_bytes >= GROUP_BYTES {
                 self.flush()?;
             }
         }
-        if self.line == 0 {
-            return Err(self.wrong("the file is empty".to_owned()));
-        }
         self.flush()
     }
 
-    fn wrong(&self, what: String) -> ImportError {
-        ImportError::Line { line: self.line, what }
-    }
-
-    fn parse<'t, T: Deserialize<'t>>(&self, text: &'t [u8]) -> Result<T, ImportError> {
-        serde_json::from_slice(text).map_err(|error| {
-            let words = error.to_string();
-            // It counts lines from the line that it was given.
-            let what = words.rsplit_once(" at line ").map_or(&*words, |(what, _)| what);
-            let cut_off = match error.is_eof() {
-                true => format!(
-                    "; if the file was cut off here, `head -n {}` keeps the rest",
-                    self.line - 1
-                ),
-                false => String::new(),
-            };
-            self.wrong(format!("{what}, at column {}{cut_off}", error.column()))
-        })
-    }
-
-    fn header(&self, text: &[u8]) -> Result<(), ImportError> {
-        let header = serde_json::from_slice::<HeaderLine>(text).ok();
-        let Some(header) = header.filter(|header| header.topicsync == KIND) else {
-            let what = "this is no exported history: one begins with \
-                        {\"topicsync\":\"export\",\"format\":1}";
-            return Err(self.wrong(what.to_owned()));
-        };
-        match header.format {
-            1..=FORMAT => Ok(()),
-            newer => Err(self.wrong(format!(
-                "written by a newer topicsync (format {newer}, this program reads up to {FORMAT}): \
-                 use that program"
-            ))),
-        }
-    }
-
-    fn topic(&mut self, line: TopicLine) -> Result<(), ImportError> {
+    fn topic(&mut self, line: TopicLine) -> Result<(), Wrong> {
         let name = self.name(&line.topic)?;
-        check_number("oldest", line.oldest).map_err(|what| self.wrong(what))?;
+        check_number("oldest", line.oldest).map_err(Wrong::Line)?;
         if self.topics.contains_key(&name) || self.journal.topic(&name)?.is_some() {
-            return Err(self.wrong(format!(
+            return Err(Wrong::Line(format!(
                 "there is a topic {name:?} already: import with another prefix (--as)"
             )));
         }
         let kind = self.how.registry.get(&line.type_name);
         let options = TopicOptions::decode(&line.options);
-        let options = options.map_err(|error| self.wrong(error.to_string()))?;
+        let options = options.map_err(|error| Wrong::Line(error.to_string()))?;
         let oldest = Version(line.oldest);
         if line.value.is_none() && oldest > Version(0) {
-            return Err(self.wrong(format!("a log that begins at version {oldest} needs a value")));
+            return Err(Wrong::Line(format!(
+                "a log that begins at version {oldest} needs a value"
+            )));
         }
         let decoded = match (&line.value, kind) {
             (Some(value), Some(kind)) => Some(kind.decode_value(value)).transpose(),
             (None, Some(kind)) => Ok(Some(kind.initial())),
             (_, None) => Ok(None),
         };
-        let value = decoded.map_err(|error| self.wrong(error.to_string()))?;
+        let value = decoded.map_err(|error| Wrong::Line(error.to_string()))?;
         let start = line.value.map(|value| Checkpoint { version: oldest, value });
         let (epoch, life) = ((self.how.epochs)(), self.life);
         let record =
@@ -261,17 +220,17 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn name(&self, name: &str) -> Result<TopicName, ImportError> {
+    fn name(&self, name: &str) -> Result<TopicName, Wrong> {
         let name = TopicName::new(format!("{}{name}", self.how.prefix));
-        name.map_err(|error| self.wrong(error.to_string()))
+        name.map_err(|error| Wrong::Line(error.to_string()))
     }
 
     /// Takes the changes of one line. The topics they are of end where none is between two changes of an
     /// action, so that checkpoints can be made there.
-    fn commit(&mut self, mut commit: Commit) -> Result<(), ImportError> {
+    fn commit(&mut self, mut commit: Commit) -> Result<(), Wrong> {
         if commit.number < self.newest {
             let (number, newest) = (commit.number, self.newest);
-            return Err(self.wrong(format!("commit {number} comes after commit {newest}")));
+            return Err(Wrong::Line(format!("commit {number} comes after commit {newest}")));
         }
         self.newest = commit.number;
         self.client = self.client.max(commit.author);
@@ -293,14 +252,14 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn number_moved_up(&self, number: CommitNumber) -> Result<CommitNumber, ImportError> {
+    fn number_moved_up(&self, number: CommitNumber) -> Result<CommitNumber, Wrong> {
         let moved = number.0.saturating_add(self.imported.moved_up);
-        check_number("commit", moved).map_err(|what| self.wrong(what))?;
+        check_number("commit", moved).map_err(Wrong::Line)?;
         Ok(CommitNumber(moved))
     }
 
     /// The mark of an action, what it reverses being moved up with the rest.
-    fn moved_up(&self, mark: &ActionMark) -> Result<Arc<ActionMark>, ImportError> {
+    fn moved_up(&self, mark: &ActionMark) -> Result<Arc<ActionMark>, Wrong> {
         let moved = |it: &Reverses| {
             self.number_moved_up(it.commit).map(|commit| Reverses { commit, ..it.clone() })
         };
@@ -309,13 +268,13 @@ impl<'a> Importer<'a> {
     }
 
     /// Applies a change to its topic.
-    fn change(&mut self, name: &TopicName, change: &Logged) -> Result<(), ImportError> {
+    fn change(&mut self, name: &TopicName, change: &Logged) -> Result<(), Wrong> {
         let Some(topic) = self.topics.get_mut(name) else {
-            return Err(self.wrong(format!("topic {name:?} has no line above")));
+            return Err(Wrong::Line(format!("topic {name:?} has no line above")));
         };
         let (version, head) = (change.version, topic.head);
         if version != head.next() {
-            return Err(self.wrong(format!(
+            return Err(Wrong::Line(format!(
                 "version {version} of topic {name:?} does not follow version {head}"
             )));
         }
@@ -325,9 +284,7 @@ impl<'a> Importer<'a> {
         {
             let applied = kind.decode_change(fields).and_then(|change| kind.apply(value, &change));
             applied.map_err(|error| {
-                let line = self.line;
-                let what = format!("version {version} of topic {name:?} cannot be: {error}");
-                ImportError::Line { line, what }
+                Wrong::Line(format!("version {version} of topic {name:?} cannot be: {error}"))
             })?;
         }
         Ok(())
@@ -356,7 +313,7 @@ impl<'a> Importer<'a> {
             group.push(Operation::Append(Append { topic, after, changes }));
         }
         group.extend(kept);
-        let commit = self.number_moved_up(self.newest)?;
+        let commit = CommitNumber(self.newest.0.saturating_add(self.imported.moved_up));
         let client = ClientId(self.client.0.min(INT_MAX as u64));
         group.push(Operation::Reserve(Numbers { life: self.life, commit, client }));
         self.journal.commit(&group)?;

@@ -13,7 +13,7 @@
 //! | [`diff`], [`text_diff`] | what is different between two values |
 //! | [`blame`] | who last wrote what |
 //! | [`format`] | the lines of an exported history |
-//! | [`export`], [`import`] | histories to and from such lines |
+//! | [`export`], [`import`], `lines` | histories to and from such lines |
 //! | [`fork`] | a new topic out of an old version |
 //! | [`verify`] | folds every log and compares it with its checkpoints |
 //! | [`bisect`] | the first commit at which something does not hold |
@@ -28,6 +28,7 @@ pub mod export;
 pub mod fork;
 pub mod format;
 pub mod import;
+mod lines;
 pub mod past;
 pub mod regression;
 #[cfg(test)]

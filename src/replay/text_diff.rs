@@ -36,11 +36,14 @@ impl TextEdit {
 pub fn edits(old: &str, new: &str) -> Vec<TextEdit> {
     let mut hunks = Vec::new();
     for (old_lines, new_lines) in differing(old, new, lines) {
-        let (old_part, new_part) = (&old[old_lines.clone()], &new[new_lines.clone()]);
-        for (old_words, new_words) in differing(old_part, new_part, words) {
-            let old_range = old_lines.start + old_words.start..old_lines.start + old_words.end;
-            let new_range = new_lines.start + new_words.start..new_lines.start + new_words.end;
-            hunks.push((old_range, new_range));
+        for (old_line, new_line) in paired(&old[old_lines.clone()], &new[new_lines.clone()]) {
+            let (old_start, new_start) =
+                (old_lines.start + old_line.start, new_lines.start + new_line.start);
+            let old_line = &old[old_start..old_lines.start + old_line.end];
+            let new_line = &new[new_start..new_lines.start + new_line.end];
+            for (old_words, new_words) in differing(old_line, new_line, words) {
+                hunks.push((shifted(old_words, old_start), shifted(new_words, new_start)));
+            }
         }
     }
     let (mut seen, mut at) = (0, 0);
@@ -57,6 +60,37 @@ pub fn edits(old: &str, new: &str) -> Vec<TextEdit> {
         }
     });
     edits.collect()
+}
+
+fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
+    range.start + by..range.end + by
+}
+
+/// The lines of two texts that have none in common, side by side, in bytes. Where one has more of them,
+/// those at its end or at its beginning have no counterpart, whichever leaves the others more alike.
+fn paired(old: &str, new: &str) -> Vec<(Range<usize>, Range<usize>)> {
+    let (old_lines, new_lines) = (lines(old), lines(new));
+    let (old_starts, new_starts) = (starts(&old_lines), starts(&new_lines));
+    let count = old_lines.len().min(new_lines.len());
+    let (old_more, new_more) = (old_lines.len() - count, new_lines.len() - count);
+    let alike = |old_skipped: usize, new_skipped: usize| -> usize {
+        let pairs = old_lines[old_skipped..].iter().zip(&new_lines[new_skipped..]);
+        pairs.map(|(a, b)| common_ends(a, b)).map(|(before, after)| before + after).sum()
+    };
+    let rest_at_end = alike(0, 0) >= alike(old_more, new_more);
+    let (old_skipped, new_skipped) = if rest_at_end { (0, 0) } else { (old_more, new_more) };
+    let mut pairs = Vec::with_capacity(count + 1);
+    if !rest_at_end {
+        pairs.push((0..old_starts[old_more], 0..new_starts[new_more]));
+    }
+    pairs.extend((0..count).map(|at| {
+        let (a, b) = (old_skipped + at, new_skipped + at);
+        (old_starts[a]..old_starts[a + 1], new_starts[b]..new_starts[b + 1])
+    }));
+    if rest_at_end {
+        pairs.push((old_starts[count]..old.len(), new_starts[count]..new.len()));
+    }
+    pairs
 }
 
 /// Where the tokens of two texts differ, in bytes.
@@ -158,5 +192,16 @@ mod tests {
     fn lines_that_stay_are_not_touched() {
         check("one\ntwo\nthree\n", "one\n2\nthree\nfour\n", &[(4, "two", "2"), (12, "", "four\n")]);
         check("a\nb\n", "b\n", &[(0, "a\n", "")]);
+    }
+
+    #[test]
+    fn lines_are_compared_with_those_they_are_like() {
+        check(
+            "the sea.\n",
+            "the blue sea.\nThe end.\n",
+            &[(4, "", "blue "), (14, "", "The end.\n")],
+        );
+        check("the sea.\n", "Once:\nthe blue sea.\n", &[(0, "", "Once:\n"), (10, "", "blue ")]);
+        check("a b\nc d\n", "a x\nc y\n", &[(2, "b", "x"), (6, "d", "y")]);
     }
 }
