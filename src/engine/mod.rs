@@ -21,7 +21,7 @@
 //! | [`topics`] | topics by name: made, loaded, let go, removed |
 //! | [`cell`] | [`TopicCell`]: a topic, its lock, its subscribers |
 //! | [`submit`] | the decision on a change or action |
-//! | [`commit`] | from accepted to durable to published |
+//! | [`commit`], [`queue`], `failure` | from accepted to durable to published, or back |
 //! | [`numbers`] | commit numbers and client ids, never given twice |
 //! | [`publication`] | what subscribers are given |
 //! | [`author`], [`undo`] | who makes changes, and takes them back |
@@ -31,10 +31,12 @@ pub mod author;
 pub mod cell;
 pub mod commit;
 mod deliver;
+mod failure;
 pub mod history;
 mod numbers;
 pub mod past;
 pub mod publication;
+pub mod queue;
 pub mod submit;
 #[cfg(test)]
 mod tests;
@@ -60,9 +62,10 @@ use crate::types::{AnyChange, AnyValue, Registry};
 
 pub use author::{Author, Direction};
 pub use cell::{CatchUp, Snapshot, TopicCell};
-pub use commit::{JournalState, Then, Unavailable};
+pub use commit::JournalState;
 pub use past::PastError;
 pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
+pub use queue::{Then, Unavailable};
 pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
 
 /// Looks at a topic's value after a change, and refuses it with a reason.
@@ -169,9 +172,9 @@ pub struct Engine {
     topics_len: AtomicUsize,
     numbers: numbers::NumberSource,
     /// What waits for the journal.
-    queue: commit::CommitQueue,
+    queue: queue::CommitQueue,
     /// What failed, until the journal has cut it off.
-    failed: Mutex<commit::Failed>,
+    failed: Mutex<failure::Failed>,
     /// Held while topics are made or removed, so that listeners hear of it in that order. No change
     /// takes it.
     making: Mutex<()>,
@@ -209,7 +212,7 @@ impl Engine {
             topics: DashMap::default(),
             topics_len: AtomicUsize::new(0),
             numbers: numbers::NumberSource::begin(&*config.journal, numbers)?,
-            queue: commit::CommitQueue::default(),
+            queue: queue::CommitQueue::default(),
             failed: Mutex::default(),
             making: Mutex::new(()),
             loading: std::array::from_fn(|_| Mutex::new(())),

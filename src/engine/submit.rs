@@ -11,8 +11,9 @@ use smallvec::SmallVec;
 
 use super::author::{Author, Done};
 use super::cell::{State, TopicCell};
-use super::commit::{Accepted, Appended, Waiting};
+
 use super::publication::{Item, Origin, Part, Publication};
+use super::queue::{Accepted, Appended, Waiting};
 use super::{Engine, Group, Validator, deliver, past};
 use crate::journal::CHECKPOINT_EVERY;
 use crate::topic::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cell::{Made, TopicCell};
-use super::commit::Waiting;
+use super::queue::Waiting;
 use super::{Engine, Existence, LOADING_LOCKS, OpenError, PastError, past};
 use crate::journal::{Checkpoint, Extent, JournalError, Operation, TopicRecord};
 use crate::topic::{Durability, Moment, Topic, TopicName, TopicOptions, Version, VersionLog};

@@ -1,0 +1,243 @@
+//! What waits for the journal, in the order of its acceptance.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use smallvec::SmallVec;
+
+use super::cell::TopicCell;
+use super::publication::Item;
+use super::submit::{By, Cells};
+use crate::journal::Operation;
+use crate::topic::{Entry, Version};
+use crate::types::AnyValue;
+
+/// How many things one group holds at most.
+const GROUP_MAX: usize = 8_192;
+/// How many things may wait before more are turned away.
+const WAITING_MAX: usize = 200_000;
+
+/// Called once all that was accepted before is durable and published, or could not be made durable.
+pub type Then = Box<dyn FnOnce(Result<(), Unavailable>) + Send>;
+
+/// It could not be made durable, and is as if it had never been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// Something that waits for the journal.
+pub(super) enum Waiting {
+    Accepted(Accepted),
+    /// Tried again until it is done.
+    Operation(Operation),
+    /// The topic's removal; tried again until it is done.
+    Removal(Arc<TopicCell>),
+    Then(Then),
+}
+
+/// An accepted submission.
+pub(super) struct Accepted {
+    pub cells: Cells,
+    /// The head of each topic before it.
+    pub before: SmallVec<[Version; 1]>,
+    pub appended: SmallVec<[Appended; 1]>,
+    /// What is to be published once it is durable, and whose it is; `None` if it is published already.
+    pub deferred: Option<(By, Item)>,
+}
+
+/// What a submission appended to one topic's log.
+pub(super) struct Appended {
+    pub slot: usize,
+    pub entries: Vec<Entry>,
+    /// The value at the last of them, if a checkpoint is due.
+    pub checkpoint: Option<AnyValue>,
+}
+
+impl Waiting {
+    /// Whether somebody waits for it.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Waiting::Accepted(Accepted { deferred: None, .. }))
+    }
+
+    /// Whether it is done, however long that takes, even if the journal fails.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            Waiting::Accepted(accepted) => accepted.deferred.is_none(),
+            Waiting::Operation(_) | Waiting::Removal(_) => true,
+            Waiting::Then(_) => false,
+        }
+    }
+}
+
+/// What waits for the journal.
+#[derive(Default)]
+pub(super) struct CommitQueue {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// The journal failed, and takes nothing for now.
+    down: AtomicBool,
+    /// More waits than should.
+    full: AtomicBool,
+    /// Groups committed.
+    pub groups: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    urgent: usize,
+    /// Groups that were taken and are not yet settled.
+    unsettled: usize,
+    stopping: bool,
+    /// Why the journal failed.
+    reason: String,
+}
+
+impl CommitQueue {
+    pub fn push(&self, waiting: Waiting) {
+        let mut state = self.state.lock();
+        // Only whoever waits for work is to be woken.
+        let wakes = state.waiting.is_empty() || (state.urgent == 0 && waiting.is_urgent());
+        state.urgent += usize::from(waiting.is_urgent());
+        state.waiting.push_back(waiting);
+        self.full.store(state.waiting.len() >= WAITING_MAX, Ordering::Relaxed);
+        drop(state);
+        if wakes {
+            self.changed.notify_all();
+        }
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.down.load(Ordering::Acquire)
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// From here on nothing new is accepted on a topic whose lock is taken after this.
+    pub fn go_down(&self, reason: String) {
+        self.state.lock().reason = reason;
+        self.down.store(true, Ordering::Release);
+    }
+
+    pub fn come_up(&self) {
+        self.down.store(false, Ordering::Release);
+    }
+
+    /// Has [`wait`](Self::wait) end once nothing is left.
+    pub fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it is to stop, but for at most so long; tells whether it is.
+    pub fn wait_for_stop(&self, at_most: Duration) -> bool {
+        let (mut state, deadline) = (self.state.lock(), Instant::now() + at_most);
+        while !state.stopping && !self.changed.wait_until(&mut state, deadline).timed_out() {}
+        state.stopping
+    }
+
+    /// Throws away what waits.
+    pub fn clear(&self) {
+        self.state.lock().waiting.clear();
+    }
+
+    pub fn len(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    /// Whether all that was ever pushed is settled.
+    pub fn is_settled(&self) -> bool {
+        let state = self.state.lock();
+        state.waiting.is_empty() && state.unsettled == 0
+    }
+
+    /// Why the journal takes nothing, if it does not.
+    pub fn down_reason(&self) -> Option<String> {
+        self.is_down().then(|| self.state.lock().reason.clone())
+    }
+
+    /// Takes the next group; `None` if nothing waits.
+    pub fn take(&self) -> Option<Vec<Waiting>> {
+        let mut state = self.state.lock();
+        self.take_from(&mut state)
+    }
+
+    fn take_from(&self, state: &mut State) -> Option<Vec<Waiting>> {
+        if state.waiting.is_empty() {
+            return None;
+        }
+        let len = state.waiting.len().min(GROUP_MAX);
+        let group: Vec<Waiting> = state.waiting.drain(..len).collect();
+        state.urgent -= group.iter().filter(|waiting| waiting.is_urgent()).count();
+        state.unsettled += 1;
+        self.full.store(state.waiting.len() >= WAITING_MAX, Ordering::Relaxed);
+        Some(group)
+    }
+
+    /// Waits for the next group: for what somebody waits for, or for `relaxed` after the first of
+    /// anything. `None` once it is to stop and nothing is left.
+    pub fn wait(&self, relaxed: Duration) -> Option<Vec<Waiting>> {
+        let mut state = self.state.lock();
+        while state.waiting.is_empty() {
+            if state.stopping {
+                return None;
+            }
+            self.changed.wait(&mut state);
+        }
+        let deadline = Instant::now() + relaxed;
+        while state.urgent == 0 && !state.stopping {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        self.take_from(&mut state)
+    }
+
+    pub fn settled(&self) {
+        self.state.lock().unsettled -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until only the caller's own group is not settled.
+    pub fn wait_settled(&self) {
+        let mut state = self.state.lock();
+        while state.unsettled > 1 {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Takes out everything that waits and is not to be tried again.
+    pub fn take_failing(&self) -> Vec<Waiting> {
+        let mut state = self.state.lock();
+        let all = std::mem::take(&mut state.waiting);
+        let (kept, failing): (Vec<_>, Vec<_>) = all.into_iter().partition(Waiting::is_kept);
+        state.waiting = kept.into();
+        state.urgent = state.waiting.iter().filter(|waiting| waiting.is_urgent()).count();
+        failing
+    }
+
+    pub fn put_back(&self, kept: Vec<Waiting>) {
+        let mut state = self.state.lock();
+        state.urgent += kept.iter().filter(|waiting| waiting.is_urgent()).count();
+        for waiting in kept.into_iter().rev() {
+            state.waiting.push_front(waiting);
+        }
+    }
+
+    pub fn has_failing(&self) -> bool {
+        self.state.lock().waiting.iter().any(|waiting| !waiting.is_kept())
+    }
+}
+
+impl Waiting {
+    pub fn cells(&self) -> &[Arc<TopicCell>] {
+        match self {
+            Waiting::Accepted(accepted) => &accepted.cells,
+            _ => &[],
+        }
+    }
+}
