@@ -43,7 +43,7 @@ fn open(place: &Place, path: &Path, mode: Mode) -> rusqlite::Result<Connection> 
     // A connection is used by one thread at a time: `Connection` cannot be shared.
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let path = if mode == Mode::Immutable { immutable(path) } else { path.into() };
-    match &place.vfs {
+    match &place.settings.vfs {
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str()),
         None => Connection::open_with_flags(path, flags),
     }
@@ -77,6 +77,9 @@ pub(super) fn connect(place: &Place, path: &Path, mode: Mode) -> Result<Connecti
                  PRAGMA checkpoint_fullfsync = ON; PRAGMA journal_size_limit = 67108864; \
                  PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY",
             )?;
+            if let Some(pages) = place.settings.log_pages {
+                connection.pragma_update(None, "wal_autocheckpoint", pages)?;
+            }
         }
         Mode::Create => connection.execute_batch("PRAGMA synchronous = FULL")?,
         _ => connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4096")?,
@@ -87,20 +90,20 @@ pub(super) fn connect(place: &Place, path: &Path, mode: Mode) -> Result<Connecti
 /// Checks that the file is a journal, of a format that this program knows.
 pub(super) fn check(place: &Place, connection: &Connection) -> Result<(), JournalError> {
     let path = || place.path.clone();
+    let early = || "the database ends too early".to_owned();
     let failed = |fault: Fault| fault.of_journal(&place.path);
     let header = schema::header(connection).map_err(failed)?;
     match header.format {
+        // What is shorter than a page is an empty database to SQLite; to us it has lost everything.
+        _ if place.ends_early(512) => Err(JournalError::Corrupt { path: path(), reason: early() }),
         _ if header.application_id != schema::APPLICATION_ID => {
-            // An empty file is a database to SQLite, and to us one that has lost everything.
-            let is_empty = std::fs::metadata(&place.database).is_ok_and(|file| file.len() == 0);
-            let reason = "the database is empty".to_owned();
-            match is_empty {
-                true => Err(JournalError::Corrupt { path: path(), reason }),
-                false => Err(JournalError::Foreign { path: path() }),
-            }
+            Err(JournalError::Foreign { path: path() })
         }
         found if found > schema::FORMAT => {
             Err(JournalError::Newer { path: path(), found, supported: schema::FORMAT })
+        }
+        _ if place.ends_early(header.page_size) => {
+            Err(JournalError::Corrupt { path: path(), reason: early() })
         }
         _ => schema::check(connection).map_err(failed),
     }
@@ -113,7 +116,7 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     /// Always open while the journal is: the last connection to close would copy the log into the
     /// database, and the next to open would read the log anew, a failed commit's pages with it.
-    _anchor: Mutex<Connection>,
+    anchor: Mutex<Connection>,
 }
 
 impl Readers {
@@ -121,7 +124,12 @@ impl Readers {
         let anchor = connect(&place, &place.database, mode);
         let anchor = anchor.map_err(|fault| fault.of_journal(&place.path))?;
         check(&place, &anchor)?;
-        Ok(Readers { place, mode, idle: Mutex::default(), _anchor: Mutex::new(anchor) })
+        Ok(Readers { place, mode, idle: Mutex::default(), anchor: Mutex::new(anchor) })
+    }
+
+    /// Takes hold of the log, once a writer is there: a new file has none before.
+    pub fn hold(&self) -> Result<(), Fault> {
+        schema::header(&self.anchor.lock()).map(drop)
     }
 
     /// Reads what was committed by now, and nothing of what is committed meanwhile.

@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use super::Settings;
 use crate::journal::JournalError;
 
 const DATABASE: &str = "topicsync.db";
@@ -15,13 +16,13 @@ pub(super) struct Place {
     /// The folder, or the database itself if that was given; what messages name.
     pub path: PathBuf,
     pub database: PathBuf,
-    pub vfs: Option<String>,
+    pub settings: Settings,
 }
 
 impl Place {
     /// The place of a journal that may be written; its folder is made if need be.
-    pub fn for_writing(path: &Path, vfs: Option<String>) -> Result<Place, JournalError> {
-        let place = Place { path: path.into(), database: path.join(DATABASE), vfs };
+    pub fn for_writing(path: &Path, settings: Settings) -> Result<Place, JournalError> {
+        let place = Place { path: path.into(), database: path.join(DATABASE), settings };
         make_folder(path).map_err(|source| place.cannot("make", source))?;
         let is_there = place.database.try_exists();
         if !is_there.map_err(|source| place.cannot("read", source))? {
@@ -31,9 +32,9 @@ impl Place {
     }
 
     /// The place of a journal that is there: a folder, or the database in a file.
-    pub fn for_reading(path: &Path, vfs: Option<String>) -> Result<Place, JournalError> {
+    pub fn for_reading(path: &Path, settings: Settings) -> Result<Place, JournalError> {
         let database = if path.is_dir() { path.join(DATABASE) } else { path.to_path_buf() };
-        let place = Place { path: path.into(), database, vfs };
+        let place = Place { path: path.into(), database, settings };
         match place.database.try_exists() {
             Ok(true) => Ok(place),
             Ok(false) => Err(JournalError::NotThere { path: place.database }),
@@ -53,6 +54,13 @@ impl Place {
         let mut wal = self.database.clone().into_os_string();
         wal.push("-wal");
         fs::metadata(wal).is_ok_and(|wal| wal.len() > 0)
+    }
+
+    /// Whether the database does not end with a page's end, and no log could make it whole.
+    pub fn ends_early(&self, page_size: u64) -> bool {
+        let len = fs::metadata(&self.database).map_or(0, |database| database.len());
+        let is_whole = len > 0 && len.is_multiple_of(page_size.max(1));
+        !is_whole && !self.has_wal()
     }
 
     /// A database that is being made, and not yet one.

@@ -17,14 +17,14 @@
 //! | `folder`, `connect` | the files: whose they are, and how they are opened |
 //! | `schema`, `rows` | the tables, and their rows with a type of their own |
 //! | `write`, `store` | groups, and what they write for one topic |
-//! | `read`, `names` | what is read of one topic, and whether there is one |
+//! | `read`, `indexes` | what is read of one topic, and whether what is not found is not there |
 //! | [`run`], `packed`, `bytes`, `sum` | encoding, compression, checksums |
 
 mod bytes;
 mod connect;
 mod fault;
 mod folder;
-mod names;
+mod indexes;
 mod packed;
 mod read;
 mod rows;
@@ -47,7 +47,7 @@ use crate::topic::{ClientId, Moment, TopicName, Version};
 use connect::{Mode, Readers, connect};
 use fault::Fault;
 use folder::{Lock, Place};
-use names::Names;
+use indexes::Indexes;
 use rows::{Log, Meta, TopicRow};
 use write::Writer;
 
@@ -58,14 +58,16 @@ pub use bytes::Malformed;
 pub struct Settings {
     /// For tests: the name of an SQLite VFS, through which the database's files are reached.
     pub vfs: Option<String>,
+    /// How many pages of 4 KiB SQLite's log holds before it is copied into the database; 1,000 if not
+    /// said. Fewer make restarts after a crash quicker, and commits slower.
+    pub log_pages: Option<u32>,
 }
 
 /// A journal in a folder.
 pub struct SqliteJournal {
     place: Place,
     readers: Readers,
-    /// Looked into when a name is first not found.
-    names: Mutex<Option<Names>>,
+    indexes: Indexes,
     /// `None` in a journal that was opened for reading.
     writer: Option<Mutex<WriterState>>,
     /// The last field, so that the lock is given up when all else is closed.
@@ -95,7 +97,7 @@ impl SqliteJournal {
         folder: impl AsRef<Path>,
         settings: Settings,
     ) -> Result<SqliteJournal, JournalError> {
-        let place = Place::for_writing(folder.as_ref(), settings.vfs)?;
+        let place = Place::for_writing(folder.as_ref(), settings)?;
         let lock = Lock::take(&place)?;
         let failed = |fault: Fault| fault.of_journal(&place.path);
         if !place.database.exists() {
@@ -104,10 +106,11 @@ impl SqliteJournal {
         // Before anything is written: it may be somebody else's.
         let readers = Readers::open(place.clone(), Mode::Read)?;
         let writer = Writer::open(&place).map_err(failed)?;
+        readers.hold().map_err(failed)?;
         Ok(SqliteJournal {
             place,
             readers,
-            names: Mutex::default(),
+            indexes: Indexes::default(),
             writer: Some(Mutex::new(WriterState::Open(Box::new(writer)))),
             _lock: Some(lock),
         })
@@ -129,7 +132,7 @@ impl SqliteJournal {
         path: impl AsRef<Path>,
         settings: Settings,
     ) -> Result<SqliteJournal, JournalError> {
-        let place = Place::for_reading(path.as_ref(), settings.vfs)?;
+        let place = Place::for_reading(path.as_ref(), settings)?;
         let readers = match Readers::open(place.clone(), Mode::ReadOnly) {
             // To share a database, SQLite makes a file beside it. Where it cannot, nobody can write
             // either, and the database may be read as it lies; but not without its log.
@@ -144,7 +147,7 @@ impl SqliteJournal {
             }
             other => other,
         }?;
-        Ok(SqliteJournal { place, readers, names: Mutex::default(), writer: None, _lock: None })
+        Ok(SqliteJournal { place, readers, indexes: Indexes::default(), writer: None, _lock: None })
     }
 
     fn writer(&self) -> Result<MutexGuard<'_, WriterState>, Fault> {
@@ -161,21 +164,11 @@ impl SqliteJournal {
         let read = self.readers.read(|connection| {
             let log = Log::find(connection, name)?;
             if log.is_none() {
-                self.check_absent(connection, name)?;
+                self.indexes.check_absent(connection, name)?;
             }
             read(connection, &log.ok_or(Fault::UnknownTopic)?)
         });
         read.map_err(|fault| fault.of_topic(&self.place.path, name))
-    }
-
-    /// Checks that a topic that was not found is not there.
-    fn check_absent(&self, connection: &Connection, name: &TopicName) -> Result<(), Fault> {
-        let mut names = self.names.lock();
-        let names = match &mut *names {
-            Some(names) => names,
-            none => none.insert(Names::read(connection)?),
-        };
-        names.check(name)
     }
 
     fn failed(&self, fault: Fault) -> JournalError {
@@ -282,7 +275,7 @@ impl Journal for SqliteJournal {
         let read = self.readers.read(|connection| {
             let topic = TopicRow::find(connection, name)?;
             if topic.is_none() {
-                self.check_absent(connection, name)?;
+                self.indexes.check_absent(connection, name)?;
             }
             Ok(topic.map(|topic| topic.record))
         });
@@ -325,7 +318,7 @@ impl Journal for SqliteJournal {
     ) -> Result<Vec<(TopicName, Logged)>, JournalError> {
         let read = |connection: &Connection| {
             let mut changes = Vec::new();
-            for id in read::topics_of(connection, author)? {
+            for id in self.indexes.topics_of(connection, author)? {
                 let own = Log::with_id(connection, id).and_then(|(log, name)| {
                     Ok((name, read::by_author(connection, &log, author, limit)?))
                 });

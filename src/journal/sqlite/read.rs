@@ -282,12 +282,11 @@ pub(super) fn by_author(
     Ok(found)
 }
 
-/// The topics that `author` may have changed, by their numbers.
-pub(super) fn topics_of(connection: &Connection, author: ClientId) -> Result<Vec<i64>, Fault> {
-    let mut statement =
-        connection.prepare_cached("SELECT topic FROM authors WHERE author = ?1 ORDER BY topic")?;
-    let ids = statement.query_map([author.0 as i64], |row| row.get(0))?;
-    Ok(ids.collect::<Result<Vec<i64>, rusqlite::Error>>()?)
+/// Those who are noted as authors of a topic.
+pub(super) fn authors_of(connection: &Connection, topic: i64) -> Result<Vec<ClientId>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT author FROM authors WHERE topic = ?1")?;
+    let authors = statement.query_map([topic], |row| number(row, 0).map(ClientId))?;
+    Ok(authors.collect::<Result<Vec<ClientId>, rusqlite::Error>>()?)
 }
 
 /// The length of the data of a topic's runs and checkpoints together. O(n), n being the rows.

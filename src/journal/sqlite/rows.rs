@@ -43,23 +43,49 @@ pub(super) struct Meta {
     pub open: bool,
     pub unclean_life: u64,
     pub last_written: Timestamp,
-    /// How many topics there are.
-    pub topics: u64,
-    /// The sum of what [`topic_sum`] makes of each.
-    pub topics_sum: u64,
+    pub topics: Tally,
+    /// Of the pairs of an author and a topic.
+    pub authors: Tally,
 }
 
-/// What a topic adds to [`Meta::topics_sum`].
-pub(super) fn topic_sum(id: i64, name: &str) -> u64 {
-    Sum::of("names").number(id as u64).bytes(name.as_bytes()).column() as u64
+/// How many rows there are in a table, and the sum of what makes each one up, so that one which is
+/// missing is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    count: u64,
+    sum: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, row: Sum) {
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(row.column() as u64);
+    }
+
+    pub fn remove(&mut self, row: Sum) {
+        self.count = self.count.saturating_sub(1);
+        self.sum = self.sum.wrapping_sub(row.column() as u64);
+    }
+}
+
+/// What [`Meta::topics`] counts.
+pub(super) fn topic_sum(id: i64, name: &str) -> Sum {
+    Sum::of("names").number(id as u64).bytes(name.as_bytes())
+}
+
+/// What [`Meta::authors`] counts.
+pub(super) fn author_sum(author: ClientId, topic: i64) -> Sum {
+    Sum::of("authors").number(author.0).number(topic as u64)
 }
 
 impl Meta {
-    fn columns(&self) -> [u64; 8] {
+    fn columns(&self) -> [u64; 10] {
         let Numbers { life, commit, client } = self.numbers;
         let (open, last_written) = (self.open.into(), self.last_written.0);
-        let (topics, sum) = (self.topics, self.topics_sum);
-        [life, open, self.unclean_life, commit.0, client.0, last_written, topics, sum]
+        let (topics, authors) = (self.topics, self.authors);
+        let tallies = [topics.count, topics.sum, authors.count, authors.sum];
+        let [a, b, c, d] = tallies;
+        [life, open, self.unclean_life, commit.0, client.0, last_written, a, b, c, d]
     }
 
     fn sum(&self) -> Sum {
@@ -69,7 +95,7 @@ impl Meta {
     pub fn read(connection: &Connection) -> Result<Meta, Fault> {
         let mut statement = connection.prepare_cached(
             "SELECT life, open, unclean_life, last_commit, last_client, last_written, topics, \
-             topics_sum, crc FROM meta WHERE one = 1",
+             topics_sum, authors, authors_sum, crc FROM meta WHERE one = 1",
         )?;
         let mut rows = statement.query(())?;
         let row = rows.next()?.ok_or_else(|| damage("the table meta", "its row is missing"))?;
@@ -83,22 +109,21 @@ impl Meta {
             open: row.get::<_, i64>(1)? != 0,
             unclean_life: number(row, 2)?,
             last_written: Timestamp(number(row, 5)?),
-            topics: number(row, 6)?,
-            topics_sum: number(row, 7)?,
+            topics: Tally { count: number(row, 6)?, sum: number(row, 7)? },
+            authors: Tally { count: number(row, 8)?, sum: number(row, 9)? },
         };
-        check_sum(row, 8, meta.sum(), "the table meta")?;
+        check_sum(row, 10, meta.sum(), "the table meta")?;
         Ok(meta)
     }
 
     pub fn write(&self, connection: &Connection) -> Result<(), Fault> {
         let mut statement = connection.prepare_cached(
             "INSERT OR REPLACE INTO meta (one, life, open, unclean_life, last_commit, last_client, \
-             last_written, topics, topics_sum, crc) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             last_written, topics, topics_sum, authors, authors_sum, crc) \
+             VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
-        let [life, open, unclean, commit, client, written, topics, sum] =
-            self.columns().map(column);
-        let crc = self.sum().column();
-        statement.execute((life, open, unclean, commit, client, written, topics, sum, crc))?;
+        let columns = self.columns().map(column).into_iter().chain([self.sum().column()]);
+        statement.execute(rusqlite::params_from_iter(columns))?;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ const TABLES: [(&str, &str); 8] = [
         "CREATE TABLE meta (one INTEGER PRIMARY KEY, life INTEGER NOT NULL, open INTEGER NOT NULL, \
          unclean_life INTEGER NOT NULL, last_commit INTEGER NOT NULL, last_client INTEGER NOT NULL, \
          last_written INTEGER NOT NULL, topics INTEGER NOT NULL, topics_sum INTEGER NOT NULL, \
-         crc INTEGER NOT NULL) STRICT",
+         authors INTEGER NOT NULL, authors_sum INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT",
     ),
     (
         "topics",
@@ -72,12 +72,14 @@ pub(super) fn create(connection: &Connection) -> Result<(), Fault> {
 pub(super) struct Header {
     pub application_id: i32,
     pub format: u32,
+    pub page_size: u64,
 }
 
 pub(super) fn header(connection: &Connection) -> Result<Header, Fault> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (application_id, format) = (number("application_id")?, number("user_version")?);
-    Ok(Header { application_id, format: format as u32 })
+    let page_size = number("page_size")? as u64;
+    Ok(Header { application_id, format: format as u32, page_size })
 }
 
 /// Checks that the tables are those of this format.

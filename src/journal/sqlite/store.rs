@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::fault::Fault;
 use super::packed::{Effort, pack};
 use super::read::{self, checkpoint_sum, run_data_sum, run_sum};
-use super::rows::{Log, Meta, TopicRow, bound, column, one, topic_sum};
+use super::rows::{Log, Meta, TopicRow, author_sum, bound, column, one, topic_sum};
 use super::run::{self, Span, put_value};
 use crate::journal::{Checkpoint, Logged, TopicRecord};
 use crate::topic::{ClientId, CommitNumber, Timestamp, TopicName, Version};
@@ -51,9 +51,7 @@ impl Store<'_> {
             self.put_checkpoint(&mut log, start)?;
         }
         log.write(self.connection, &record.name)?;
-        self.meta.topics += 1;
-        let sum = topic_sum(log.id, &record.name);
-        self.meta.topics_sum = self.meta.topics_sum.wrapping_add(sum);
+        self.meta.topics.add(topic_sum(log.id, &record.name));
         Ok(log)
     }
 
@@ -61,13 +59,16 @@ impl Store<'_> {
     pub fn remove(&mut self, name: &TopicName, log: &Log) -> Result<(), Fault> {
         self.execute("DELETE FROM runs WHERE topic = ?1", [log.id])?;
         self.execute("DELETE FROM checkpoints WHERE topic = ?1", [log.id])?;
-        self.execute("DELETE FROM authors WHERE topic = ?1", [log.id])?;
+        for author in read::authors_of(self.connection, log.id)? {
+            let parameters = (column(author.0), log.id);
+            self.execute("DELETE FROM authors WHERE author = ?1 AND topic = ?2", parameters)?;
+            self.meta.authors.remove(author_sum(author, log.id));
+        }
         self.execute("DELETE FROM logs WHERE topic = ?1", [log.id])?;
         self.execute("DELETE FROM topics WHERE name = ?1", [&**name])?;
         self.noted = None;
         self.newly_noted.clear();
-        self.meta.topics = self.meta.topics.saturating_sub(1);
-        self.meta.topics_sum = self.meta.topics_sum.wrapping_sub(topic_sum(log.id, name));
+        self.meta.topics.remove(topic_sum(log.id, name));
         Ok(())
     }
 
@@ -120,7 +121,9 @@ impl Store<'_> {
             let is_noted = self.noted.is_some_and(|noted| noted.contains(&pair));
             if !is_noted && !self.newly_noted.contains(&pair) {
                 let note = "INSERT OR IGNORE INTO authors (author, topic) VALUES (?1, ?2)";
-                self.execute(note, (column(author.0), topic))?;
+                if self.execute(note, (column(author.0), topic))? > 0 {
+                    self.meta.authors.add(author_sum(*author, topic));
+                }
                 self.newly_noted.push(pair);
             }
         }

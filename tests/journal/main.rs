@@ -1,0 +1,7 @@
+//! The embedded journal on disks that fail, lie and lose things, and in folders of all kinds.
+
+mod damage;
+mod faults;
+mod folders;
+mod story;
+mod vfs;
