@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use topicsync::journal::Logged;
@@ -15,7 +15,7 @@ use super::out::{self, CommandError, Out, json_line, stdout};
 use super::source::{Opened, Source, topic_name};
 use super::when::{HELP, When};
 
-/// How often a followed folder is looked at.
+/// How often a followed folder is looked at, at most.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
@@ -87,11 +87,15 @@ impl Log {
     fn follow(&self, opened: &Opened, scope: &Scope, out: &mut Out) -> Result<(), CommandError> {
         let mut newest = scope.newest;
         let mut stage = Stage::new(&*opened.journal, &opened.registry);
+        let mut looked = Duration::ZERO;
         loop {
-            sleep(FOLLOW_EVERY);
+            // Of very many topics looking takes a while itself.
+            sleep(FOLLOW_EVERY.max(looked * 4));
+            let start = Instant::now();
             let names = &self.topics;
             let chosen =
                 Scope::of(&*opened.journal, |it| names.is_empty() || names.contains(&it.name))?;
+            looked = start.elapsed();
             if chosen.newest <= newest {
                 continue;
             }
