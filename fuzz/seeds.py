@@ -66,22 +66,60 @@ def pack(it):
     return bytes([0x80 | len(it)]) + b"".join(pack(k) + pack(v) for k, v in it.items())
 
 
+def number(it):
+    """Seven bits a byte, the lowest first."""
+    return bytes([it]) if it < 128 else bytes([it % 128 + 128]) + number(it // 128)
+
+
+def text(it):
+    return number(len(it.encode())) + it.encode()
+
+
+def column(kind, *parts):
+    return bytes([kind]) + b"".join(parts)
+
+
+def run(count, ids, actions, shape, values):
+    """A run by one author as docs/format.md has it, behind how many changes it holds."""
+    distances = b"".join(number(2 * at) for at in range(count - 1))
+    names = number(len(shape)) + b"".join(map(text, shape))
+    shapes = number(1) + names + number(1) + text("set") + number(1) * count
+    return bytes([count]) + distances * 2 + number(1) + number(7) + ids + actions + shapes + values
+
+
+UNDO = text("7_3") + number(2) + text("7_1")
+# Typing; values that have nothing in common; nodes that move, one of which has another form.
+RUNS = {
+    "typing": run(3, bytes([1, 0, 0]) + number(24), bytes(3), ["type", "position", "insertion"],
+                  column(1, bytes([80, 2, 2])) + column(3, bytes([1, 1, 2]), "ané".encode())),
+    "any": run(2, bytes([4, 3]) + text("9_x y") + number(7), bytes([3, 1]) + UNDO, ["type", "value"],
+               column(0, pack(None), pack({"a": [1, 1.5, "é"]}))),
+    "nodes": run(3, bytes([1, 0, 2]) + number(300), bytes([2, 1, 0]) + text("7_5"), ["type", "value"],
+                 column(6, bytes([2, 0, 0, 1]),
+                        column(5, bytes([2]), text("x"), text("y"), column(1, bytes([2, 4])),
+                               column(2, struct.pack("<dd", 1.5, -0.0))),
+                        column(4, bytes([1]), column(0, pack(True))))),
+}
+
+
 def write(target, name, data):
     (CORPUS / target).mkdir(parents=True, exist_ok=True)
     (CORPUS / target / name).write_bytes(data)
 
 
-for number, change in enumerate(CHANGES):
-    text = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
-    write("decode_json", f"{number:02}-{change['type']}", text.encode())
-    write("decode_msgpack", f"{number:02}-{change['type']}", pack(change))
-for number, (message_type, content) in enumerate(MESSAGES):
+for at, change in enumerate(CHANGES):
+    encoded = json.dumps(change, ensure_ascii=False, separators=(",", ":"))
+    write("decode_json", f"{at:02}-{change['type']}", encoded.encode())
+    write("decode_msgpack", f"{at:02}-{change['type']}", pack(change))
+for at, (message_type, content) in enumerate(MESSAGES):
     message = {"type": message_type, "content": content}
-    name = f"{number:02}-{message_type}"
+    name = f"{at:02}-{message_type}"
     write("message_json", name, json.dumps([message], separators=(",", ":")).encode())
     write("message_msgpack", name, pack(message))
-for number in range(9):
+for at in range(9):
     # The type, a value of four items, and some of each kind of change.
-    choices = bytes([number, 0, 4, *range(1, 9), *(7 * n % 31 for n in range(80))])
-    write("apply", f"type-{number}", choices)
-    write("rebase", f"type-{number}", choices)
+    choices = bytes([at, 0, 4, *range(1, 9), *(7 * n % 31 for n in range(80))])
+    write("apply", f"type-{at}", choices)
+    write("rebase", f"type-{at}", choices)
+for name, data in RUNS.items():
+    write("journal_run", name, data)

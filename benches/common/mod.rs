@@ -12,6 +12,7 @@ use topicsync::types::AnyChange;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs short enough for all of `cargo bench` to take a few minutes.
+#[allow(dead_code, reason = "not every benchmark is one of Criterion's")]
 pub fn criterion() -> Criterion {
     Criterion::default()
         .without_plots()

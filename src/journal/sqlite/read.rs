@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, Row};
 
+use super::bytes::{Malformed, Reader};
 use super::fault::{Fault, at, damage};
 use super::packed::unpack;
 use super::rows::{Log, bound, check_sum, number, one, text};
@@ -72,13 +73,18 @@ impl RunHead {
     }
 }
 
-/// The changes in the row of `head`.
-fn run_data(topic: i64, head: &RunHead, row: &Row) -> Result<Vec<Logged>, Fault> {
+/// What `decode` makes of the data in the row of `head`.
+fn run_data<T>(
+    topic: i64,
+    head: &RunHead,
+    row: &Row,
+    decode: impl FnOnce(Span, &[u8]) -> Result<T, Malformed>,
+) -> Result<T, Fault> {
     let RunHead { span, .. } = head;
     let place = || place(span.first, span.last);
     let data = row.get_ref(7)?.as_blob().map_err(rusqlite::Error::from)?;
     check_sum(row, 6, run_data_sum(topic, span.first, data), &place())?;
-    unpack(data, |bytes| run::decode(*span, bytes)).map_err(at(place))
+    unpack(data, |bytes| decode(*span, bytes)).map_err(at(place))
 }
 
 /// The changes after version `after` up to `to`, as far as they are kept.
@@ -107,7 +113,7 @@ pub(super) fn changes(
         if first > next || (first < next && next != from) {
             return Err(missing(next, first));
         }
-        let run = run_data(log.id, &head, row)?.into_iter();
+        let run = run_data(log.id, &head, row, run::decode)?.into_iter();
         changes.extend(run.filter(|change| after < change.version && change.version <= to));
         next = next.max(last.next());
     }
@@ -132,7 +138,7 @@ pub(super) fn unsealed(
         {
             return Err(missing(before.version.next(), head.span.first));
         }
-        changes.extend(run_data(log.id, &head, row)?);
+        changes.extend(run_data(log.id, &head, row, run::decode)?);
         bytes += row.get_ref(7)?.as_blob().map_or(0, <[u8]>::len) as u64;
     }
     Ok((changes, bytes))
@@ -160,7 +166,7 @@ pub(super) fn checkpoint(
     let data = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
     check_sum(row, 1, checkpoint_sum(log.id, version, data), &place())?;
     let value = unpack(data, |bytes| {
-        let mut reader = super::bytes::Reader(bytes);
+        let mut reader = Reader(bytes);
         let value = take_value(&mut reader, NESTING_MAX)?;
         reader.end()?;
         Ok(value)
@@ -181,13 +187,13 @@ pub(super) fn checkpoint_version(
     Ok(newest.map(|newest| Version(newest as u64)))
 }
 
-/// The run that holds the change which made `version`.
-pub(super) fn run_with<T>(
+/// The run that holds the change which made `version`, and what `read` makes of its data.
+fn run_with<T>(
     connection: &Connection,
     log: &Log,
     version: Version,
-    read: impl FnOnce(RunHead, &dyn Fn(&RunHead) -> Result<Vec<Logged>, Fault>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
+    read: impl FnOnce(&RunHead, &Row) -> Result<T, Fault>,
+) -> Result<(Span, T), Fault> {
     let mut statement = connection.prepare_cached(select_runs!(
         "WHERE topic = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1"
     ))?;
@@ -197,7 +203,17 @@ pub(super) fn run_with<T>(
     if head.span.last < version {
         return Err(missing(head.span.last.next(), version));
     }
-    read(head, &|head| run_data(log.id, head, row))
+    let read = read(&head, row)?;
+    Ok((head.span, read))
+}
+
+/// The changes of the run that holds the one which made `version`.
+pub(super) fn run_at(
+    connection: &Connection,
+    log: &Log,
+    version: Version,
+) -> Result<(Span, Vec<Logged>), Fault> {
+    run_with(connection, log, version, |head, row| run_data(log.id, head, row, run::decode))
 }
 
 /// The newest version, among those kept, that is not after `moment`.
@@ -208,12 +224,8 @@ pub(super) fn version_at(
 ) -> Result<Version, Fault> {
     match moment {
         Moment::Version(version) => Ok(version.clamp(log.oldest, log.head)),
-        Moment::Commit(commit) => {
-            newest(connection, log, |span| span.commit <= commit, |change| change.commit <= commit)
-        }
-        Moment::Time(time) => {
-            newest(connection, log, |span| span.time <= time, |change| change.time <= time)
-        }
+        Moment::Commit(commit) => newest(connection, log, |of, _| of <= commit),
+        Moment::Time(time) => newest(connection, log, |_, of| of <= time),
     }
 }
 
@@ -221,35 +233,26 @@ pub(super) fn version_at(
 fn newest(
     connection: &Connection,
     log: &Log,
-    begins: impl Fn(&Span) -> bool,
-    is_before: impl Fn(&Logged) -> bool,
+    is_before: impl Fn(CommitNumber, Timestamp) -> bool,
 ) -> Result<Version, Fault> {
-    // What is wanted is `low` or a version after it, and before `high`.
-    let (mut low, mut high) = (log.oldest, log.head.next());
-    while low.next() < high {
-        let middle = Version(low.0 + (high.0 - low.0) / 2);
-        let found = run_with(connection, log, middle, |head, changes| {
-            let Span { first, last, .. } = head.span;
-            if !begins(&head.span) {
-                // A run that straddles the oldest version may begin before it.
-                return Ok((low, first.max(low.next())));
-            }
-            if last.next() < high {
-                // Whether the next run begins by then tells whether this one is it.
-                let next_begins =
-                    run_with(connection, log, last.next(), |next, _| Ok(begins(&next.span)));
-                if next_begins? {
-                    return Ok((last.next(), high));
-                }
-            }
-            let changes = changes(&head)?;
-            let before = changes.partition_point(&is_before) as u64;
-            let version = Version((first.0 + before).saturating_sub(1)).max(low);
-            Ok((version, version.next()))
-        });
-        (low, high) = found?;
+    // Of these versions it is not known yet whether their runs begin by then.
+    let (mut from, mut to) = (log.oldest.next(), log.head.next());
+    let mut newest = None;
+    while from < to {
+        let middle = Version(from.0 + (to.0 - from.0) / 2);
+        let (span, ()) = run_with(connection, log, middle, |_, _| Ok(()))?;
+        if is_before(span.commit, span.time) {
+            (from, newest) = (span.last.next(), Some(span));
+        } else {
+            to = span.first;
+        }
     }
-    Ok(low)
+    let Some(span) = newest else { return Ok(log.oldest) };
+    let moments = run_with(connection, log, span.first, |head, row| {
+        run_data(log.id, head, row, run::moments)
+    });
+    let before = moments?.1.partition_point(|(commit, time)| is_before(*commit, *time)) as u64;
+    Ok(Version((span.first.0 + before).saturating_sub(1)).max(log.oldest))
 }
 
 /// The newest `limit` changes by `author`, the newest first.
@@ -275,7 +278,7 @@ pub(super) fn by_author(
         before = head.span.first;
         if head.is_by(author) {
             let own = |change: &Logged| change.author == author && change.version > log.oldest;
-            found.extend(run_data(log.id, &head, row)?.into_iter().rev().filter(own));
+            found.extend(run_data(log.id, &head, row, run::decode)?.into_iter().rev().filter(own));
         }
     }
     found.truncate(limit);

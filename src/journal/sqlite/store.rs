@@ -204,9 +204,8 @@ impl Store<'_> {
     pub fn cut(&mut self, log: &mut Log, head: Version) -> Result<(), Fault> {
         let head = head.max(log.oldest);
         if head > log.oldest {
-            let (first, changes) = read::run_with(self.connection, log, head, |run, changes| {
-                Ok((run.span.first, changes(&run)?))
-            })?;
+            let (span, changes) = read::run_at(self.connection, log, head)?;
+            let first = span.first;
             let kept = changes.iter().filter(|change| change.version <= head).collect::<Vec<_>>();
             let last = kept.last().map(|last| (last.commit, last.time));
             (log.commit, log.time) = last.unwrap_or((log.commit, log.time));

@@ -159,16 +159,31 @@ fn put_shape(out: &mut Vec<u8>, shape: &Shape) {
     }
 }
 
+/// The commits and times of what [`encode`] made of the changes of `span`, without the rest.
+///
+/// # Errors
+/// The bytes are not such changes, as far as they are looked at.
+pub fn moments(span: Span, bytes: &[u8]) -> Result<Vec<(CommitNumber, Timestamp)>, Malformed> {
+    let (commits, times) = take_moments(&mut Reader(bytes), span)?;
+    let commits = commits.into_iter().map(CommitNumber);
+    Ok(commits.zip(times.into_iter().map(Timestamp)).collect())
+}
+
+fn take_moments(reader: &mut Reader, span: Span) -> Result<(Vec<u64>, Vec<u64>), Malformed> {
+    let count = span.count().filter(|count| *count <= reader.0.len());
+    let count = count.ok_or(Malformed("it holds fewer changes than it should"))?;
+    let commits = take_distances(reader, span.commit.0, count)?;
+    Ok((commits, take_distances(reader, span.time.0, count)?))
+}
+
 /// Decodes what [`encode`] made of the changes of `span`.
 ///
 /// # Errors
 /// The bytes are not such changes.
 pub fn decode(span: Span, bytes: &[u8]) -> Result<Vec<Logged>, Malformed> {
-    let count = span.count().filter(|count| *count <= bytes.len());
-    let count = count.ok_or(Malformed("it holds fewer changes than it should"))?;
     let reader = &mut Reader(bytes);
-    let commits = take_distances(reader, span.commit.0, count)?;
-    let times = take_distances(reader, span.time.0, count)?;
+    let (commits, times) = take_moments(reader, span)?;
+    let count = commits.len();
     let (author_ids, authors) = take_authors(reader, count)?;
     let ids = marks::take_ids(reader, &authors, &author_ids)?;
     let actions = marks::take_actions(reader, count)?;

@@ -96,6 +96,8 @@ proptest! {
         let bytes = encode(&borrowed).unwrap();
         let span = Span::of(&borrowed).unwrap();
         check_same(&decode(span, &bytes).unwrap(), &changes)?;
+        let moments: Vec<_> = changes.iter().map(|it| (it.commit, it.time)).collect();
+        prop_assert_eq!(super::moments(span, &bytes).unwrap(), moments);
         for len in (0..bytes.len()).rev().step_by(1 + bytes.len() / 16) {
             prop_assert!(decode(span, &bytes[..len]).is_err());
         }
@@ -157,4 +159,20 @@ fn typing_takes_few_bytes() {
     let changes: Vec<Logged> = (1..=1000).map(change).collect();
     let bytes = encode(&changes.iter().collect::<Vec<_>>()).unwrap();
     assert!(bytes.len() < 10 * changes.len(), "{} bytes", bytes.len());
+}
+
+/// They were written by hand, from the description of the format alone.
+#[test]
+fn the_fuzzers_seeds_are_runs() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/journal_run");
+    let mut seeds = 0;
+    for seed in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(seed.unwrap().path()).unwrap();
+        let (first, last) = (Version(1), Version(bytes[0].into()));
+        let span = Span { first, last, commit: CommitNumber(1), time: Timestamp(1) };
+        let changes = decode(span, &bytes[1..]).unwrap();
+        assert_eq!(changes.len(), usize::from(bytes[0]));
+        seeds += 1;
+    }
+    assert!(seeds > 2);
 }
