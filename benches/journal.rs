@@ -6,29 +6,25 @@
 //! folders are made where the build goes, on the disk that is measured.
 
 mod common;
+#[path = "common/workloads.rs"]
+mod workloads;
 
 use std::fs::{self, File};
-use std::io::{BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::Random;
-use flate2::bufread::GzDecoder;
-use serde::Deserialize;
 use topicsync::journal::{
     Append, CHECKPOINT_EVERY, Checkpoint, Journal, Logged, Operation, SqliteJournal, TopicRecord,
 };
 use topicsync::topic::{
     ChangeId, ClientId, CommitNumber, Epoch, Timestamp, TopicName, TopicOptions, Version,
 };
-use topicsync::types::dict::{Dict as DictType, DictChange};
-use topicsync::types::edit::{Deletion, Edit};
-use topicsync::types::string::{String as TextType, StringChange};
+use topicsync::types::dict::Dict as DictType;
+use topicsync::types::string::String as TextType;
 use topicsync::types::{AnyChange, AnyValue, TypeRef};
-use topicsync::value::{Dict, Value};
-
-const TRACE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/traces/automerge-paper.json.gz");
+use workloads::{Nodes, Trace};
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
@@ -129,45 +125,6 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// Moves of nodes, mostly; now and then one comes or goes.
-struct Nodes {
-    random: Random,
-    there: Vec<u64>,
-    made: u64,
-}
-
-impl Nodes {
-    fn new() -> Nodes {
-        Nodes { random: Random::new(), there: Vec::new(), made: 0 }
-    }
-
-    fn place(&mut self) -> Value {
-        let (x, y) = (self.random.below(4000) as i64, self.random.below(3000) as i64);
-        Value::Dict(Dict::from([("x", x.into()), ("y", y.into())]))
-    }
-
-    fn change(&mut self) -> AnyChange {
-        let value = self.place();
-        let adds = self.there.len() < 490 || (self.there.len() < 510 && self.random.below(50) == 0);
-        let change = if adds {
-            self.made += 1;
-            self.there.push(self.made);
-            DictChange::Add { key: format!("node-{}", self.made).into(), value }
-        } else {
-            let at = self.random.below(self.there.len());
-            let key = format!("node-{}", self.there[at]).into();
-            match self.random.below(50) {
-                0 => {
-                    self.there.swap_remove(at);
-                    DictChange::Remove { key }
-                }
-                _ => DictChange::ChangeValue { key, value },
-            }
-        };
-        AnyChange::new::<DictType>(change)
-    }
-}
-
 fn commits() {
     let folder = Folder::new("commits");
     println!("  synced writes of 4 KiB, nothing else  {:>9.0} a second", syncs(&folder.0));
@@ -175,7 +132,7 @@ fn commits() {
         let folder = Folder::new("commits");
         let journal = SqliteJournal::open(&folder.0).unwrap();
         let mut recorder = Recorder::new(&journal, TypeRef::of::<DictType>());
-        let mut nodes = Nodes::new();
+        let mut nodes = Nodes::new(Random::new());
         let (start, mut took) = (Instant::now(), Vec::new());
         while start.elapsed() < Duration::from_secs(3) {
             let changes: Vec<AnyChange> = (0..group).map(|_| nodes.change()).collect();
@@ -209,44 +166,17 @@ fn spread(took: &mut [Duration]) -> String {
     format!("p50 {:.2?}, p99 {:.2?}, slowest {:.2?}", at(500), at(990), at(1000))
 }
 
-#[derive(Deserialize)]
-struct Trace {
-    txns: Vec<Transaction>,
-}
-
-#[derive(Deserialize)]
-struct Transaction {
-    /// Position, how many code points are deleted there, and what is inserted.
-    patches: Vec<(usize, usize, String)>,
-}
-
-/// `None`, and a word on it, where the file is not there.
+/// `None`, and a word on it, where the trace is not there.
 fn typing() -> Option<Vec<AnyChange>> {
-    let file = match File::open(TRACE) {
-        Ok(file) => file,
-        Err(error) => {
-            println!("  typing: skipped, as the trace cannot be read ({TRACE}: {error})");
-            return None;
-        }
-    };
-    let json = BufReader::new(GzDecoder::new(BufReader::new(file)));
-    let trace: Trace = serde_json::from_reader(json).expect("the trace is JSON of its known shape");
-    let patches = trace.txns.into_iter().flat_map(|transaction| transaction.patches);
-    let change = |(position, deleted, inserted): (usize, usize, String)| {
-        let mut edit = Edit::default();
-        edit.retain(position);
-        edit.delete(Deletion::of_len(deleted));
-        edit.insert(inserted.into());
-        AnyChange::new::<TextType>(StringChange::Edit(edit.finish()))
-    };
-    Some(patches.map(change).collect())
+    let changes = Trace::read()?.changes();
+    Some(changes.into_iter().map(AnyChange::new::<TextType>).collect())
 }
 
 fn bytes() {
     if let Some(changes) = typing() {
         bytes_of("typing, the automerge-paper trace", TypeRef::of::<TextType>(), &changes);
     }
-    let mut nodes = Nodes::new();
+    let mut nodes = Nodes::new(Random::new());
     let changes: Vec<AnyChange> = (0..250_000).map(|_| nodes.change()).collect();
     bytes_of("moving 500 nodes about", TypeRef::of::<DictType>(), &changes);
 }
@@ -276,7 +206,7 @@ fn reads() {
     {
         let journal = SqliteJournal::open(&folder.0).unwrap();
         let mut recorder = Recorder::new(&journal, kind);
-        let mut nodes = Nodes::new();
+        let mut nodes = Nodes::new(Random::new());
         for _ in 0..CHANGES / 500 {
             let changes: Vec<AnyChange> = (0..500).map(|_| nodes.change()).collect();
             recorder.commit(&changes);
@@ -354,7 +284,7 @@ fn topics() {
     {
         let journal = SqliteJournal::open(&folder.0).unwrap();
         let all: Vec<usize> = (0..TOPICS).collect();
-        let change = Nodes::new().change();
+        let change = Nodes::new(Random::new()).change();
         for some in all.chunks(1000) {
             let topic = |at: &usize| {
                 let topic = format!("workspace-{}/graph-{at}", at % 977);

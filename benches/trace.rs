@@ -6,65 +6,20 @@
 //! of is read from the trace beforehand; that the log is dropped is not counted.
 
 mod common;
-
-use std::fs::File;
-use std::io::BufReader;
+#[path = "common/workloads.rs"]
+mod workloads;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use flate2::bufread::GzDecoder;
-use serde::Deserialize;
 use smallvec::SmallVec;
 use topicsync::engine::{Author, ChangeBody, Engine, EngineConfig, Submission, Submitted};
 use topicsync::topic::{ClientId, Topic, TopicName, TopicOptions};
-use topicsync::types::edit::{Deletion, Edit};
-use topicsync::types::string::{String as TextType, StringChange};
+use topicsync::types::string::String as TextType;
 use topicsync::types::{AnyChange, AnyValue, TopicType, TypeRef};
 use topicsync::value::Fields;
+use workloads::Trace;
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/traces/automerge-paper.json.gz");
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Trace {
-    end_content: String,
-    txns: Vec<Transaction>,
-}
-
-#[derive(Deserialize)]
-struct Transaction {
-    /// Position, how many code points are deleted there, and what is inserted.
-    patches: Vec<(usize, usize, String)>,
-}
-
-impl Trace {
-    /// `None`, and a word on it, where the file is not there.
-    fn read() -> Option<Trace> {
-        let file = match File::open(PATH) {
-            Ok(file) => file,
-            Err(error) => {
-                println!("trace: skipped, as the trace cannot be read ({PATH}: {error})");
-                return None;
-            }
-        };
-        let json = BufReader::new(GzDecoder::new(BufReader::new(file)));
-        Some(serde_json::from_reader(json).expect("the trace is JSON of its known shape"))
-    }
-
-    fn changes(&self) -> Vec<StringChange> {
-        let patches = self.txns.iter().flat_map(|transaction| &transaction.patches);
-        let change = |(position, deleted, inserted): &(usize, usize, String)| {
-            let mut edit = Edit::default();
-            edit.retain(*position);
-            edit.delete(Deletion::of_len(*deleted));
-            edit.insert(inserted.as_str().into());
-            StringChange::Edit(edit.finish())
-        };
-        patches.map(change).collect()
-    }
-
-    fn check(&self, value: &AnyValue) {
-        assert!(*value.get::<TextType>().unwrap() == *self.end_content.as_str());
-    }
+fn check(trace: &Trace, value: &AnyValue) {
+    assert!(*value.get::<TextType>().unwrap() == *trace.end_content.as_str());
 }
 
 /// An engine with one text in it, and somebody to change it.
@@ -110,7 +65,7 @@ fn typing(criterion: &mut Criterion) {
                 for change in changes {
                     common::accept(&mut topic, AnyChange::new::<TextType>(change));
                 }
-                trace.check(topic.value());
+                check(&trace, topic.value());
                 topic
             },
             BatchSize::PerIteration,
@@ -124,7 +79,7 @@ fn typing(criterion: &mut Criterion) {
                 for change in changes {
                     host.submit(ChangeBody::Typed(AnyChange::new::<TextType>(change)));
                 }
-                trace.check(&host.value());
+                check(&trace, &host.value());
                 host
             },
             BatchSize::PerIteration,
@@ -138,7 +93,7 @@ fn typing(criterion: &mut Criterion) {
                 for fields in fields {
                     host.submit(ChangeBody::Fields(fields));
                 }
-                trace.check(&host.value());
+                check(&trace, &host.value());
                 host
             },
             BatchSize::PerIteration,
