@@ -5,62 +5,83 @@
 //! cargo bench --bench memory
 //! ```
 //!
-//! Each case runs in a process of its own, which tells what it came to have of its own (Linux says so
-//! in `/proc/self/status`) beyond what it had with the changes read and none made.
+//! Counts the bytes that are asked for and not given back; what an allocator needs beside them comes on
+//! top.
 
-mod common;
+/// As in the other benchmarks, but for their allocator: this one counts.
+mod common {
+    #[path = "random.rs"]
+    mod random;
+    pub use random::Random;
+}
 #[path = "common/workloads.rs"]
 mod workloads;
 
-use std::process::Command;
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::Random;
 use topicsync::engine::{Author, ChangeBody, Engine, EngineConfig, Submission, Submitted};
 use topicsync::journal::SqliteJournal;
 use topicsync::topic::{ClientId, Durability, TopicName, TopicOptions};
 use topicsync::types::AnyChange;
-use topicsync::types::string::String as TextType;
+use topicsync::types::string::{String as TextType, StringChange};
 use workloads::{Nodes, Trace};
 
 const MOVES: usize = 250_000;
 /// After how many changes what waits is committed.
 const GROUP: usize = 100;
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [workload, durability, ..] = &args[..]
-        && let Some(changes) = changes(workload)
-    {
-        return measure(&changes, workload, durability == "commit");
+/// The system's allocator, and how many bytes it has given out.
+struct Counting;
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: all is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
     }
-    println!("| changes | log | bytes of memory each | bytes on disk each |");
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+fn main() {
+    println!("| changes | log in memory | bytes of memory each | bytes on disk each |");
     println!("|---|---|--:|--:|");
     for workload in ["typing", "nodes"] {
-        for durability in ["memory", "commit"] {
-            let program = std::env::current_exe().expect("it runs from a file");
-            let ran = Command::new(program).args([workload, durability]).status();
-            assert!(ran.expect("it can be started").success());
+        for durable in [false, true] {
+            measure(workload, durable);
         }
     }
 }
 
-fn changes(workload: &str) -> Option<Vec<AnyChange>> {
-    match workload {
-        "typing" => {
-            let changes = Trace::read().map(|trace| trace.changes()).unwrap_or_default();
-            Some(changes.into_iter().map(AnyChange::new::<TextType>).collect())
-        }
-        "nodes" => {
-            let mut nodes = Nodes::new(Random::new());
-            Some((0..MOVES).map(|_| nodes.change()).collect())
-        }
-        _ => None,
+/// How many changes a workload is made of, and how to make each.
+type Changes = (usize, Box<dyn FnMut(usize) -> AnyChange>);
+
+fn changes(workload: &str) -> Changes {
+    if workload == "typing" {
+        let changes = Trace::read().map(|trace| trace.changes()).unwrap_or_default();
+        let make = |change: &StringChange| AnyChange::new::<TextType>(change.clone());
+        return (changes.len(), Box::new(move |at| make(&changes[at])));
     }
+    let mut nodes = Nodes::new(Random::new());
+    (MOVES, Box::new(move |_| nodes.change()))
 }
 
-fn measure(changes: &[AnyChange], workload: &str, durable: bool) {
-    if changes.is_empty() {
+fn measure(workload: &str, durable: bool) {
+    let (count, mut make) = changes(workload);
+    if count == 0 {
         return;
     }
     let folder = tempfile::TempDir::new_in(".").expect("the folder can be written");
@@ -74,9 +95,9 @@ fn measure(changes: &[AnyChange], workload: &str, durable: bool) {
     let kind = if workload == "typing" { "string" } else { "dict" };
     let _topic = engine.open(&name, Some(kind), TopicOptions::default()).expect("a new topic");
     let author = Author::new(ClientId(1), None);
-    let before = own_bytes();
-    for (at, change) in changes.iter().enumerate() {
-        let change = ChangeBody::Typed(change.clone());
+    let before = BYTES.load(Ordering::Relaxed);
+    for at in 0..count {
+        let change = ChangeBody::Typed(make(at));
         let change = Submitted { topic: name.clone(), epoch: None, change, id: None, base: None };
         let submission = Submission { action_id: None, changes: [change].into_iter().collect() };
         assert!(engine.submit_now(&author, submission).is_ok());
@@ -85,22 +106,13 @@ fn measure(changes: &[AnyChange], workload: &str, durable: bool) {
         }
     }
     engine.settle();
-    let count = changes.len();
-    let memory = own_bytes().saturating_sub(before) / count;
+    let memory = BYTES.load(Ordering::Relaxed).saturating_sub(before) as f64 / count as f64;
     let (log, disk) = match durable {
         true => {
             let extent = engine.journal().extent(&name).expect("it is there");
-            ("its newest part", (extent.bytes as usize / count).to_string())
+            ("its newest part", format!("{:.1}", extent.bytes as f64 / count as f64))
         }
         false => ("all of it", "–".into()),
     };
-    println!("| {count} of {workload} | {log} | {memory} | {disk} |");
-}
-
-/// What this process has in memory of its own; 0 where the system does not say.
-fn own_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-    kib.unwrap_or_default() << 10
+    println!("| {count} of {workload} | {log} | {memory:.0} | {disk} |");
 }
