@@ -461,6 +461,13 @@ fn a_fork_goes_on_from_a_past_version() {
 }
 
 #[test]
+fn options_that_could_not_be_read_again_are_refused_before_they_are_written() {
+    let engine = engine(Arc::new(MemoryJournal::new()), Durability::Commit);
+    let keep = TopicOptions { keep: Keep::Versions(0), ..TopicOptions::default() };
+    assert!(matches!(engine.open(&name("a"), Some("int"), keep), Err(OpenError::Options(_))));
+}
+
+#[test]
 fn sessions_are_kept_until_they_end() {
     let journal = Arc::new(MemoryJournal::new());
     let session = SessionRecord {

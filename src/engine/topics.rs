@@ -10,6 +10,7 @@ use super::{Engine, Existence, LOADING_LOCKS, OpenError, PastError, past};
 use crate::journal::{Checkpoint, Extent, JournalError, Operation, TopicRecord};
 use crate::topic::{Durability, Moment, Topic, TopicName, TopicOptions, Version, VersionLog};
 use crate::types::{AnyValue, TypeRef};
+use crate::value::Value;
 
 impl Engine {
     /// The topic of this name; `None` if there is none, or if it cannot be read.
@@ -197,6 +198,10 @@ impl Engine {
         start: Option<Topic>,
     ) -> Result<Arc<TopicCell>, OpenError> {
         options.check(kind)?;
+        if self.durability(name, &options) != Durability::Memory {
+            // A program's options, which nobody has read before.
+            TopicOptions::decode(&Value::Dict(options.encode()))?;
+        }
         let _making = self.making.lock();
         if let Some(cell) = self.find_as(name, Some(kind))? {
             return check_type(cell, Some(kind.name()));
@@ -257,9 +262,12 @@ impl Engine {
         true
     }
 
-    /// Removes a topic whose record is damaged.
+    /// Removes a topic whose log is damaged. One whose very record is, the journal does not find.
     fn remove_unreadable(&self, name: &TopicName) -> bool {
-        if name.is_special() || matches!(self.config.journal.topic(name), Ok(None)) {
+        let journal = &self.config.journal;
+        let is_there =
+            || matches!(journal.topic(name), Ok(Some(_))) && journal.extent(name).is_ok();
+        if name.is_special() || self.removing.lock().contains_key(name) || !is_there() {
             return false;
         }
         self.topics_len.fetch_sub(1, Ordering::Relaxed);

@@ -122,10 +122,13 @@ impl Args {
         }
         match self.hub.engine.remove(&name) {
             true => Ok(Value::Dict(Dict::new())),
-            false => {
-                let reason = eco_format!("there is no topic {name:?}");
-                Err(ServiceError::new(Code::UnknownTopic, reason))
-            }
+            false => match self.hub.engine.find(&name) {
+                Err(error) => Err(ServiceError::new(Code::Failed, eco_format!("{error}"))),
+                Ok(_) => {
+                    let reason = eco_format!("there is no topic {name:?}");
+                    Err(ServiceError::new(Code::UnknownTopic, reason))
+                }
+            },
         }
     }
 }
