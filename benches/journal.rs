@@ -242,7 +242,7 @@ fn reads() {
         took.push(start.elapsed());
         assert_eq!(changes.len() as u64, CHECKPOINT_EVERY);
     }
-    println!("  a checkpoint and 2,048 changes       {}", spread(&mut took));
+    println!("  a checkpoint and 1,024 changes       {}", spread(&mut took));
     let mut took = Vec::new();
     for _ in 0..1000 {
         let time = Timestamp(1_750_000_000_000 + random.below(CHANGES * 100) as u64);

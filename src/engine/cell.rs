@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::past::{self, PastError};
 use super::publication::{Body, Composed, Item, Origin, Part, Publication, Subscriber};
-use crate::journal::Journal;
+use crate::journal::{CHECKPOINT_EVERY, Journal};
 use crate::topic::{
     ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch, Topic, TopicName,
     TopicOptions, Version,
@@ -51,6 +51,8 @@ pub(super) struct State {
     pub durable: Version,
     /// The newest version that the journal has, or is about to have, a checkpoint of.
     pub checkpointed: Version,
+    /// How many changes lie between two checkpoints in the journal: more if the value is large.
+    pub checkpoint_every: u64,
     /// The oldest version that is kept, here or in the journal.
     pub oldest: Version,
     /// No longer in the engine: every change is refused.
@@ -107,6 +109,7 @@ impl TopicCell {
             deferred: 0,
             durable: head,
             checkpointed: base,
+            checkpoint_every: CHECKPOINT_EVERY,
             oldest: base,
             removed: false,
         };

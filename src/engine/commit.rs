@@ -20,7 +20,10 @@ use super::cell::TopicCell;
 use super::queue::{Accepted, Appended, Then, Waiting};
 use super::submit::Guards;
 use super::{Engine, Existence, Group, deliver};
-use crate::journal::{Append, Checkpoint, CommitError, Logged, Operation};
+use crate::journal::{
+    Append, CHECKPOINT_BYTES_A_CHANGE, CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX, Checkpoint,
+    CommitError, Logged, Operation,
+};
 use crate::topic::{Entry, Keep, Moment, Timestamp, Version};
 
 /// How many durable groups may wait to be published before the journal waits for that.
@@ -191,6 +194,8 @@ impl Engine {
             let (Some(value), Some(newest)) = (checkpoint, entries.last()) else { continue };
             let checkpoint =
                 Checkpoint { version: newest.version, value: kind.encode_value(value) };
+            let changes = checkpoint.value.bytes_about() as u64 / CHECKPOINT_BYTES_A_CHANGE;
+            cell.lock().checkpoint_every = changes.clamp(CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX);
             operations.push(Operation::Checkpoint { topic: topic.clone(), checkpoint });
             // With each checkpoint, as trimming goes from one to another.
             if let Some(oldest) = self.oldest_kept(cell, newest) {

@@ -15,7 +15,6 @@ use super::cell::{State, TopicCell};
 use super::publication::{Item, Origin, Part, Publication};
 use super::queue::{Accepted, Appended, Waiting};
 use super::{Engine, Group, Validator, deliver, past};
-use crate::journal::CHECKPOINT_EVERY;
 use crate::topic::{
     ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch,
     Rejection, Timestamp, TopicName, TopicOptions, Version,
@@ -336,7 +335,7 @@ fn appended(cells: &Cells, guards: &mut Guards<'_>, before: &Heads) -> SmallVec<
             continue;
         }
         let entries = state.topic.log().after(after).cloned().collect();
-        let is_due = head.0 >= state.checkpointed.0 + CHECKPOINT_EVERY;
+        let is_due = head.0 >= state.checkpointed.0 + state.checkpoint_every;
         let checkpoint = is_due.then(|| {
             state.checkpointed = head;
             state.topic.value().clone()

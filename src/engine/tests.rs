@@ -461,6 +461,35 @@ fn a_fork_goes_on_from_a_past_version() {
 }
 
 #[test]
+fn large_values_have_fewer_checkpoints() {
+    let journal = Arc::new(MemoryJournal::new());
+    let engine = engine(journal.clone(), Durability::Commit);
+    for (topic, len) in [("small", 10), ("large", 200_000)] {
+        engine.open(&name(topic), Some("string"), TopicOptions::default()).unwrap();
+        let author = Author::new(ClientId(1), None);
+        let mut insert = |text: &str| {
+            let change = Submitted::typed::<Text>(name(topic), StringChange::insert(0, text));
+            let changes = [change].into_iter().collect();
+            assert!(engine.submit_now(&author, Submission { action_id: None, changes }).is_ok());
+        };
+        insert(&"x".repeat(len));
+        for at in 0..5_000 {
+            insert("y");
+            if at % 100 == 0 {
+                engine.settle();
+            }
+        }
+        engine.settle();
+    }
+    let newest = |topic| journal.checkpoint(&name(topic), Version(5_000)).unwrap().unwrap().version;
+    assert!(newest("small") > Version(4_000));
+    // 1,024 changes, and then 200,000 bytes' worth.
+    assert!(newest("large") > Version(4_000) && newest("large") < Version(4_300));
+    let before = journal.checkpoint(&name("large"), Version(newest("large").0 - 1)).unwrap();
+    assert!(before.unwrap().version < Version(1_200));
+}
+
+#[test]
 fn options_that_could_not_be_read_again_are_refused_before_they_are_written() {
     let engine = engine(Arc::new(MemoryJournal::new()), Durability::Commit);
     let keep = TopicOptions { keep: Keep::Versions(0), ..TopicOptions::default() };

@@ -35,9 +35,16 @@ pub use record::{
 #[cfg(feature = "journal")]
 pub use sqlite::SqliteJournal;
 
-/// How many changes lie between two checkpoints in a journal, at least; one action more at most. So many
-/// are applied at most to read any value.
-pub const CHECKPOINT_EVERY: u64 = 2_048;
+/// How many changes lie between two checkpoints in a journal, at least.
+pub const CHECKPOINT_EVERY: u64 = 1_024;
+
+/// How many changes lie between two checkpoints in a journal, and are applied to read any value, at most;
+/// one action more.
+pub const CHECKPOINT_EVERY_MAX: u64 = 8_192;
+
+/// How many bytes of a value are one change more until its next checkpoint: so checkpoints of large values
+/// take up no more than the changes between them, by and large.
+pub const CHECKPOINT_BYTES_A_CHANGE: u64 = 64;
 
 /// Keeps version logs.
 ///

@@ -65,6 +65,23 @@ impl Value {
         }
     }
 
+    /// How many bytes this value takes up when it is encoded, about.
+    ///
+    /// Runs in O(n), n being the number of values in it.
+    pub fn bytes_about(&self) -> usize {
+        match self {
+            Value::String(text) => 1 + text.len_bytes(),
+            Value::List(list) => 1 + list.iter().map(Value::bytes_about).sum::<usize>(),
+            Value::Dict(dict) => {
+                let entry = |(key, value): (&Key, &Value)| 1 + key.len() + value.bytes_about();
+                1 + dict.iter().map(entry).sum::<usize>()
+            }
+            Value::Float(_) => 9,
+            Value::Int(_) => 5,
+            Value::Null | Value::Bool(_) => 1,
+        }
+    }
+
     /// Checks a value that did not come off the wire against the limits every value keeps.
     ///
     /// Runs in O(n), n being the number of values in it.
