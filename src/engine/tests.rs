@@ -467,7 +467,7 @@ fn large_values_have_fewer_checkpoints() {
     for (topic, len) in [("small", 10), ("large", 200_000)] {
         engine.open(&name(topic), Some("string"), TopicOptions::default()).unwrap();
         let author = Author::new(ClientId(1), None);
-        let mut insert = |text: &str| {
+        let insert = |text: &str| {
             let change = Submitted::typed::<Text>(name(topic), StringChange::insert(0, text));
             let changes = [change].into_iter().collect();
             assert!(engine.submit_now(&author, Submission { action_id: None, changes }).is_ok());
