@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use generate::Choices;
+use generate::{Choices, Random};
 use topicsync::topic::{Delivery, TopicOptions};
 use world::record::Counts;
 use world::{Checked, Setup, Step, Topic, World, kinds};
@@ -49,19 +49,6 @@ struct Options {
     /// The seed of the first world; the next one has the next.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-}
-
-/// S. Vigna's splitmix64.
-struct Random(u64);
-
-impl Choices for Random {
-    fn next(&mut self) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 32) as u32
-    }
 }
 
 /// What is played: one type alone, or all together.

@@ -49,6 +49,19 @@ impl dyn Choices + '_ {
     }
 }
 
+/// S. Vigna's splitmix64.
+pub struct Random(pub u64);
+
+impl Choices for Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 32) as u32
+    }
+}
+
 /// Whether a change may name the end (-1), which goes without a base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {

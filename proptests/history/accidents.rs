@@ -1,6 +1,8 @@
 //! Exported files that people and programs have been at.
 
 use proptest::prelude::*;
+use topicsync::journal::{Journal, TopicRecord};
+use topicsync::types::Registry;
 
 use super::live::Live;
 use super::{exported, histories, imported, scope, state_at};
@@ -71,7 +73,11 @@ fn no_file_panics_and_what_is_read_from_one_is_written_again() {
             Ok(journal) => {
                 let once = exported(&journal);
                 let newest = scope(&journal).newest;
-                state_at(&journal, newest)?;
+                // A type that the accident made up is carried along, and cannot be folded.
+                let is_known = |it: &TopicRecord| Registry::default().get(&it.type_name).is_some();
+                if journal.topics().map_err(|it| it.to_string())?.iter().all(is_known) {
+                    state_at(&journal, newest)?;
+                }
                 same("written again", &exported(&imported(&once)?), &once)
             }
         }

@@ -13,10 +13,10 @@ use topicsync::engine::{
 };
 use topicsync::journal::{Fault, Journal, MemoryJournal, Operation, SessionRecord};
 use topicsync::protocol::message::{
-    ClientMessage, ErrorMessage, Hello, RejectUpdate, SentChange, Subscribe, TopicChange,
+    ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
 };
 use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
-use topicsync::server::{dispatch, wire};
+use topicsync::server::{dispatch, session, wire};
 use topicsync::topic::{
     ActionId, ClientId, Durability, Epoch, Rejection, Timestamp, TopicName, TopicOptions, Version,
 };
@@ -186,15 +186,10 @@ impl Origin for Link {
     }
 
     fn unavailable(&self, item: &Item, reason: &str) {
-        let (Some(outbox), first) = (&self.0.lock().outbox, &item.parts[0]) else { return };
-        outbox.push(Outgoing::Answer(ServerMessage::RejectUpdate(RejectUpdate {
-            topic_name: first.topic.name().clone().into(),
-            code: RejectCode::Unavailable,
-            reason: reason.into(),
-            version: None,
-            action_id: item.action.as_ref().map(|action| action.id.clone().into()),
-            change: SentChange { fields: first.fields(), id: first.id.clone(), base: None },
-        })));
+        let reject = session::unavailable(item, reason).map(ServerMessage::RejectUpdate);
+        if let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, reject) {
+            outbox.push(Outgoing::Answer(reject));
+        }
     }
 }
 

@@ -38,9 +38,10 @@ pub fn routes(hub: Arc<Hub>) -> BoxedFilter<(impl Reply,)> {
             upgrade(&headers, on_upgrade, hub).ok_or_else(warp::reject::not_found)
         });
     let health = warp::path!("healthz").and(with_hub.clone()).map(|hub: Arc<Hub>| {
-        match hub.is_going_down() {
-            false => page(StatusCode::OK, "ok\n".into()),
-            true => page(StatusCode::SERVICE_UNAVAILABLE, "going down\n".into()),
+        match (hub.is_going_down(), hub.engine.unavailable()) {
+            (true, _) => page(StatusCode::SERVICE_UNAVAILABLE, "going down\n".into()),
+            (false, Some(reason)) => page(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+            (false, None) => page(StatusCode::OK, "ok\n".into()),
         }
     });
     let metrics = warp::path!("metrics").and(with_hub).map(|hub: Arc<Hub>| {

@@ -123,10 +123,14 @@ impl Server {
         let sweeper = tokio::spawn(let_go_of_idle(hub.clone()));
         let journal = JournalThread::start(hub.clone());
         hub.announce("the server is up");
-        shutdown.await;
-        // What was accepted by now is published to those who are still there.
-        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.settled()).await;
-        hub.go_down();
+        tokio::select! {
+            () = shutdown => {
+                // What was accepted by now is published to those who are still there.
+                let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.settled()).await;
+                hub.go_down();
+            }
+            () = hub.shutdown.cancelled() => {}
+        }
         hub.tasks.close();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.tasks.wait()).await.is_err() {
             tracing::warn!("some connections did not take their last messages in time");
@@ -134,8 +138,9 @@ impl Server {
         ticker.abort();
         sweeper.abort();
         http.abort();
-        journal.stop().await;
-        if let Err(error) = hub.engine.close() {
+        if journal.stop().await
+            && let Err(error) = hub.engine.close()
+        {
             tracing::error!(%error, "the journal was not closed in good order");
         }
     }
@@ -151,23 +156,38 @@ impl JournalThread {
     fn start(hub: Arc<Hub>) -> JournalThread {
         let running = hub.clone();
         let thread = std::thread::Builder::new().name("journal".into());
-        let thread = thread.spawn(move || running.engine.run_journal());
+        let thread = thread.spawn(move || {
+            let _watch = Watch(running.clone());
+            running.engine.run_journal();
+        });
         JournalThread { hub, thread: Some(thread.expect("the system gives a thread")) }
     }
 
-    /// Has it write all that waits, and end.
-    async fn stop(mut self) {
+    /// Has it write all that waits, and end. `false` if it panicked.
+    async fn stop(mut self) -> bool {
         self.hub.engine.stop_journal();
-        if let Some(thread) = self.thread.take() {
-            // What it has to say, a panic, it has said by itself.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-        }
+        let Some(thread) = self.thread.take() else { return false };
+        let ended = tokio::task::spawn_blocking(move || thread.join()).await;
+        ended.is_ok_and(|joined| joined.is_ok())
     }
 }
 
 impl Drop for JournalThread {
     fn drop(&mut self) {
         self.hub.engine.stop_journal();
+    }
+}
+
+/// Has the server go down if the thread that holds this panics: without its journal it would accept
+/// changes that nobody ever sees.
+struct Watch(Arc<Hub>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the journal's thread panicked: the server goes down");
+            self.0.go_down();
+        }
     }
 }
 

@@ -59,18 +59,25 @@ impl Origin for Link {
 
     fn unavailable(&self, item: &Item, reason: &str) {
         // A client that is away sends it again once it is back.
-        let (Some(outbox), Some(first)) = (&self.0.lock().outbox, item.parts.first()) else {
+        let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, unavailable(item, reason))
+        else {
             return;
         };
-        outbox.answer(&ServerMessage::RejectUpdate(RejectUpdate {
-            topic_name: first.topic.name().clone().into(),
-            code: RejectCode::Unavailable,
-            reason: reason.into(),
-            version: None,
-            action_id: item.action.as_ref().map(|action| action.id.clone().into()),
-            change: SentChange { fields: first.fields(), id: first.id.clone(), base: None },
-        }));
+        outbox.answer(&ServerMessage::RejectUpdate(reject));
     }
+}
+
+/// What the author of an accepted change, or action, that could not be made durable is told.
+pub fn unavailable(item: &Item, reason: &str) -> Option<RejectUpdate> {
+    let first = item.parts.first()?;
+    Some(RejectUpdate {
+        topic_name: first.topic.name().clone().into(),
+        code: RejectCode::Unavailable,
+        reason: reason.into(),
+        version: None,
+        action_id: item.action.as_ref().map(|action| action.id.clone().into()),
+        change: SentChange { fields: first.fields(), id: first.id.clone(), base: None },
+    })
 }
 
 impl Session {

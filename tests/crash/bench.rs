@@ -23,8 +23,8 @@ use topicsync::replay;
 use topicsync::topic::{Moment, TopicName};
 use topicsync::types::Registry;
 
-use super::generate::Choices;
-use super::person::{Person, Phase, Random, Shared, Stand};
+use super::generate::{Choices, Random};
+use super::person::{Person, Phase, Shared, Stand};
 use super::witness::{Checked, Witness};
 use super::world::kind;
 

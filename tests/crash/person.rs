@@ -21,7 +21,7 @@ use topicsync::protocol::encode::encode;
 use topicsync::topic::{TopicName, TopicOptions, Version};
 use topicsync::value::Value;
 
-use super::generate::{Choices, Ends};
+use super::generate::{Choices, Ends, Random};
 use super::witness::{Checked, Witness};
 use super::world::Kind;
 
@@ -47,19 +47,6 @@ pub struct Shared {
     pub stands: Mutex<Vec<Option<Stand>>>,
     /// The first thing that went wrong.
     pub broken: Mutex<Option<String>>,
-}
-
-/// S. Vigna's splitmix64.
-pub struct Random(pub u64);
-
-impl Choices for Random {
-    fn next(&mut self) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 32) as u32
-    }
 }
 
 pub struct Person {

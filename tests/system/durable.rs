@@ -12,6 +12,8 @@ use topicsync::engine::EngineConfig;
 use topicsync::journal::SqliteJournal;
 use topicsync::server::{BindError, Server, ServerConfig};
 use topicsync::topic::{Durability, TopicName};
+use topicsync::types::{Conflict, Rebased, TopicType};
+use topicsync::value::{Fields, Invalid, Value};
 
 use super::common::*;
 
@@ -212,4 +214,64 @@ async fn the_past_can_be_asked_for_in_other_ways() {
     let mut client = server.client().await;
     assert_eq!(client.value("try").await, json!({}));
     assert!(server.hub.engine.get(&TopicName::new("try").unwrap()).unwrap().oldest().0 == 1);
+}
+
+/// A host's type with a bug: one of its changes cannot be written down.
+struct Bomb;
+
+impl TopicType for Bomb {
+    type Value = i64;
+    type Change = i64;
+    const NAME: &'static str = "bomb";
+
+    fn initial() -> i64 {
+        0
+    }
+
+    fn decode_value(value: &Value) -> Result<i64, Invalid> {
+        Ok(value.as_int().unwrap_or_default())
+    }
+
+    fn encode_value(value: &i64) -> Value {
+        Value::Int(*value)
+    }
+
+    fn decode_change(fields: &Fields) -> Result<i64, Invalid> {
+        fields.require_int("value")
+    }
+
+    fn encode_change(change: &i64) -> Fields {
+        assert!(*change != 13, "the bug");
+        Fields::of_type("set").with("value", *change)
+    }
+
+    fn apply(value: &mut i64, change: &i64) -> Result<(), Invalid> {
+        *value = *change;
+        Ok(())
+    }
+
+    fn rebase(incoming: &i64, accepted: &i64) -> Result<Rebased<i64>, Conflict> {
+        Ok(Rebased::unaffected(incoming, accepted))
+    }
+
+    fn invert(_change: &i64, before: &i64) -> Option<i64> {
+        Some(*before)
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_journal_panics_goes_down_rather_than_hang() {
+    let folder = TempDir::new().unwrap();
+    let mut config = engine(folder.path());
+    config.registry = config.registry.with::<Bomb>();
+    let server = TestServer::with_engine(ServerConfig::default(), config);
+    let mut client = server.client().await;
+    client.subscribe("a", "bomb").await;
+    client.changed("a", json!({"type": "set", "value": 12})).await;
+    client.change("a", json!({"type": "set", "value": 13})).await;
+    assert_eq!(client.expect_close().await.0, 1001);
+    drop(client);
+    server.stop().await;
+    let server = start(folder.path());
+    assert!(server.hub.engine.topics_len() == 1, "what was committed before is there");
 }
