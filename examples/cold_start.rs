@@ -9,6 +9,9 @@
 //! the time until a subscriber has its first snapshot; then touches many topics, waits until they are
 //! idle, and prints the memory at each point.
 
+#[path = "common/sibling.rs"]
+mod sibling;
+
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -144,15 +147,11 @@ fn logged(at: u64, commit: u64) -> Logged {
     }
 }
 
-/// The server built beside the examples.
 fn start(folder: &Path, address: SocketAddr) -> Done<Server> {
-    let examples = std::env::current_exe()?;
-    let program = examples.parent().and_then(Path::parent).ok_or("in no folder")?.join("topicsync");
-    let mut command = Command::new(&program);
+    let mut command = Command::new(sibling::server()?);
     command.args(["serve", "--log", "error", "--listen", &address.to_string(), "--data"]);
     command.arg(folder).stdin(Stdio::null());
-    let child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
-    Ok(Server(child))
+    Ok(Server(command.spawn()?))
 }
 
 async fn connect(address: SocketAddr) -> Done<WebSocketStream<TcpStream>> {

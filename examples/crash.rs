@@ -14,12 +14,14 @@ mod bench;
 mod generate;
 #[path = "../tests/crash/person.rs"]
 mod person;
+#[path = "common/sibling.rs"]
+mod sibling;
 #[path = "../tests/crash/witness.rs"]
 mod witness;
 #[path = "../proptests/world/mod.rs"]
 mod world;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -67,17 +69,6 @@ async fn run(
     let data = data.unwrap_or_else(|| own.path().join("data"));
     let progress =
         |round, seen, kills| eprintln!("round {round}: {kills} kills, {seen} changes seen");
-    let server = sibling_server()?;
+    let server = sibling::server().map_err(|error| error.to_string())?;
     bench::run(bench::Plan { server, data, rounds, clients, seed, progress }).await
-}
-
-/// The server built beside the examples.
-fn sibling_server() -> Result<PathBuf, String> {
-    let examples = std::env::current_exe().map_err(|error| error.to_string())?;
-    let folder = examples.parent().and_then(Path::parent);
-    let server = folder.ok_or("this program is in no folder")?.join("topicsync");
-    match server.is_file() {
-        true => Ok(server),
-        false => Err(format!("there is no {}: run cargo build --release", server.display())),
-    }
 }

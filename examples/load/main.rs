@@ -20,6 +20,8 @@ mod process;
 mod relay;
 mod report;
 mod scenarios;
+#[path = "../common/sibling.rs"]
+mod sibling;
 mod wire;
 
 use std::net::SocketAddr;
@@ -247,7 +249,7 @@ fn server_command(plan: &Plan) -> Result<Vec<String>> {
     if let Some(command) = &plan.server_command {
         return Ok(command.split_whitespace().map(str::to_owned).collect());
     }
-    let program = process::sibling_server()?.display().to_string();
+    let program = sibling::server()?.display().to_string();
     let durability = plan.durability.name();
     let arguments =
         ["serve", "--listen", "{address}", "--data", "{data}", "--durability", durability];

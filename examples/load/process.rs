@@ -5,7 +5,6 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -136,19 +135,6 @@ impl Server {
 /// An address of the loopback interface that nothing listens on, as far as can be known.
 fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-/// The program that is measured unless another is named: `topicsync`, built beside the examples.
-pub fn sibling_server() -> Result<PathBuf> {
-    let examples = std::env::current_exe()?;
-    let directory =
-        examples.parent().and_then(Path::parent).ok_or("this program is in no directory")?;
-    let server = directory.join("topicsync");
-    if server.is_file() {
-        Ok(server)
-    } else {
-        Err(format!("there is no {}: run `cargo build --release` first", server.display()).into())
-    }
 }
 
 /// Seconds of processor that a process has used, all threads together, to a hundredth.

@@ -102,11 +102,16 @@ impl CommitQueue {
         let wakes = state.waiting.is_empty() || (state.urgent == 0 && waiting.is_urgent());
         state.urgent += usize::from(waiting.is_urgent());
         state.waiting.push_back(waiting);
-        self.full.store(state.waiting.len() >= WAITING_MAX, Ordering::Relaxed);
+        self.note_len(&state);
         drop(state);
         if wakes {
             self.changed.notify_all();
         }
+    }
+
+    /// Keeps `full` true, whatever was done to what waits.
+    fn note_len(&self, state: &State) {
+        self.full.store(state.waiting.len() >= WAITING_MAX, Ordering::Relaxed);
     }
 
     pub fn is_down(&self) -> bool {
@@ -142,7 +147,10 @@ impl CommitQueue {
 
     /// Throws away what waits.
     pub fn clear(&self) {
-        self.state.lock().waiting.clear();
+        let mut state = self.state.lock();
+        state.waiting.clear();
+        state.urgent = 0;
+        self.note_len(&state);
     }
 
     pub fn len(&self) -> usize {
@@ -174,7 +182,7 @@ impl CommitQueue {
         let group: Vec<Waiting> = state.waiting.drain(..len).collect();
         state.urgent -= group.iter().filter(|waiting| waiting.is_urgent()).count();
         state.unsettled += 1;
-        self.full.store(state.waiting.len() >= WAITING_MAX, Ordering::Relaxed);
+        self.note_len(state);
         Some(group)
     }
 
@@ -216,6 +224,7 @@ impl CommitQueue {
         let all = std::mem::take(&mut state.waiting);
         let (kept, failing): (Vec<_>, Vec<_>) = all.into_iter().partition(Waiting::is_kept);
         state.waiting = kept.into();
+        self.note_len(&state);
         state.urgent = state.waiting.iter().filter(|waiting| waiting.is_urgent()).count();
         failing
     }
@@ -226,6 +235,7 @@ impl CommitQueue {
         for waiting in kept.into_iter().rev() {
             state.waiting.push_front(waiting);
         }
+        self.note_len(&state);
     }
 
     pub fn has_failing(&self) -> bool {
@@ -239,5 +249,35 @@ impl Waiting {
             Waiting::Accepted(accepted) => &accepted.cells,
             _ => &[],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue with as much in it as there is room for.
+    fn full() -> CommitQueue {
+        let queue = CommitQueue::default();
+        for _ in 0..WAITING_MAX {
+            assert!(!queue.is_full());
+            queue.push(Waiting::Then(Box::new(|_| ())));
+        }
+        assert!(queue.is_full());
+        queue
+    }
+
+    #[test]
+    fn a_full_queue_has_room_again_however_it_was_emptied() {
+        let taken = full();
+        taken.take().unwrap();
+        assert!(!taken.is_full());
+        // Nothing is accepted while it is full, so nothing else would ever notice.
+        let failed = full();
+        assert_eq!(failed.take_failing().len(), WAITING_MAX);
+        assert!(!failed.is_full());
+        let cleared = full();
+        cleared.clear();
+        assert!(!cleared.is_full());
     }
 }

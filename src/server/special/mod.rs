@@ -171,6 +171,7 @@ fn stats(hub: &Hub) -> Value {
         .sum();
     let depths: Vec<(usize, u64)> = sessions.iter().map(|session| session.queue_depth()).collect();
     let int = |number: u64| Value::Int(number as i64);
+    let journal = hub.engine.journal_state();
     Value::Dict(
         [
             ("topics", int(hub.engine.topics_len() as u64)),
@@ -185,8 +186,8 @@ fn stats(hub: &Hub) -> Value {
             ("bytes_sent", int(metrics.bytes_out.get())),
             ("lags", int(metrics.lags.get())),
             ("topics_in_memory", int(hub.engine.topics_in_memory_len() as u64)),
-            ("journal_works", hub.engine.journal_state().works.into()),
-            ("journal_waiting", int(hub.engine.journal_state().waiting as u64)),
+            ("journal_works", journal.works.into()),
+            ("journal_waiting", int(journal.waiting as u64)),
             ("queue_depth", int(depths.iter().map(|(depth, _)| *depth as u64).sum())),
             (
                 "queue_depth_max",
