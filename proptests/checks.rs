@@ -96,7 +96,7 @@ pub fn square_closes<T: TopicType>(
         None => over_accepted,
         Some(carried) => match applied::<T>(&over_accepted, carried) {
             // The author is told that it is stale.
-            Err(Invalid::NumberRange) => return Ok(true),
+            Err(Invalid::NumberRange | Invalid::Rule(_)) => return Ok(true),
             result => result.map_err(|error| format!("{rebased:?}: incoming: {error}"))?,
         },
     };
@@ -257,6 +257,11 @@ pub fn run_applied(
     Ok(value)
 }
 
+/// Whether what was carried does not apply for a reason that a rebase cannot see.
+fn breaks_a_rule(applied: &Result<AnyValue, Invalid>) -> bool {
+    matches!(applied, Err(Invalid::NumberRange | Invalid::Rule(_)))
+}
+
 /// A run carried over accepted changes: `v · a1 · a2 · run' = v · run · a1' · a2'`. Gives whether
 /// all of it was carried.
 pub fn run_square_closes(
@@ -274,9 +279,9 @@ pub fn run_square_closes(
         }
         let left = run_applied(kind, value, &[&accepted[..=index], &carried].concat());
         let right = run_applied(kind, value, &[run, &over_run].concat());
-        if [&left, &right].contains(&&Err(Invalid::NumberRange)) {
-            // On one of the two ways a number leaves its range: the run is stale, or would be if its
-            // author had known no more than this. What follows is no prediction any more.
+        if [&left, &right].into_iter().any(breaks_a_rule) {
+            // On one of the two ways a rule of the whole value is broken: the run is stale, or would be
+            // if its author had known no more than this. What follows is no prediction any more.
             return Ok(true);
         }
         same(&format!("the square of {carried:?}, {over_run:?}"), &left, &right)?;
@@ -311,7 +316,7 @@ pub fn rest_of_run_closes(
         run_applied(kind, value, &[first, second].concat())
     };
     let over_accepted = both(std::slice::from_ref(accepted), &carried);
-    if over_accepted == Err(Invalid::NumberRange) {
+    if breaks_a_rule(&over_accepted) {
         return Ok(out.len());
     }
     let over_left = both(&left, std::slice::from_ref(&over_run));

@@ -55,6 +55,9 @@ pub enum Invalid {
     EndWithBase,
     #[error("the result is beyond the range of numbers")]
     NumberRange,
+    /// A rule of the whole value, which a rebase cannot see, is broken.
+    #[error("{0}")]
+    Rule(String),
     /// What a host's own type has to say.
     #[error("{0}")]
     Other(String),
