@@ -5,6 +5,7 @@
 //! | `laws` | every law of topic types, for both types |
 //! | `invariants` | that each change leaves a sound graph, the one that plain maps come to |
 //! | `conflicts` | the table of `rebase.rs`, line by line, and undo |
+//! | `undo` | that undo and redo lead exactly back, alone and among others |
 //! | `system` | a server and clients that edit at random over sockets end in one sound graph |
 
 #[allow(dead_code)]
@@ -16,3 +17,4 @@ mod laws;
 mod notation;
 mod strategies;
 mod system;
+mod undo;
