@@ -155,6 +155,13 @@ fn check(others: bool, check: impl Fn(&[Step])) {
     checked.unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// 19 sets the graph, to three nodes; 18 disconnects an input that is free.
+#[test]
+fn what_changed_nothing_stands_in_the_way_of_no_undo() {
+    let act = |number| Step::Act { mine: true, tapes: vec![Tape::of(vec![number])] };
+    alone::<false>(&[act(19), act(18), Step::Undo, Step::Undo]);
+}
+
 #[test]
 fn a_graph_is_undone_exactly() {
     check(false, alone::<false>);
