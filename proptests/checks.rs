@@ -96,7 +96,7 @@ pub fn square_closes<T: TopicType>(
         None => over_accepted,
         Some(carried) => match applied::<T>(&over_accepted, carried) {
             // The author is told that it is stale.
-            Err(Invalid::NumberRange) => return Ok(true),
+            Err(invalid) if invalid.is_of_the_whole_value() => return Ok(true),
             result => result.map_err(|error| format!("{rebased:?}: incoming: {error}"))?,
         },
     };

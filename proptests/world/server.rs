@@ -11,12 +11,12 @@ use topicsync::engine::{
     Author, Direction, Engine, EngineConfig, Group, Item, Origin, Publication, Receipt, Submission,
     Subscriber, TopicCell,
 };
+use topicsync::exchange;
 use topicsync::journal::{Fault, Journal, MemoryJournal, Operation, SessionRecord};
 use topicsync::protocol::message::{
     ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
 };
 use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
-use topicsync::server::{dispatch, session, wire};
 use topicsync::topic::{
     ActionId, ClientId, Durability, Epoch, Rejection, Timestamp, TopicName, TopicOptions, Version,
 };
@@ -70,8 +70,8 @@ fn engine(resumable_ms: u64, journal: Arc<dyn Journal>) -> (Engine, Vec<SessionR
             }
         })],
         resumable_ms,
-        clock: now,
-        epochs: next_epoch,
+        clock: Arc::new(now),
+        epochs: Arc::new(next_epoch),
         journal,
         ..EngineConfig::default()
     };
@@ -186,7 +186,7 @@ impl Origin for Link {
     }
 
     fn unavailable(&self, item: &Item, reason: &str) {
-        let reject = session::unavailable(item, reason).map(ServerMessage::RejectUpdate);
+        let reject = exchange::unavailable(item, reason).map(ServerMessage::RejectUpdate);
         if let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, reject) {
             outbox.push(Outgoing::Answer(reject));
         }
@@ -473,7 +473,7 @@ impl Server {
             topic.is_some_and(|it| it.cell.durability() != Durability::Memory)
         };
         let waits = changes.iter().any(durable);
-        let changes = changes.into_iter().map(dispatch::submitted).collect();
+        let changes = changes.into_iter().map(exchange::submitted).collect();
         let submission = Submission { action_id, changes };
         match self.engine.submit(&session.author, submission, &mut self.group) {
             Ok(receipt) => {
@@ -486,7 +486,7 @@ impl Server {
             Err(rejected) => {
                 let rejection = rejected.rejection.clone();
                 self.record.rejected(&sent, &rejection)?;
-                let reject = dispatch::reject_update(*rejected);
+                let reject = exchange::reject_update(*rejected);
                 session.answer(ServerMessage::RejectUpdate(reject));
                 Ok(Outcome::Rejected(sent, rejection))
             }
@@ -565,7 +565,7 @@ impl Connection {
         topic.attach(self.outbox.clone());
         let catch_up = topic.catch_up(since);
         let continued = since.filter(|_| catch_up.continues);
-        self.wire.push_back(wire::subscribed_message(topic, catch_up.version, continued));
+        self.wire.push_back(exchange::subscribed_message(topic, catch_up.version, continued));
         let subscription = Subscription { topic: topic.clone(), written: catch_up.version };
         self.subscriptions.insert(topic.name().clone(), subscription);
         self.write_items(&catch_up.items);
@@ -592,14 +592,14 @@ impl Connection {
     }
 
     fn write_items(&mut self, items: &[Item]) {
-        self.wire.extend(items.iter().map(wire::item_message));
+        self.wire.extend(items.iter().map(exchange::item_message));
     }
 }
 
 /// The messages of a publication, made by the first who asks.
 fn messages(publication: &Publication) -> Arc<Vec<ServerMessage>> {
     let made = publication.encoded[0].get_or_init(|| {
-        Arc::new(publication.items.iter().map(wire::item_message).collect::<Vec<_>>())
+        Arc::new(publication.items.iter().map(exchange::item_message).collect::<Vec<_>>())
     });
     made.clone().downcast().expect("nothing else is put into the slot")
 }
