@@ -95,7 +95,10 @@ mod floors {
     #[test]
     fn nothing_outside_types_matches_on_a_built_in_type() {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let outside = files(&src).into_iter().filter(|file| !file.starts_with(src.join("types")));
+        let outside = files(&src).into_iter().filter(|file| {
+            let tests = file.to_string_lossy().contains("/tests");
+            !tests && !file.starts_with(src.join("types"))
+        });
         for file in outside.filter(|file| *file != src.join("lib.rs")) {
             let code = fs::read_to_string(&file).unwrap();
             for line in code.lines() {
