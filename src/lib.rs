@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | 6 | [`server`] | sessions, services, pages, limits, and the way in for a program that embeds it |
 //! | 5 | [`client`] | the replica, and a thin connection around it |
+//! | 5 | `testkit` | the laws as tests of any type, and a simulated world; with that feature |
 //! | 5 | [`replay`] | past values and changes out of any journal |
 //! | 5 | [`exchange`] | what the engine did, as messages; what clients ask, as submissions |
 //! | 4 | [`protocol`] | messages and their encodings |
@@ -27,6 +28,8 @@ pub mod protocol;
 pub mod replay;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod topic;
 pub mod types;
 pub mod value;
@@ -49,9 +52,9 @@ mod floors {
     use std::path::{Path, PathBuf};
 
     /// From the lowest to the highest.
-    const FLOORS: [&str; 10] = [
+    const FLOORS: [&str; 11] = [
         "value", "types", "topic", "journal", "engine", "protocol", "exchange", "replay", "client",
-        "server",
+        "testkit", "server",
     ];
 
     fn files(folder: &Path) -> Vec<PathBuf> {
