@@ -4,11 +4,8 @@
 //! case that fails is kept in `regressions`, a file for each type and one for the simulation, and tried
 //! first from then on.
 
-mod checks;
-mod generate;
 mod history;
+mod hunt;
 mod laws;
 mod simulation;
-mod strategies;
 mod undo;
-mod world;

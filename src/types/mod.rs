@@ -15,6 +15,7 @@
 //! | `dict` | [`dict`] | values by key | set, add, remove, change_value |
 //! | `event` | [`event`] | none | emit |
 
+mod alike;
 pub mod bool;
 pub mod dict;
 pub mod edit;
@@ -54,7 +55,7 @@ pub use writes::{Parts, Splice, Writes};
 /// 2. *inverse*: `v · c · invert(c, v) = v`;
 /// 3. *rebase is total*: it answers every pair;
 /// 4. *the square closes*: `v · a · c' = v · c · a'` for what [`rebase`](Self::rebase) carried, and
-///    what it carried applies (unless a number leaves its range);
+///    what it carried applies, unless [the whole value](Invalid::is_of_the_whole_value) forbids it;
 /// 5. *compose agrees*: `v · compose(a, b) = v · a · b`;
 /// 6. *round trip*: decoding what was encoded gives an equal value or change.
 pub trait TopicType: Send + Sync + 'static {
@@ -164,6 +165,19 @@ pub trait TopicType: Send + Sync + 'static {
     /// One change that does what `first` and then `second` do.
     fn compose(_first: &Self::Change, _second: &Self::Change) -> Composed<Self::Change> {
         Composed::Separate
+    }
+
+    /// Changes that lead from `from` to `to`. Where a snapshot jumped over what others did, a replica
+    /// carries its pending changes over these: the finer they are, the more of those survive. `None`
+    /// if the type has no changes that lead there.
+    ///
+    /// Unless a type says it better, a change `set` of the whole value, if it has one.
+    fn differences(from: &Self::Value, to: &Self::Value) -> Option<Vec<Self::Change>> {
+        let set = Fields::of_type("set").with("value", Self::encode_value(to));
+        let change = Self::decode_change(&set).ok()?;
+        let mut value = from.clone();
+        Self::apply(&mut value, &change).ok()?;
+        (value == *to).then(|| vec![change])
     }
 }
 
