@@ -76,7 +76,9 @@ impl TopicReplica {
         fallen.extend(walk.run(&mut waiting, |_| false));
         self.view = walk.new;
         self.pending.append(&mut waiting);
-        Moved { changes: walk.bridge, whole, fallen }
+        // Without a bridge to begin with, what the walk has is no way from one view to the other.
+        let changes = if whole { Vec::new() } else { walk.bridge };
+        Moved { changes, whole, fallen }
     }
 }
 
