@@ -81,7 +81,7 @@ impl<T: TopicType> Case<T> {
             let mut value = start.clone();
             let mut changes = Vec::with_capacity(count);
             for _ in 0..count {
-                let change = match shape.wild && source.number() % 2 == 0 {
+                let change = match shape.wild && source.number().is_multiple_of(2) {
                     true => source.wild(cases),
                     false => match source.fitting(cases, &value) {
                         Some(change) if shape.exact => exact::<T>(change, &value),
@@ -180,7 +180,17 @@ impl<T: TopicType> Case<T> {
             );
         let starts = simpler::of_value(&T::encode_value(&self.start)).into_iter();
         let starts = starts.filter_map(|it| T::decode_value(&it).ok());
-        let starts = starts.map(|start| Case { start, ..self.clone() });
+        // As it is, or with each position moved along.
+        let starts = starts.flat_map(|start| {
+            let less = |changes: &[T::Change]| {
+                let less = |it| T::decode_change(&simpler::one_less(&T::encode_change(it)));
+                changes.iter().map(less).collect::<Result<Vec<_>, _>>().ok()
+            };
+            let moved = less(&self.changes).zip(less(&self.accepted));
+            let moved =
+                moved.map(|(changes, accepted)| Case { start: start.clone(), changes, accepted });
+            [Case { start, ..self.clone() }].into_iter().chain(moved)
+        });
         let accepted = (0..self.accepted.len()).flat_map(move |index| {
             let simpler = simpler_changes::<T>(&self.accepted[index]);
             simpler.map(move |change| {

@@ -104,7 +104,9 @@ pub fn square_closes<T: TopicType>(
     };
     let over_incoming = must_apply::<T>(value, incoming)?;
     let right = maybe_apply::<T>(&over_incoming, rebased.accepted.as_ref())?;
-    same(&format!("the square of {rebased:?}"), &left, &right)?;
+    let Rebased { incoming, accepted } = &rebased;
+    let what = format!("c' = {incoming:?}, a' = {accepted:?}; v · a · c', then v · c · a'");
+    same(&what, &left, &right)?;
     Ok(true)
 }
 

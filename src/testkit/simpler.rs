@@ -65,6 +65,20 @@ pub(super) fn of_fields(fields: &Fields) -> Vec<Fields> {
     offers
 }
 
+/// A change all of whose whole numbers are one less, if any is above 0: what a position becomes when an
+/// item before it is left out.
+pub(super) fn one_less(fields: &Fields) -> Fields {
+    let mut less = Fields::default();
+    for (key, value) in fields.iter() {
+        let value = match value {
+            Value::Int(int) if *int > 0 => Value::Int(int - 1),
+            other => other.clone(),
+        };
+        less.push(key.clone(), value);
+    }
+    less
+}
+
 /// A row with fewer items, or one that is simpler.
 fn of_row<T: Clone>(items: &[T], simpler: impl Fn(&T) -> Vec<T>) -> Vec<Vec<T>> {
     let mut rows = fewer(items);
@@ -106,8 +120,16 @@ fn of_int(int: i64) -> Vec<i64> {
 }
 
 fn of_float(float: f64) -> Vec<f64> {
-    let mut offers = vec![0.0, 1.0, 0.5, float.trunc(), float / 2.0];
-    offers.retain(|offer| offer.abs() < float.abs());
+    // The simplest first: 0, 1, a half, then whole numbers, the smaller the simpler.
+    let rank = |it: f64| match it {
+        0.0 => (0, 0.0),
+        1.0 => (1, 0.0),
+        0.5 => (2, 0.0),
+        _ if it.fract() == 0.0 => (3, it.abs()),
+        _ => (4, it.abs()),
+    };
+    let mut offers = vec![0.0, 1.0, 0.5, float.trunc(), (float / 2.0).trunc()];
+    offers.retain(|offer| rank(*offer) < rank(float));
     offers
 }
 

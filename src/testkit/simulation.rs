@@ -45,7 +45,7 @@ pub struct Mix {
 pub struct Simulation {
     pub setup: Setup,
     pub mix: Mix,
-    /// How many steps a run has at most.
+    /// How many times a run goes on at most: mostly by one step.
     pub steps: usize,
     /// How many runs there are.
     pub runs: u32,
@@ -183,11 +183,16 @@ impl Simulation {
         world.thorough = self.setup.stride == 1;
         let weights = weights(self.mix);
         let choices: &mut dyn Choices = &mut random;
-        let count = 1 + choices.below(self.steps);
-        while steps.len() < count {
-            for step in next(&weights, &world, choices) {
-                steps.push(step);
-                world.play(&steps[steps.len() - 1])?;
+        for _ in 0..1 + choices.below(self.steps) {
+            let client = 1 + choices.below(world.clients.len());
+            let sort = chosen(&weights, choices);
+            // In a burst the client hears of each change before it makes the next.
+            let changes = if let Sort::Burst = sort { 50 + choices.below(250) } else { 1 };
+            for _ in 0..changes {
+                for step in next(sort, client, &world, choices) {
+                    steps.push(step);
+                    world.play(&steps[steps.len() - 1])?;
+                }
             }
         }
         world.check()?;
@@ -272,9 +277,8 @@ fn chosen(weights: &[(usize, Sort)], choices: &mut dyn Choices) -> Sort {
 }
 
 /// What happens next: mostly one step.
-fn next(weights: &[(usize, Sort)], world: &World, choices: &mut dyn Choices) -> Vec<Step> {
-    let client = 1 + choices.below(world.clients.len());
-    let step = match chosen(weights, choices) {
+fn next(sort: Sort, client: usize, world: &World, choices: &mut dyn Choices) -> Vec<Step> {
+    let step = match sort {
         Sort::Change => world.plan(client, 1, choices),
         Sort::Act => world.plan(client, 2 + choices.below(3), choices),
         Sort::Undo => Step::Undo(client),
@@ -295,7 +299,11 @@ fn next(weights: &[(usize, Sort)], world: &World, choices: &mut dyn Choices) -> 
                 None => Step::Join(client, topic),
             }
         }
-        Sort::Burst => return burst(world, client, choices),
+        Sort::Burst => {
+            let change = world.plan(client, 1, choices);
+            let (send, take) = (Step::Send(client), Step::Take(client));
+            return vec![change, send, take, Step::Publish, Step::Receive(client, 64)];
+        }
         Sort::Pass => Step::Pass(10 + choices.below(50) as u64),
         Sort::Commit => Step::Commit,
         Sort::Full => Step::Fail(Fault::Full),
@@ -307,16 +315,6 @@ fn next(weights: &[(usize, Sort)], world: &World, choices: &mut dyn Choices) -> 
         Sort::Cut => Step::Cut,
     };
     vec![step]
-}
-
-/// Many changes in a row; the client hears of each before it makes the next.
-fn burst(world: &World, client: usize, choices: &mut dyn Choices) -> Vec<Step> {
-    // All are made for the same view: those that fit no longer do nothing.
-    let one = |choices: &mut dyn Choices| {
-        let change = world.plan(client, 1, choices);
-        [change, Step::Send(client), Step::Take(client), Step::Publish, Step::Receive(client, 64)]
-    };
-    (0..50 + choices.below(100)).flat_map(|_| one(choices)).collect()
 }
 
 /// Plays a script, and checks all that then has to hold.

@@ -10,7 +10,8 @@ use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::{ClientId, TopicName};
 use crate::types::{AnyChange, AnyValue};
 
-use crate::testkit::broken::{Checked, same};
+use crate::testkit::broken::{Breaks, Checked, same};
+use crate::testkit::law::Law;
 
 pub struct Client {
     pub replica: Replica,
@@ -67,7 +68,8 @@ impl Client {
         for event in self.replica.events() {
             match event {
                 Event::Changed { topic_name, value, changes, origin } => {
-                    self.check_told(topic_name, &value, changes, origin)?;
+                    let told = self.check_told(topic_name, &value, changes, origin);
+                    told.breaks(Law::ReplicasConverge)?;
                 }
                 Event::Confirmed { ticket, id } => {
                     self.confirmed.extend(id);

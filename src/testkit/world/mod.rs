@@ -243,7 +243,9 @@ impl World {
         let Some(message) = client.up.pop_front() else { return Ok(false) };
         let message = client.encoded(message)?;
         let outcome = self.server.receive(number, message).breaks(Law::EveryChangeHasOneFate)?;
-        self.tell(|| format!("the server {outcome}, for {}", who(number)));
+        if !matches!(outcome, server::Outcome::Taken) {
+            self.tell(|| format!("the server {outcome}, for {}", who(number)));
+        }
         Ok(true)
     }
 

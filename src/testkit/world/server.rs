@@ -162,11 +162,17 @@ pub enum Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Accepted(id, receipt) => write!(f, "accepts {id} as {:?}", receipt.versions),
+            Outcome::Accepted(id, receipt) => {
+                let versions: Vec<_> = receipt.versions.iter().map(Version::to_string).collect();
+                write!(f, "accepts {id} as version {}", versions.join(", "))
+            }
             Outcome::Rejected(id, why) => write!(f, "rejects {id}: {why}"),
             Outcome::Busy(id) => write!(f, "has no room for {id}"),
-            Outcome::Reversed(direction, count) => write!(f, "{direction:?}, {count} changes"),
-            other => write!(f, "{other:?}"),
+            Outcome::Reversed(Direction::Undo, count) => write!(f, "undoes {count} changes"),
+            Outcome::Reversed(Direction::Redo, count) => write!(f, "redoes {count} changes"),
+            Outcome::Resumed => f.write_str("resumes the session"),
+            Outcome::SessionOver => f.write_str("knows the session no more"),
+            Outcome::Taken => f.write_str("takes a message"),
         }
     }
 }
