@@ -163,7 +163,7 @@ fn set_data(graph: &GraphValue, tape: &mut Tape) -> Option<GraphChange> {
 fn some_ports(tape: &mut Tape, names: [&str; 2]) -> Ports {
     // An empty tape gives both, so that there is something to connect.
     let few = tape.below(3) as usize;
-    names.iter().skip(few).map(|name| ((*name).into(), port_type(tape))).collect()
+    names.iter().skip(few).map(|name| (Key::from(*name), port_type(tape))).collect()
 }
 
 fn add_node<const ACYCLIC: bool>(graph: &GraphValue, tape: &mut Tape) -> Option<GraphChange> {
