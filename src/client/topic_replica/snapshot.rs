@@ -76,7 +76,8 @@ impl TopicReplica {
         fallen.extend(walk.run(&mut waiting, |_| false));
         self.view = walk.new;
         self.pending.append(&mut waiting);
-        Moved { changes: walk.bridge, whole, fallen }
+        let changes = if whole { Vec::new() } else { walk.bridge };
+        Moved { changes, whole, fallen }
     }
 }
 
