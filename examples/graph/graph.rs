@@ -21,6 +21,7 @@ use topicsync::value::{Fields, Invalid, Key, Value};
 
 use super::change::GraphChange::{self, *};
 use super::change::{self, decode, encode};
+use super::differences::differences;
 use super::rebase::rebase;
 use super::value::{Edge, Edges, GraphValue, Part, Side};
 
@@ -174,6 +175,10 @@ impl<const ACYCLIC: bool> TopicType for Graph<ACYCLIC> {
             RemoveEdge { edge, .. } => put_back((edge, before.edge(edge)?)),
             Disconnect { input } => put_back(before.edge_into(input)?),
         })
+    }
+
+    fn differences(from: &GraphValue, to: &GraphValue) -> Option<Vec<GraphChange>> {
+        differences::<Self>(from, to)
     }
 
     fn compose(first: &GraphChange, second: &GraphChange) -> Composed<GraphChange> {

@@ -9,11 +9,13 @@
 //! | `value.rs` | the graph, and what always holds of it |
 //! | `change.rs` | its changes, and what they look like on the wire |
 //! | `rebase.rs` | how two changes pass each other |
+//! | `differences.rs` | the changes between two graphs |
 //! | `graph.rs` | the topic type made of these |
 //! | `server.rs`, `editor.rs` | a server and a client |
 //! | `draw.rs` | a graph as text |
 
 mod change;
+mod differences;
 mod draw;
 mod editor;
 mod graph;

@@ -150,6 +150,12 @@ pub fn rebases_over_composed<T: TopicType>(
             return Ok(true);
         }
     };
+    if let Ok((_, accepted)) = &in_turn
+        && breaks_a_rule::<T>(&over_incoming, accepted)
+    {
+        // The incoming change is stale, or would be if it had been rebased over the first alone.
+        return Ok(true);
+    }
     match (T::rebase(incoming, &composed), in_turn) {
         (Err(at_once), Err(in_turn)) => same("the conflict", &at_once, &in_turn)?,
         (Ok(at_once), Ok((carried, [first, second]))) => {
@@ -164,6 +170,13 @@ pub fn rebases_over_composed<T: TopicType>(
         (at_once, in_turn) => return Err(format!("at once {at_once:?}, in turn {in_turn:?}")),
     }
     Ok(true)
+}
+
+/// Whether the changes do not apply in a row, for what the whole value decides.
+fn breaks_a_rule<T: TopicType>(value: &T::Value, changes: &[Option<T::Change>]) -> bool {
+    let mut value = value.clone();
+    let applied = changes.iter().flatten().try_for_each(|change| T::apply(&mut value, change));
+    applied.is_err_and(|invalid| invalid.is_of_the_whole_value())
 }
 
 /// `incoming` carried over two changes, and both carried over it.

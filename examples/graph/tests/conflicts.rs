@@ -2,10 +2,10 @@
 
 use topicsync::types::TopicType;
 
-use super::checks;
 use super::notation::{change, graph};
 use crate::change::GraphChange;
 use crate::graph::{Acyclic, Graph};
+use topicsync::testkit::checks;
 
 /// Rebases `incoming` over `accepted`, both made on `graph()`. `result` is the conflict, or what the two
 /// become, with a ` / ` in between: `same`, `nothing`, or a change.

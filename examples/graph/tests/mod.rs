@@ -8,9 +8,6 @@
 //! | `undo` | that undo and redo lead exactly back, alone and among others |
 //! | `system` | a server and clients that edit at random over sockets end in one sound graph |
 
-#[allow(dead_code)]
-#[path = "../../../proptests/checks.rs"]
-mod checks;
 mod conflicts;
 mod invariants;
 mod laws;

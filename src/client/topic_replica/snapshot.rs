@@ -76,6 +76,7 @@ impl TopicReplica {
         fallen.extend(walk.run(&mut waiting, |_| false));
         self.view = walk.new;
         self.pending.append(&mut waiting);
+        // Without a bridge to begin with, what the walk has is no way from one view to the other.
         let changes = if whole { Vec::new() } else { walk.bridge };
         Moved { changes, whole, fallen }
     }
