@@ -1,5 +1,6 @@
 //! The kit itself: it finds what is wrong with types that are wrong, says which law, and how, briefly.
 
+mod guide;
 mod wrong;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

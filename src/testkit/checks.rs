@@ -95,11 +95,13 @@ pub fn square_closes<T: TopicType>(
     let Ok(rebased) = T::rebase(incoming, accepted) else { return Ok(false) };
     let over_accepted = must_apply::<T>(value, accepted)?;
     let left = match &rebased.incoming {
-        None => over_accepted,
+        None => over_accepted.clone(),
         Some(carried) => match applied::<T>(&over_accepted, carried) {
             // The author is told that it is stale.
             Err(invalid) if invalid.is_of_the_whole_value() => return Ok(true),
-            result => result.map_err(|error| format!("{rebased:?}: incoming: {error}"))?,
+            result => result.map_err(|error| {
+                format!("c' = {carried:?} does not apply to v · a = {over_accepted:?}: {error}")
+            })?,
         },
     };
     let over_incoming = must_apply::<T>(value, incoming)?;

@@ -77,11 +77,11 @@ impl Report {
 const PLAYS_MAX: usize = 4_000;
 
 impl Simulation {
-    /// As many runs as proptest has cases, of 40 steps; an eighth of them if the world is one for long
-    /// runs, which looks into the past at strides.
+    /// As many runs as proptest has cases, of up to 40 steps; a quarter of them if each makes many
+    /// changes in a row.
     pub fn new(setup: Setup, mix: Mix) -> Simulation {
         let cases = Config::default().cases;
-        let runs = if setup.stride > 1 { cases.div_ceil(8) } else { cases };
+        let runs = if mix.long { cases.div_ceil(4) } else { cases };
         Simulation { setup, mix, steps: 40, runs, seed: any_seed() }
     }
 
