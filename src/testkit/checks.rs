@@ -199,9 +199,15 @@ fn in_turn<T: TopicType>(
     })
 }
 
-/// Law 6 for a change: it comes out of JSON and MessagePack as it went in.
+/// Law 6 for a change: it comes out of JSON and MessagePack as it went in, and a message can carry it.
 pub fn change_survives<T: TopicType>(change: &T::Change) -> Checked {
     let fields = T::encode_change(change);
+    if let Some(field) = ["id", "base"].into_iter().find(|field| fields.get(field).is_some()) {
+        return Err(format!("{change:?} has a field {field:?}, which is the protocol's own"));
+    }
+    if fields.change_type() == "none" {
+        return Err(format!("{change:?} is called \"none\", which is no change on the wire"));
+    }
     let text = serde_json::to_string(&fields).unwrap();
     let from_json = fields_from_json(&text)?;
     let from_msgpack = fields_from_msgpack(&rmp_serde::to_vec(&fields).unwrap())?;
