@@ -16,7 +16,7 @@
 //! | [`export`], [`import`], `lines` | histories to and from such lines |
 //! | [`fork`] | a new topic out of an old version |
 //! | [`verify`] | folds every log and compares it with its checkpoints |
-//! | [`bisect`] | the first commit at which something does not hold |
+//! | [`mod@bisect`] | the first commit at which something does not hold |
 //! | [`regression`] | an exported history and its end as a test |
 
 pub mod bisect;
