@@ -503,6 +503,7 @@ fn sound<T>(decoded: Result<T, String>, problem: Option<LimitError>) -> Result<T
     problem.map_or(decoded, |problem| Err(problem.to_string()))
 }
 
+/// Reads the fields of a change from JSON, as the server does.
 pub fn fields_from_json(text: &str) -> Result<Fields, String> {
     let mut problem = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -510,6 +511,7 @@ pub fn fields_from_json(text: &str) -> Result<Fields, String> {
     sound(fields.map_err(debug), problem)
 }
 
+/// Reads the fields of a change from MessagePack, as the server does.
 pub fn fields_from_msgpack(bytes: &[u8]) -> Result<Fields, String> {
     let mut problem = None;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
@@ -517,6 +519,7 @@ pub fn fields_from_msgpack(bytes: &[u8]) -> Result<Fields, String> {
     sound(fields.map_err(debug), problem)
 }
 
+/// Reads a plain value from JSON, as the server does.
 pub fn value_from_json(text: &str) -> Result<Value, String> {
     let mut problem = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -524,6 +527,7 @@ pub fn value_from_json(text: &str) -> Result<Value, String> {
     sound(value.map_err(debug), problem)
 }
 
+/// Reads a plain value from MessagePack, as the server does.
 pub fn value_from_msgpack(bytes: &[u8]) -> Result<Value, String> {
     let mut problem = None;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);

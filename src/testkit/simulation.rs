@@ -27,6 +27,7 @@ use crate::types::TopicType;
 pub struct Mix {
     /// Several changes as one action.
     pub actions: bool,
+    /// Undo and redo.
     pub undo: bool,
     /// Sessions are forgotten, subscriptions interrupted.
     pub breaks: bool,
@@ -43,7 +44,9 @@ pub struct Mix {
 /// Random runs through worlds of one make.
 #[derive(Debug, Clone)]
 pub struct Simulation {
+    /// What each world is made of.
     pub setup: Setup,
+    /// What may happen.
     pub mix: Mix,
     /// How many times a run goes on at most: mostly by one step.
     pub steps: usize,
@@ -56,7 +59,9 @@ pub struct Simulation {
 /// What a hunt went through.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Report {
+    /// How many runs were played.
     pub runs: u32,
+    /// How many steps they took in all.
     pub steps: u64,
     /// How many changes clients made.
     pub changes: u64,
@@ -65,6 +70,7 @@ pub struct Report {
 }
 
 impl Report {
+    /// Counts another hunt with this one.
     pub fn add(&mut self, other: Report) {
         self.runs += other.runs;
         self.steps += other.steps;

@@ -7,7 +7,7 @@
 //! | type | file | value | changes |
 //! |---|---|---|---|
 //! | `generic` | [`generic`] | any value | set |
-//! | `bool` | [`bool`] | a boolean | set |
+//! | `bool` | [`mod@bool`] | a boolean | set |
 //! | `int`, `float` | [`int`], [`float`] | a number | set, add |
 //! | `string` | [`string`], [`edit`] | text | set, insert, delete, edit |
 //! | `list` | [`list`] | values in a row | set, insert, pop, replace, move |

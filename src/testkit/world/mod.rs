@@ -46,7 +46,9 @@ pub use step::{Made, Step};
 
 /// A server, its clients and the network between them, moved on step by step.
 pub struct World {
+    /// The server, with what it did.
     pub server: Server,
+    /// The clients, in the order of their numbers.
     pub clients: Vec<Client>,
     topics: Vec<Topic>,
     topic_names: Vec<TopicName>,
@@ -63,6 +65,10 @@ pub struct World {
 }
 
 impl World {
+    /// A world in which every client has subscribed to every topic, and all is quiet.
+    ///
+    /// # Errors
+    /// A law that does not even hold so far.
     pub fn new(setup: &Setup) -> Checked<World> {
         let encodings = [None, Some(Encoding::Json), Some(Encoding::MessagePack)];
         let encoding = |client| if setup.encodings { encodings[client % 3] } else { None };
@@ -229,7 +235,7 @@ impl World {
     }
 
     /// A client hands what it has to say to its link; without one, to nobody.
-    pub fn send(&mut self, number: usize) -> Checked {
+    fn send(&mut self, number: usize) -> Checked {
         let client = &mut self.clients[number];
         let messages = client.replica.outbox();
         client.hear()?;
@@ -331,13 +337,13 @@ impl World {
         self.server.record.topic(name).ok_or_else(|| format!("no topic {name:?}").into())
     }
 
-    pub fn connect(&mut self, number: usize) {
+    fn connect(&mut self, number: usize) {
         if !std::mem::replace(&mut self.clients[number].connected, true) {
             self.server.connect(number);
         }
     }
 
-    pub fn disconnect(&mut self, number: usize) -> Checked {
+    fn disconnect(&mut self, number: usize) -> Checked {
         let client = &mut self.clients[number];
         if std::mem::take(&mut client.connected) {
             client.up.clear();

@@ -16,6 +16,7 @@ pub enum Step {
     Change(usize, Vec<Made>),
     /// A client asks to have its newest action undone.
     Undo(usize),
+    /// A client asks to have its newest undo taken back.
     Redo(usize),
     /// A client hands what it has to say to its link.
     Send(usize),
@@ -39,6 +40,7 @@ pub enum Step {
     Tick,
     /// A client loses its connection, and with it what is on the way both ways.
     Disconnect(usize),
+    /// A client has a connection again; it resumes its session.
     Connect(usize),
     /// The server gives up the session of a client that is away.
     Forget(usize),
@@ -61,6 +63,7 @@ pub enum Step {
 /// A change that a client makes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
+    /// The topic that it changes.
     pub topic: TopicName,
     /// As on the wire, without id and base.
     pub change: Fields,
