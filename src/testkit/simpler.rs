@@ -122,7 +122,7 @@ fn of_int(int: i64) -> Vec<i64> {
 fn of_float(float: f64) -> Vec<f64> {
     // The simplest first: 0, 1, a half, then whole numbers, the smaller the simpler.
     let rank = |it: f64| match it {
-        0.0 => (0, 0.0),
+        0.0 => (0, f64::from(u8::from(it.is_sign_negative()))),
         1.0 => (1, 0.0),
         0.5 => (2, 0.0),
         _ if it.fract() == 0.0 => (3, it.abs()),
