@@ -37,7 +37,8 @@ class Server:
 
     def start(self) -> None:
         """Starts it, on the port that it had before."""
-        command = [server_binary(), "--listen", f"127.0.0.1:{self.port}", "--data", self._data]
+        listen = f"127.0.0.1:{self.port}"
+        command = [str(server_binary()), "--listen", listen, "--data", str(self._data)]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -53,7 +53,7 @@ class Request:
 
 
 Service = Callable[[Request], "Any | Awaitable[Any]"]
-"""Answers a request with a value, at once or as a coroutine. What it raises is told to the asker."""
+"""Answers a request with a value, at once or awaited. What it raises is told to the asker."""
 
 S = TypeVar("S", bound=Service)
 

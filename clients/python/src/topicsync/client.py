@@ -24,17 +24,25 @@ T = TypeVar("T")
 Names = Iterable[str]
 
 
-def connect(url: str, *, encoding: Encoding = "msgpack", **settings: float) -> Client:
+def connect(
+    url: str,
+    *,
+    encoding: Encoding = "msgpack",
+    retry_min: float = 0.1,
+    retry_max: float = 10,
+    silence_max: float = 60,
+) -> Client:
     """Start a client of the server at `url`, `ws://host:port/`.
 
     It is there at once, and can be used before the server is: it connects by itself, and again
     after a loss; what was changed meanwhile is sent then. It lives until it is closed, which
     `async with` does at its end. To be called where an event loop runs.
 
-    `encoding` is `"msgpack"` or `"json"`. `settings` are those of `Config`, in seconds:
-    `retry_min`, `retry_max`, `silence_max`.
+    `encoding` is `"msgpack"` or `"json"`. In seconds: the second attempt to connect comes after
+    `retry_min` at most, and further waits are up to twice as long, up to `retry_max`; a server that
+    was silent for `silence_max` is gone.
     """
-    return Client(Config(url, encoding, **settings))
+    return Client(Config(url, encoding, retry_min, retry_max, silence_max))
 
 
 class Client(BaseClient):

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from .core import Core, Status, log
@@ -39,6 +39,10 @@ class Config:
     """The longest wait between attempts."""
     silence_max: float = 60.0
     """A server that was silent for so long is gone."""
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("ws://", "wss://")):
+            raise Invalid(f"a server's url is ws://host:port/, not {self.url!r}")
 
 
 class Connection:
@@ -86,8 +90,6 @@ class Connection:
             self._core.set_status(Status.CONNECTING)
             try:
                 over = await self._converse()
-            except InvalidURI:
-                raise
             except (OSError, TimeoutError, asyncio.TimeoutError, WebSocketException) as error:
                 log.debug("could not connect: %s", error)
                 over = False

@@ -384,7 +384,8 @@ class Action:
     def current(cls, core: Core) -> Action | None:
         """Give the action that is being made here of a client, if there is one."""
         action = cls._current.get()
-        while action is not None and action._core is not core:
+        # A task that was started within a block may outlive it.
+        while action is not None and not (action._core is core and action.ticket._open):
             action = action._outer
         return action
 

@@ -41,14 +41,20 @@ Names = Iterable[str]
 
 
 def connect(
-    url: str, *, encoding: Encoding = "msgpack", timeout: float | None = 30, **settings: float
+    url: str,
+    *,
+    encoding: Encoding = "msgpack",
+    timeout: float | None = 30,
+    retry_min: float = 0.1,
+    retry_max: float = 10,
+    silence_max: float = 60,
 ) -> Client:
     """Start a client of the server at `url`, `ws://host:port/`.
 
     Whatever has to be waited for raises `TimeoutError` after `timeout` seconds; None waits for
     ever. The other settings are those of `topicsync.connect`.
     """
-    return Client(Config(url, encoding, **settings), timeout)
+    return Client(Config(url, encoding, retry_min, retry_max, silence_max), timeout)
 
 
 class _Inner(AsyncClient):

@@ -95,6 +95,14 @@ def checked(value: Any, nesting: int = NESTING_MAX) -> Any:
     return _of_subclass(value)
 
 
+def checked_fields(fields: Fields) -> Fields:
+    """A frozen copy of an encoded change, each part of which may nest as deep as a value may."""
+    frozen: Fields = checked(fields, NESTING_MAX + 1)
+    if isinstance(frozen, FrozenDict):
+        return frozen
+    raise Invalid(f"a change must be a dict, not {kind_of(frozen)}")
+
+
 def _of_subclass(value: Any) -> Any:
     """Members of enums and the like become what they are at heart."""
     if isinstance(value, str):

@@ -9,7 +9,7 @@ from typing import Any
 from ..changes import Origin
 from ..errors import ClientClosed, Invalid
 from ..types.base import TopicType
-from ..values import Fields, checked, same
+from ..values import Fields, checked, checked_fields, same
 from .events import Changed
 from .fate import Fates
 from .pending import Footing, Pending
@@ -189,7 +189,7 @@ def _tending(key: str, entries: dict[str, Any], wanted: tuple[Any] | None) -> Fi
 
 def plan_one(kind: TopicType[Any, Any], fields: Fields, view: Any) -> tuple[Any, Any, Any]:
     """Read a change, and apply it to `view`: give it as made, in its exact form, and the view."""
-    made = kind.decode_change(checked(fields))
+    made = kind.decode_change(checked_fields(fields))
     form = kind.resolve(made, view)
     return made, form, kind.apply(view, form)
 

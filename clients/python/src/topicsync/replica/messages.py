@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from ..errors import Invalid
 from ..types.base import require, require_int, require_text
-from ..values import Fields, FrozenDict, checked, kind_of
+from ..values import Fields, checked, checked_fields, kind_of
 from .events import Error, Requested, ServiceFailure
 
 Message: TypeAlias = Mapping[str, Any]
@@ -152,9 +152,7 @@ def _action(content: Fields) -> list[Published]:
 
 
 def _part(content: Fields, author: int | None) -> Published:
-    change = checked(require(content, "change"))
-    if not isinstance(change, FrozenDict):
-        raise Invalid("field 'change' must be a dict")
+    change = checked_fields(require(content, "change"))
     id = change.get("id")
     return Published(
         require_text(content, "topic_name"),

@@ -36,9 +36,8 @@ class Replica(Outbox):
         """
         try:
             content = read(message)
-        except Invalid as invalid:
+        except Invalid:
             # Of a later version of the protocol, or else a version will be missed.
-            self._events.append(Error("malformed", str(invalid), str(message.get("type", ""))))
             return
         if isinstance(content, list):
             for published in content:

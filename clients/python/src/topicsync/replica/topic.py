@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from ..errors import Conflict, Invalid
+from ..errors import Invalid
 from ..types.base import Composed, require
 from ..values import same
 from .messages import Message, Published, Subscribed
@@ -334,7 +334,7 @@ class TopicReplica:
         for pending in self.pending:
             end, pending.form = self._apply_if_idempotent(pending, end)
             pending.hidden = pending.form is None
-        bridge = self._diff(start, end) if waiting else None
+        bridge = self._bridge(start, end) if waiting else None
         fallen: Fallen = []
         if bridge is None:
             overwritten = [it for it in waiting if it.footing is Footing.SEEN]
@@ -364,19 +364,18 @@ class TopicReplica:
             return value, None
         return (once, form) if same(once, twice) else (value, None)
 
-    def _diff(self, old: Any, new: Any) -> list[Any] | None:
-        """Give changes that do lead from one value to the other; None if there are none."""
+    def _bridge(self, old: Any, new: Any) -> list[Any] | None:
+        """Give changes that lead from one value to the other.
+
+        None if there are none, or the type is wrong about them.
+        """
         if same(old, new):
             return []
-        plain = {"type": "set", "value": self.kind.encode_value(new)}
-        for changes in (self.kind.diff, lambda *_: [self.kind.decode_change(plain)]):
-            try:
-                found: list[Any] = changes(old, new)
-                value = old
-                for change in found:
-                    value = self.kind.apply(value, change)
-            except (Invalid, Conflict):
-                continue
-            if same(value, new):
-                return found
-        return None
+        try:
+            changes = self.kind.differences(old, new)
+            value = old
+            for change in changes:
+                value = self.kind.apply(value, change)
+        except Invalid:
+            return None
+        return changes if same(value, new) else None

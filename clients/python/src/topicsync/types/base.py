@@ -116,10 +116,12 @@ class TopicType(ABC, Generic[V, C]):
         """Give one change that does what `first` and then `second` do."""
         return Composed.SEPARATE
 
-    def diff(self, old: V, new: V) -> list[C]:
-        """Give changes that lead from one value to another, where a snapshot jumped.
+    def differences(self, old: V, new: V) -> list[C]:
+        """Give changes that lead from one value to another.
 
-        As close to what others may have done as the values tell.
+        Where a snapshot jumped over what others did, pending changes are carried over these: the
+        finer they are, the more of those survive. Unless a type says it better, a `set` of the
+        whole value. Raises `Invalid` if there are none.
         """
         return [self.decode_change({"type": "set", "value": self.encode_value(new)})]
 

@@ -166,7 +166,7 @@ class Dict(TopicType[Table, DictChange]):
         # What remains cannot follow each other.
         return Composed.SEPARATE
 
-    def diff(self, old: Table, new: Table) -> list[DictChange]:
+    def differences(self, old: Table, new: Table) -> list[DictChange]:
         changes: list[DictChange] = [Remove(key) for key in old if key not in new]
         for key, value in new.items():
             if key not in old:

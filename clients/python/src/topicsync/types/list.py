@@ -332,7 +332,7 @@ class List(TopicType[Items, ListChange]):
                 return Pop(position)
         return Composed.SEPARATE
 
-    def diff(self, old: Items, new: Items) -> list[ListChange]:
+    def differences(self, old: Items, new: Items) -> list[ListChange]:
         olds, news = old.whole(), new.whole()
         start, end = shared(olds, news)
         gone, come = len(olds) - start - end, len(news) - start - end

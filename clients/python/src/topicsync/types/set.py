@@ -122,7 +122,7 @@ class Set(TopicType[Table, SetChange]):
             return Composed.NOTHING
         return Composed.SEPARATE
 
-    def diff(self, old: Table, new: Table) -> list[SetChange]:
+    def differences(self, old: Table, new: Table) -> list[SetChange]:
         gone = [Remove(item) for key, item in old.items() if key not in new]
         come = [Append(item) for key, item in new.items() if key not in old]
         return [*gone, *come]

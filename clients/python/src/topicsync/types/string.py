@@ -133,7 +133,7 @@ class String(TopicType[Text, StringChange]):
                 return Append(one + two)
         return Composed.SEPARATE
 
-    def diff(self, old: Text, new: Text) -> list[StringChange]:
+    def differences(self, old: Text, new: Text) -> list[StringChange]:
         olds, news = old.whole(), new.whole()
         start = _shared(olds, news)
         limit = min(len(olds), len(news)) - start
