@@ -41,12 +41,12 @@ def test_law_4_the_square_closes(situation: Situation, data: st.DataObject) -> N
         data.draw(some.run(kind, value, 1)),
     )
     try:
-        over_accepted, over_incoming = kind.rebase(incoming, accepted)
+        rebased = kind.rebase(incoming, accepted)
     except Conflict:
         return
     try:
-        one = applied(kind, value, [accepted, over_accepted])
-        other = applied(kind, value, [incoming, over_incoming])
+        one = applied(kind, value, [accepted, rebased.incoming])
+        other = applied(kind, value, [incoming, rebased.accepted])
     except Invalid:
         # A number may leave its range.
         if kind.name == "int":

@@ -55,6 +55,8 @@ class Request:
 Service = Callable[[Request], "Any | Awaitable[Any]"]
 """Answers a request with a value, at once or awaited. What it raises is told to the asker."""
 
+Services: TypeAlias = dict[str, Service]
+
 S = TypeVar("S", bound=Service)
 
 
@@ -63,7 +65,7 @@ class BaseClient:
 
     def __init__(self) -> None:
         self._core = Core()
-        self._services: dict[str, Service] = {}
+        self._services: Services = {}
 
     @property
     def status(self) -> Status:

@@ -30,7 +30,8 @@ class Origin(str, Enum):
     """The server took a change made here in another form than was predicted, or not at all."""
 
 
-class About(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class About:
     """Whose change it is, and of which topic."""
 
     topic_name: str

@@ -50,7 +50,8 @@ def carry_one(kind: Kind, change: Any, accepted: Any) -> tuple[Any, Any]:
     """Carry two changes past each other, each of which may be None. Raises `Conflict`."""
     if change is None or accepted is None:
         return change, accepted
-    return kind.rebase(change, accepted)
+    rebased = kind.rebase(change, accepted)
+    return rebased.incoming, rebased.accepted
 
 
 def composed(kind: Kind, steps: Iterable[Any]) -> list[Any]:

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .base import Composed, Rebased, TopicType
@@ -40,7 +41,7 @@ __all__ = [
     "TopicType",
 ]
 
-BUILT_IN: dict[str, TopicType[Any, Any]] = {
+BUILT_IN: Mapping[str, TopicType[Any, Any]] = {
     kind.name: kind
     for kind in (Generic(), Bool(), Int(), Float(), String(), List(), Set(), Dict(), Event())
 }

@@ -7,9 +7,10 @@ with it like a program's own.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from enum import Enum
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from ..changes import About, Change, OtherChange
 from ..errors import Invalid
@@ -19,7 +20,8 @@ V = TypeVar("V")
 C = TypeVar("C")
 
 
-class Rebased(NamedTuple, Generic[C]):
+@dataclass(slots=True)
+class Rebased(Generic[C]):
     """Two changes carried past each other. None means that nothing is left to do."""
 
     incoming: C | None

@@ -106,8 +106,8 @@ class String(TopicType[Text, StringChange]):
         if isinstance(incoming, Append) or isinstance(accepted, Append):
             # The end moves with whatever the other does.
             return Rebased(incoming, accepted)
-        mine, theirs = edits.rebase(incoming.edit, accepted.edit)
-        return Rebased(_kept(mine, incoming), _kept(theirs, accepted))
+        rebased = edits.rebase(incoming.edit, accepted.edit)
+        return Rebased(_kept(rebased.incoming, incoming), _kept(rebased.accepted, accepted))
 
     def invert(self, change: StringChange, before: Text) -> StringChange:
         if isinstance(change, Edit):
