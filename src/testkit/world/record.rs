@@ -3,15 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use topicsync::engine::history::Stood;
-use topicsync::engine::{Engine, Receipt, TopicCell};
-use topicsync::protocol::message::TopicChange;
-use topicsync::topic::{
+use crate::engine::history::Stood;
+use crate::engine::{Engine, Receipt, TopicCell};
+use crate::protocol::message::TopicChange;
+use crate::topic::{
     ActionId, ChangeId, ClientId, CommitNumber, Entry, Moment, Rejection, TopicName, Version,
 };
-use topicsync::types::AnyValue;
+use crate::types::AnyValue;
 
-use super::{Checked, same};
+use crate::testkit::broken::{Checked, same};
 
 /// The id under which something was sent: an action's, or that of a lone change.
 pub type SentId = std::string::String;
@@ -188,7 +188,8 @@ impl Record {
         if it.accepted.is_some() {
             return Err(format!(
                 "{sent} was accepted, and is rejected when sent again: {rejection}"
-            ));
+            )
+            .into());
         }
         it.rejections += 1;
         if it.rejections == 1 {
@@ -240,11 +241,11 @@ impl Record {
         let mut commits: HashMap<&ChangeId, CommitNumber> = HashMap::new();
         for entry in self.topics.iter().flat_map(|topic| &topic.entries) {
             if commits.insert(&entry.id, entry.commit).is_some() {
-                return Err(format!("{} was accepted twice", entry.id));
+                return Err(format!("{} was accepted twice", entry.id).into());
             }
             let is_reversal = entry.action.as_ref().is_some_and(|it| it.reverses.is_some());
             if !is_reversal && !self.sent_under.contains_key(&entry.id) {
-                return Err(format!("{} was accepted, and nobody sent it", entry.id));
+                return Err(format!("{} was accepted, and nobody sent it", entry.id).into());
             }
         }
         for (id, sent) in &self.sent {
@@ -337,6 +338,8 @@ impl TopicRecord {
             }
         }
         let gone = (0..base).step_by(stride).find(|version| at(*version).is_ok());
-        gone.map_or(Ok(()), |version| Err(format!("version {version} is not kept, and there")))
+        gone.map_or(Ok(()), |version| {
+            Err(format!("version {version} is not kept, and there").into())
+        })
     }
 }
