@@ -237,6 +237,7 @@ async def test_a_list_feels_like_a_list(two: tuple[Client, Client], name: str) -
     assert object() not in items
     assert items.pop().item == plain.pop()
     assert items.pop(0).item == plain.pop(0)
+    assert items == plain != [*plain, 1]
     await items.move(0, 1)
     assert items.value == plain[::-1]
     for wrong in (lambda: items[7], lambda: items.pop(7)):
@@ -319,6 +320,7 @@ async def test_a_text_feels_like_a_str(two: tuple[Client, Client], name: str) ->
     assert (text[2], text[-1], text[1:3], text[::-1], len(text)) == ("𝄞", "!", "y𝄞", "!z𝄞yx", 5)
     assert "𝄞z" in text
     assert list(text) == list("xy𝄞z!")
+    assert text == "xy𝄞z!" != theirs
     with pytest.raises(Invalid, match="out of bounds"):
         text.delete(3, 9)
     await until(lambda: str(theirs) == str(text))
@@ -565,7 +567,7 @@ async def test_undo_takes_back_ones_own(two: tuple[Client, Client], name: str) -
 
 async def test_the_past_can_be_read_and_stepped(two: tuple[Client, Client], name: str) -> None:
     client = two[0]
-    nodes = client.dict(name)
+    nodes = await client.dict(name).ready()
     await nodes.add("a", 1)
     await nodes.change_value("a", 2)
     await nodes.add("b", 3)
@@ -587,9 +589,11 @@ async def test_the_past_can_be_read_and_stepped(two: tuple[Client, Client], name
     entry = await past.entry()
     assert entry is not None
     assert entry.version == 2
+    assert await (await past.go_to(version=0)).entry() is None
+    await past.go_to(time=entry.time)
     with pytest.raises(ServiceError, match="invalid"):
-        await past.go(99)
-    assert past.version == 2
+        await past.go_to(version=99)
+    assert past.version >= 2
     with pytest.raises(ValueError, match="one of"):
         await client.value_at(name, version=1, commit=1)
 

@@ -63,7 +63,7 @@ def test_whatever_has_to_be_waited_for_blocks(server: Server, name: str) -> None
         assert entry is not None
         assert entry.author == client.id
         with pytest.raises(ServiceError, match="invalid"):
-            past.go(99)
+            past.go_to(version=99)
 
 
 def test_a_rejection_is_raised_where_it_is_waited_for(server: Server, name: str) -> None:

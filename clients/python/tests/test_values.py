@@ -13,7 +13,7 @@ from typing import Any
 import msgpack
 import pytest
 import strategies as some
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topicsync import rope, table
@@ -123,11 +123,12 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_small_chunks")
 @pytest.mark.parametrize("whole", ["", "abcdefgh😀" * 9, [], list(range(70))])
 def test_a_rope_does_as_the_string_or_list_that_it_is(whole: Any) -> None:
+    @settings(max_examples=40)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         plain, versions = whole, []
         tree = Rope(plain)
-        for _ in range(30):
+        for _ in range(12):
             start = data.draw(st.integers(0, len(plain)))
             stop = data.draw(st.integers(start, min(len(plain), start + 40)))
             count = data.draw(st.sampled_from([0, 1, 1, 3, 30]))

@@ -63,9 +63,9 @@ S = TypeVar("S", bound=Service)
 class BaseClient:
     """All of a client that needs no waiting."""
 
-    def __init__(self) -> None:
-        self._core = Core()
-        self._services: Services = {}
+    def __init__(self, core: Core, services: Services) -> None:
+        self._core = core
+        self._services = services
 
     @property
     def status(self) -> Status:

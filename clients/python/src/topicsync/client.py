@@ -13,7 +13,7 @@ from typing_extensions import Self
 from . import past
 from .base import BaseClient, Request, Steps
 from .connection import Config, Connection
-from .core import Status, log
+from .core import Core, Status, log
 from .errors import ClientClosed, ServiceError
 from .frames import Encoding
 from .past import Cut, Entry, Time, Undone, ValueAt
@@ -49,7 +49,7 @@ class Client(BaseClient):
     """A client of a topicsync server, for asyncio. See `connect`."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(Core(), {})
         self._loop = asyncio.get_running_loop()
         self._core.serve = self._serve
         self._connection = Connection(self._core, config)
@@ -181,19 +181,27 @@ class Past(past.PastTopic):
         super().__init__(name, start)
         self._client = client
 
-    async def go(self, version: int) -> Self:
-        """Go to a version. Raises `ServiceError` if it is not there."""
-        self._stand(await self._client.value_at(self.name, version=version))
+    async def go_to(
+        self,
+        *,
+        version: int | None = None,
+        commit: int | None = None,
+        time: Time | None = None,
+    ) -> Self:
+        """Go to another moment. Raises `ServiceError` if it is not there."""
+        at = await self._client.value_at(self.name, version=version, commit=commit, time=time)
+        self._stand(at)
         return self
 
     async def step(self, count: int = 1) -> Self:
         """Go on by so many versions, or back if `count` is negative."""
-        return await self.go(self.version + count)
+        return await self.go_to(version=self.version + count)
 
     async def entry(self) -> Entry | None:
-        """Give the change that led to this version: who made it, and when."""
-        entries = await self._client.history(self.name, self.version, self.version, 1)
-        return entries[0] if entries else None
+        """Give the change that led to this version; None if it is the initial one."""
+        if not self.version:
+            return None
+        return (await self._client.history(self.name, self.version, self.version))[0]
 
 
 async def _go(steps: Steps[T]) -> T:

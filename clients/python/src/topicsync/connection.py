@@ -9,8 +9,9 @@ import threading
 from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
 
 from .core import Core, Status, log
 from .errors import Invalid
@@ -41,8 +42,10 @@ class Config:
     """A server that was silent for so long is gone."""
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("ws://", "wss://")):
-            raise Invalid(f"a server's url is ws://host:port/, not {self.url!r}")
+        try:
+            parse_uri(self.url)
+        except InvalidURI as error:
+            raise Invalid(f"a server's url is ws://host:port/, not {self.url!r}") from error
 
 
 class Connection:
@@ -62,6 +65,9 @@ class Connection:
         """Connect, and connect again, until the client is closed."""
         try:
             await self._keep_connected()
+        except Exception:
+            log.exception("the client has failed")
+            raise
         finally:
             self._core.set_status(Status.CLOSED)
 

@@ -67,7 +67,7 @@ class Core:
         """Called when somebody asks a service of this client."""
         self._tickets: dict[int, Ticket] = {}
         self._calls: dict[int, Waiting[Any]] = {}
-        self._ready: dict[str, list[Waiting[None]]] = {}
+        self._ready: dict[str, list[tuple[Waiting[Any], Any]]] = {}
         self._registering: dict[str, Waiting[None]] = {}
         self._watched: list[tuple[Callable[[], bool], Waiting[None]]] = []
         self._listeners: dict[tuple[str, str], list[Listener]] = {}
@@ -159,17 +159,17 @@ class Core:
         self.act(make)
         return answer
 
-    def ready(self, topic_name: str) -> Waiting[None]:
-        """Wait for the first value of a topic."""
-        waiting: Waiting[None] = Waiting()
+    def ready(self, topic_name: str, handle: T) -> Waiting[T]:
+        """Wait for the first value of a topic, which `handle` is a handle of."""
+        waiting: Waiting[T] = Waiting()
         with self.lock:
             topic = self.replica.topic(topic_name)
             if topic is None or self.status is Status.CLOSED:
                 waiting._fail(ClientClosed(f"topic {topic_name!r} is not subscribed"))
             elif topic.ready:
-                waiting._come(None)
+                waiting._come(handle)
             else:
-                self._ready.setdefault(topic_name, []).append(waiting)
+                self._ready.setdefault(topic_name, []).append((waiting, handle))
         return waiting
 
     def register(self, service_name: str) -> Waiting[None]:
@@ -248,10 +248,10 @@ class Core:
                     else:
                         answer._fail(ServiceError(failure.reason, failure.code))
             case Ready(topic_name):
-                for waiting in self._ready.pop(topic_name, []):
-                    waiting._come(None)
+                for waiting, handle in self._ready.pop(topic_name, []):
+                    waiting._come(handle)
             case Closed(topic_name, error):
-                for waiting in self._ready.pop(topic_name, []):
+                for waiting, _ in self._ready.pop(topic_name, []):
                     waiting._fail(_closed(topic_name, error))
             case Registered(service_name):
                 if (waiting_ := self._registering.pop(service_name, None)) is not None:
@@ -274,7 +274,7 @@ class Core:
         """Tell all who still wait that the client is closed."""
         closed = ClientClosed("the client was closed before the answer")
         waiting: list[Waiting[Any]] = [*self._tickets.values(), *self._calls.values()]
-        waiting += [it for each in self._ready.values() for it in each]
+        waiting += [it for each in self._ready.values() for it, _ in each]
         waiting += [*self._registering.values(), *(it for _, it in self._watched)]
         for them in (self._tickets, self._calls, self._ready, self._registering, self._watched):
             them.clear()

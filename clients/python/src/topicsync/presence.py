@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import Self
+
 from .changes import Change
 from .changing import Changes
 from .core import Stop
@@ -41,9 +43,9 @@ class Presence:
         me = self._core.replica.client_id
         return {id: entry for id, entry in self.all.items() if id != me}
 
-    def ready(self) -> Waiting[None]:
+    def ready(self) -> Waiting[Self]:
         """Wait until the entries are known."""
-        return self._topic.ready()
+        return self._core.ready(self._topic.name, self)
 
     def on_change(self, callback: Callable[[Change], object]) -> Stop:
         """Call back whenever an entry comes (`Added`), goes or changes."""

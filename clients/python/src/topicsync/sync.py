@@ -70,7 +70,6 @@ class Client(BaseClient):
     """A client of a topicsync server, for threads. See `connect`."""
 
     def __init__(self, config: Config, timeout: float | None) -> None:
-        super().__init__()
         self._timeout = timeout
         started: futures.Future[_Inner] = futures.Future()
         self._thread = threading.Thread(
@@ -78,8 +77,7 @@ class Client(BaseClient):
         )
         self._thread.start()
         self._inner = started.result()
-        self._core = self._inner._core
-        self._services = self._inner._services
+        super().__init__(self._inner._core, self._inner._services)
 
     def __enter__(self) -> Self:
         return self
@@ -191,23 +189,34 @@ class Past(past.PastTopic):
         super().__init__(name, start)
         self._client = client
 
-    def go(self, version: int) -> Self:
-        """Go to a version. Raises `ServiceError` if it is not there."""
-        self._stand(self._client.value_at(self.name, version=version))
+    def go_to(
+        self,
+        *,
+        version: int | None = None,
+        commit: int | None = None,
+        time: Time | None = None,
+    ) -> Self:
+        """Go to another moment. Raises `ServiceError` if it is not there."""
+        self._stand(self._client.value_at(self.name, version=version, commit=commit, time=time))
         return self
 
     def step(self, count: int = 1) -> Self:
         """Go on by so many versions, or back if `count` is negative."""
-        return self.go(self.version + count)
+        return self.go_to(version=self.version + count)
 
     def entry(self) -> Entry | None:
-        """Give the change that led to this version: who made it, and when."""
-        entries = self._client.history(self.name, self.version, self.version, 1)
-        return entries[0] if entries else None
+        """Give the change that led to this version; None if it is the initial one."""
+        if not self.version:
+            return None
+        return self._client.history(self.name, self.version, self.version)[0]
 
 
 async def _live(config: Config, started: futures.Future[_Inner]) -> None:
-    client = _Inner(config)
+    try:
+        client = _Inner(config)
+    except BaseException as error:
+        started.set_exception(error)
+        raise
     started.set_result(client)
     await asyncio.wait([client._running])
 

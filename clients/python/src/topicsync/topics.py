@@ -94,9 +94,12 @@ class Topic:
         topic = self._core.replica.topic(self.name)
         return topic is not None and topic.ready
 
-    def ready(self) -> Waiting[None]:
-        """Wait for the first value. Raises `SubscribeError` if there will be none."""
-        return self._core.ready(self.name)
+    def ready(self) -> Waiting[Self]:
+        """Wait for the first value: `nodes = await client.dict("nodes").ready()`.
+
+        Raises `SubscribeError` if there will be none.
+        """
+        return self._core.ready(self.name, self)
 
     def on_change(self, callback: Callable[[Change], object]) -> Stop:
         """Call back for every change of the view, local and remote, in order.
@@ -189,6 +192,11 @@ class StringTopic(_Settable):
     def __str__(self) -> str:
         return str(self.value)
 
+    def __eq__(self, other: object) -> bool:
+        return str(self) == str(other) if isinstance(other, (str, StringTopic)) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __len__(self) -> int:
         return len(self._view)
 
@@ -260,6 +268,13 @@ class ListTopic(_Settable, Sequence[T], Generic[T]):
     somebody else replaced that item.
     """
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (list, ListTopic)):
+            return [*self] == [*other]
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __len__(self) -> int:
         return len(self._view)
 
@@ -283,7 +298,7 @@ class ListTopic(_Settable, Sequence[T], Generic[T]):
 
     def __setitem__(self, at: int | slice, item: Any) -> None:
         if isinstance(at, int):
-            self.replace_if_unchanged(_index(at, len(self)), item)
+            self.replace(_index(at, len(self)), item)
             return
         positions = range(len(self))[at]
         if positions.step != 1:
@@ -346,10 +361,10 @@ class ListTopic(_Settable, Sequence[T], Generic[T]):
                 return position
         raise ValueError(f"{value!r} is not in the list")
 
-    def replace_if_unchanged(self, position: int, item: T) -> Ticket:
-        """Put another item in the place of one; rejected if somebody else did.
+    def replace(self, position: int, item: T) -> Ticket:
+        """Put another item in the place of one; rejected if somebody else did, or popped it.
 
-        There is no plain one that wins: without a base, a position is that of another item.
+        There is none that simply wins: without a base, a position is that of another item.
         """
         return self.change({"type": "replace", "position": position, "item": item})
 
