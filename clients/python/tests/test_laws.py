@@ -20,7 +20,7 @@ ABOUT = told.About("topic", told.Origin.REMOTE, 1)
 
 Situation = tuple[TopicType[Any, Any], Any]
 
-settings.register_profile("here", deadline=None, max_examples=200, derandomize=True)
+settings.register_profile("here", deadline=None, max_examples=120, derandomize=True)
 settings.load_profile("here")
 
 

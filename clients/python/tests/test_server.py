@@ -30,6 +30,7 @@ from topicsync import (
     ValueChanged,
     ValueSet,
 )
+from topicsync.types import Generic
 
 
 @pytest.fixture
@@ -596,6 +597,36 @@ async def test_the_past_can_be_read_and_stepped(two: tuple[Client, Client], name
     assert past.version >= 2
     with pytest.raises(ValueError, match="one of"):
         await client.value_at(name, version=1, commit=1)
+
+
+async def test_what_nests_as_deep_as_can_be_is_in_the_past_too(
+    two: tuple[Client, Client], name: str
+) -> None:
+    deep: Any = 1
+    for _ in range(100):
+        deep = [deep]
+    register = await two[0].generic(name).ready()
+    await register.set(deep)
+    assert (await two[0].value_at(name, version=1)).value == deep
+    (entry,) = await two[1].history(name)
+    assert entry.change["value"] == deep
+    cut = await two[1].cut(commit=entry.commit, topic_names=[name])
+    assert cut.topics[name].value == deep
+
+
+async def test_a_type_that_the_server_does_not_know_is_told(
+    two: tuple[Client, Client], name: str
+) -> None:
+    class Strange(Generic):
+        name = "strange"
+
+    topic = two[0].topic(name, Strange())
+    ticket = topic.change({"type": "set", "value": 1})
+    assert topic.value == 1
+    with pytest.raises(SubscribeError):
+        await topic.ready()
+    with pytest.raises(Rejected):
+        await ticket
 
 
 async def test_what_is_too_large_is_refused_and_the_rest_goes_on(

@@ -18,7 +18,7 @@ spec.loader.exec_module(bench)
 
 Keystrokes = list[dict[str, Any]]
 
-COUNT = 20_000
+COUNT = 10_000
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,7 @@ class Connection:
             ping_timeout=self._config.silence_max / 3,
             close_timeout=1,
         ) as socket:
-            tasks = [asyncio.ensure_future(self._read(socket)), self._writing(socket)]
+            tasks = [asyncio.create_task(work(socket)) for work in (self._read, self._write)]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -132,9 +132,6 @@ class Connection:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
             return any(task.result() for task in done)
-
-    def _writing(self, socket: ClientConnection) -> asyncio.Future[bool]:
-        return asyncio.ensure_future(self._write(socket))
 
     async def _read(self, socket: ClientConnection) -> bool:
         try:
@@ -147,13 +144,12 @@ class Connection:
         return socket.close_code == RESUMED_ELSEWHERE
 
     async def _write(self, socket: ClientConnection) -> bool:
+        encoding = self._config.encoding
         try:
             while True:
                 self._work.clear()
                 closing = self._closing.is_set()
-                for frame in self._core.act_quietly(
-                    lambda replica: frames(replica, self._config.encoding)
-                ):
+                for frame in self._core.act_quietly(lambda replica: frames(replica, encoding)):
                     await socket.send(frame)
                 if closing:
                     await socket.close(1000)

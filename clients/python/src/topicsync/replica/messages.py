@@ -8,11 +8,14 @@ from typing import Any, TypeAlias
 
 from ..errors import Invalid
 from ..types.base import require, require_int, require_text
-from ..values import Fields, checked, checked_fields, kind_of
+from ..values import NESTING_MAX, Fields, checked, checked_fields, kind_of
 from .events import Error, Requested, ServiceFailure
 
 Message: TypeAlias = Mapping[str, Any]
 """`{"type": ..., "content": {...}}`"""
+
+ANSWER_NESTING_MAX = NESTING_MAX + 8
+"""How deep an answer nests: values that nest as deep as they may stand within a history, say."""
 
 
 @dataclass(slots=True)
@@ -187,7 +190,8 @@ def _response(content: Fields) -> Response:
     request_id = require_text(content, "request_id")
     error = content.get("error")
     if error is None:
-        return Response(request_id, checked(content.get("response")), None)
+        value = checked(content.get("response"), ANSWER_NESTING_MAX)
+        return Response(request_id, value, None)
     fields = error if isinstance(error, dict) else {}
     code = _text(fields, "code") or "failed"
     return Response(request_id, None, ServiceFailure(code, _text(fields, "reason")))
