@@ -77,7 +77,7 @@ def checked(value: Any, nesting: int = NESTING_MAX) -> Any:
     """
     kind = type(value)
     if kind is str:
-        return _text(value)
+        return value if value.isascii() else _text(value)
     if kind is int:
         return _int(value)
     if value is None or kind is bool:
@@ -91,7 +91,12 @@ def checked(value: Any, nesting: int = NESTING_MAX) -> Any:
     elif isinstance(value, (list, tuple)):
         return FrozenList([checked(item, nesting - 1) for item in value])
     elif isinstance(value, Mapping):
-        return FrozenDict({_key(key): checked(item, nesting - 1) for key, item in value.items()})
+        return FrozenDict(
+            {
+                key if type(key) is str and key.isascii() else _key(key): checked(item, nesting - 1)
+                for key, item in value.items()
+            }
+        )
     return _of_subclass(value)
 
 

@@ -74,6 +74,8 @@ class Calls(Local):
 
     def _offers_to_send(self) -> list[Message]:
         """Offers that the session does not know of yet."""
+        if not self._offers:
+            return []
         unsent = sorted(name for name, sent in self._offers.items() if not sent)
         self._offers.update(dict.fromkeys(unsent, True))
         return [{"type": "register_service", "content": {"service_name": it}} for it in unsent]

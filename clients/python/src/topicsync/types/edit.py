@@ -139,7 +139,10 @@ def splices(edit: Edit) -> tuple[Splice, ...]:
 
 def resolve(edit: Edit, text: Text) -> Edit:
     """Name every deleted text. Raises `Invalid` if the edit does not fit."""
-    if not any(isinstance(step, Delete) and step.text is None for step in edit):
+    for step in edit:
+        if isinstance(step, Delete) and step.text is None:
+            break
+    else:
         return edit
     check(edit, text)
     position = 0
