@@ -23,6 +23,11 @@ def server_binary() -> Path:
     return built
 
 
+def pytest_sessionstart() -> None:
+    """Building may take longer than any test may."""
+    server_binary()
+
+
 class Server:
     """A server on a port of its own."""
 

@@ -115,11 +115,17 @@ async def test_what_a_busy_server_had_no_room_for_is_sent_again() -> None:
 async def test_a_frame_that_cannot_be_read_costs_the_connection_only(
     frame: str | bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    codes: list[int | None] = []
+
     async def spoil(server: Scripted) -> None:
         await server.socket.send(frame)
+        await server.socket.wait_closed()
+        codes.append(server.socket.close_code)
 
     async with scripted(spoil, Scripted.begin) as client:
         await client.int("n").ready()
+    # 1000 would have ended the session.
+    assert codes == [1002]
     assert "cannot be read" in caplog.text or "holds no messages" in caplog.text
 
 
@@ -211,6 +217,22 @@ def test_what_is_too_large_is_refused_in_its_place() -> None:
     (frame,) = frames(replica, "msgpack")
     assert msgpack.unpackb(frame)["content"]["change"]["args"] == {}
     assert [type(event).__name__ for event in replica.events()][-1] == "Refused"
+
+
+async def test_closing_does_not_wait_for_a_server_that_never_answers() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = topicsync.connect(f"ws://127.0.0.1:{port}/")
+        ticket = client.int("n").add(1)
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(client.close(), 3)
+        with pytest.raises(ClientClosed):
+            await ticket
+        server.close()
 
 
 def test_a_url_that_is_none_is_refused() -> None:

@@ -72,7 +72,10 @@ class Client(BaseClient):
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError, ClientClosed):
                 await asyncio.wait_for(_awaited(self._settled_or_offline()), timeout)
         self._connection.close()
-        await self._running
+        if self.status is not Status.ONLINE:
+            # Nobody waits for an attempt to connect.
+            self._running.cancel()
+        await asyncio.wait([self._running])
 
     def _settled_or_offline(self) -> Any:
         return self._core.when(lambda: self.status is not Status.ONLINE or not self.pending)

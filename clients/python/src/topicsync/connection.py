@@ -17,6 +17,9 @@ from .core import Core, Status, log
 from .errors import Invalid
 from .frames import Encoding, decode, frames, subprotocol
 
+PROTOCOL_ERROR = 1002
+"""The code with which a connection is closed on which the server sent nonsense."""
+
 READ_BYTES_MAX = 1 << 30
 """The largest frame that is read: a snapshot of a large topic comes as one."""
 
@@ -97,7 +100,7 @@ class Connection:
             try:
                 over = await self._converse()
             except (OSError, TimeoutError, asyncio.TimeoutError, WebSocketException) as error:
-                log.debug("could not connect: %s", error)
+                log.info("could not connect: %s", error)
                 over = False
             if over:
                 return
@@ -139,6 +142,8 @@ class Connection:
                 self._core.receive(decode(frame))
         except Invalid as invalid:
             log.warning("%s", invalid)
+            # Not 1000, which would end the session.
+            await socket.close(PROTOCOL_ERROR)
         except ConnectionClosed:
             pass
         return socket.close_code == RESUMED_ELSEWHERE
