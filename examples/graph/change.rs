@@ -100,11 +100,11 @@ impl GraphChange {
     }
 
     /// The edges that it puts.
-    pub fn edges(&self) -> Vec<(&Key, &Edge)> {
+    pub fn edges(&self) -> Edges {
         match self {
-            AddNode { edges, .. } | AddPort { edges, .. } => edges.iter().collect(),
-            AddEdge { edge, ends } => vec![(edge, ends)],
-            _ => Vec::new(),
+            AddNode { edges, .. } | AddPort { edges, .. } => edges.clone(),
+            AddEdge { edge, ends } => Edges::unit(edge.clone(), ends.clone()),
+            _ => Edges::new(),
         }
     }
 
@@ -112,8 +112,11 @@ impl GraphChange {
     #[must_use]
     pub fn keeping(&self, keep: impl Fn(&Edge) -> bool) -> GraphChange {
         let mut kept = self.clone();
-        if let AddNode { edges, .. } | AddPort { edges, .. } = &mut kept {
-            edges.retain(|_, edge| keep(edge));
+        if let AddNode { edges, .. } | AddPort { edges, .. } = &mut kept
+            && !edges.values().all(&keep)
+        {
+            let those = edges.iter().filter(|(_, edge)| keep(edge));
+            *edges = those.map(|(id, edge)| (id.clone(), edge.clone())).collect();
         }
         kept
     }

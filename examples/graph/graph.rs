@@ -9,12 +9,14 @@
 //! | `move_node`, `set_data` | O(log n) |
 //! | `add_edge`, `remove_edge`, `disconnect` | O(log n) |
 //! | the others | O(log n) for each edge that they put or take out |
-//! | an edge put in an `acyclic_graph` | beside that O(m log n), m being the edges behind its end |
+//! | edges put in an `acyclic_graph` | beside that O(m log n), m being the edges behind their node |
 //! | `set` | O(1), and O(n log n) to read it, or to check it for cycles |
 //!
 //! Whether an edge closes a cycle shows in the graph alone: two edges that are fine each by itself can
 //! close one together, and no rebase, which sees no graph, can tell. The later one then fails as
 //! [`Invalid::Rule`], and is sent back as stale.
+
+use std::fmt::Display;
 
 use topicsync::types::{Composed, Conflict, Rebased, TopicType};
 use topicsync::value::{Fields, Invalid, Key, Value};
@@ -114,7 +116,9 @@ impl<const ACYCLIC: bool> TopicType for Graph<ACYCLIC> {
                         after.take_edge(replaced);
                     }
                 }
-                Self::put_edge(&mut after, edge, ends)?;
+                after.put_edge(edge, ends)?;
+                let what = format_args!("edge {edge:?}");
+                Self::check_cycle(&after, &ends.from.node, what)?;
                 *graph = after;
             }
             RemoveEdge { edge, ends } => match (graph.edge(edge), ends) {
@@ -194,22 +198,23 @@ impl<const ACYCLIC: bool> Graph<ACYCLIC> {
         }
     }
 
-    fn put_edge(graph: &mut GraphValue, id: &Key, edge: &Edge) -> Result<(), Invalid> {
-        // That both ends are there comes first, as the clearer word.
-        graph.put_edge(id, edge)?;
-        if ACYCLIC && let Some(way) = graph.way(&edge.to.node, &edge.from.node) {
-            let way = way.join(" → ");
-            let from = &edge.from.node;
-            return Err(Invalid::Rule(format!("edge {id:?} would close a cycle: {from} → {way}")));
+    /// Puts edges that hang on `part`, of a node that every cycle leads through which they close.
+    fn put_edges(graph: &mut GraphValue, part: &Part, edges: &Edges) -> Result<(), Invalid> {
+        for (id, edge) in edges {
+            if !part.holds(edge) {
+                return Err(Invalid::Other(format!("edge {id:?} does not hang on {part}")));
+            }
+            graph.put_edge(id, edge)?;
         }
-        Ok(())
+        Self::check_cycle(graph, part.node(), part)
     }
 
-    /// Puts edges that hang on `part`.
-    fn put_edges(graph: &mut GraphValue, part: &Part, edges: &Edges) -> Result<(), Invalid> {
-        edges.iter().try_for_each(|(id, edge)| match part.holds(edge) {
-            true => Self::put_edge(graph, id, edge),
-            false => Err(Invalid::Other(format!("edge {id:?} does not hang on {part}"))),
+    /// Checks that no cycle leads through a node, once `what` was put.
+    fn check_cycle(graph: &GraphValue, node: &Key, what: impl Display) -> Result<(), Invalid> {
+        let cycle = if ACYCLIC { graph.cycle_through(node) } else { None };
+        cycle.map_or(Ok(()), |cycle| {
+            let way = cycle.join(" → ");
+            Err(Invalid::Rule(format!("{what} would close a cycle: {way}")))
         })
     }
 }

@@ -28,6 +28,7 @@ mod value;
 use std::error::Error;
 
 use topicsync::client::{LocalError, Pending};
+use topicsync::value::Key;
 
 use draw::Drawing;
 use editor::Editor;
@@ -114,7 +115,7 @@ async fn story() -> Result<(), Box<dyn Error>> {
 
 fn node(kind: &str, (x, y): (f64, f64), inputs: &[(&str, &str)], outputs: &[(&str, &str)]) -> Node {
     let ports = |ports: &[(&str, &str)]| -> Ports {
-        ports.iter().map(|(name, port_type)| ((*name).into(), (*port_type).into())).collect()
+        ports.iter().map(|(name, port_type)| (Key::from(*name), Key::from(*port_type))).collect()
     };
     let (inputs, outputs) = (ports(inputs), ports(outputs));
     Node { kind: kind.into(), x, y, inputs, outputs, ..Node::default() }

@@ -33,11 +33,13 @@
 //! that still have a place; who takes back an `add_node` takes along edges that others have since put on
 //! it, and a redo brings these back too. What writes a register that another has written since is skipped.
 
+use std::collections::BTreeSet;
+
 use topicsync::types::{Conflict, Rebased};
 use topicsync::value::Key;
 
 use super::change::GraphChange::{self, *};
-use super::value::{Edge, Part, Port, Side, name_of};
+use super::value::{Edges, Part, Port, Side, name_of};
 
 fn was(what: impl std::fmt::Display, done: &str) -> Conflict {
     Conflict::Other(format!("{what} was {done}"))
@@ -137,34 +139,34 @@ fn over_edges(
         return Err(was(part, "added"));
     }
     let (mine, theirs) = (incoming.edges(), accepted.edges());
-    if let Some((id, _)) = mine.iter().find(|(id, _)| theirs.iter().any(|(their, _)| id == their)) {
+    if let Some(id) = mine.keys().find(|id| theirs.contains_key(*id)) {
         return Err(was(format_args!("edge {id:?}"), "added"));
     }
-    let writes = |edges: &[(_, &Edge)], input: &Port| edges.iter().any(|(_, it)| it.to == *input);
+    let inputs =
+        |edges: &Edges| edges.values().map(|edge| edge.to.clone()).collect::<BTreeSet<_>>();
+    let (my_inputs, their_inputs) = (inputs(&mine), inputs(&theirs));
     let unaffected = Rebased::unaffected(incoming, accepted);
     match (cleared(incoming), cleared(accepted)) {
         (Some(mine), Some(theirs)) if mine == theirs => return Ok(NEITHER),
-        (Some(input), _) if writes(&theirs, input) => {
+        (Some(input), _) if their_inputs.contains(input) => {
             return match incoming {
                 Disconnect { .. } => Err(connected(input)),
                 _ => Ok(Rebased { incoming: None, ..unaffected }),
             };
         }
-        (_, Some(input)) if writes(&mine, input) => {
+        (_, Some(input)) if my_inputs.contains(input) => {
             return Ok(Rebased { accepted: None, ..unaffected });
         }
         _ => {}
     }
-    let both_write = mine.iter().find(|(_, edge)| writes(&theirs, &edge.to));
-    match (both_write, incoming, accepted) {
+    match (my_inputs.intersection(&their_inputs).next(), incoming, accepted) {
         (None, ..) => Ok(unaffected),
-        (Some((_, edge)), AddEdge { .. }, _) => Err(connected(&edge.to)),
         // What is put back with edges takes no input from somebody else's.
-        (Some(_), _, AddEdge { ends, .. }) => {
-            let kept = incoming.keeping(|edge| edge.to != ends.to);
+        (Some(input), AddNode { .. } | AddPort { .. }, AddEdge { .. }) => {
+            let kept = incoming.keeping(|edge| edge.to != *input);
             Ok(Rebased { incoming: Some(kept), ..unaffected })
         }
-        (Some((_, edge)), ..) => Err(connected(&edge.to)),
+        (Some(input), ..) => Err(connected(input)),
     }
 }
 

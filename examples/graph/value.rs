@@ -12,7 +12,7 @@
 //! - the links are those of the edges;
 //! - there is no cycle, where that is asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ use topicsync::value::{Dict, Invalid, Key};
 /// The type of a port that takes, or gives, whatever comes.
 pub const ANY: &str = "any";
 
-/// Ports by name, each with its type. There are a handful.
-pub type Ports = BTreeMap<Key, Key>;
+/// Ports by name, each with its type.
+pub type Ports = OrdMap<Key, Key>;
 
 /// Edges by their id.
-pub type Edges = BTreeMap<Key, Edge>;
+pub type Edges = OrdMap<Key, Edge>;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Node {
@@ -133,6 +133,14 @@ impl Part {
         }
     }
 
+    /// The node that it is, or is of.
+    pub fn node(&self) -> &Key {
+        match self {
+            Part::Node(node) => node,
+            Part::Port(_, port) => &port.node,
+        }
+    }
+
     pub fn has_port(&self, side: Side, port: &Port) -> bool {
         match self {
             Part::Node(node) => port.node == *node,
@@ -169,7 +177,7 @@ impl Link {
 #[derive(Clone, Default, PartialEq)]
 pub struct GraphValue {
     nodes: OrdMap<Key, Arc<Node>>,
-    edges: OrdMap<Key, Edge>,
+    edges: Edges,
     /// Two for each edge: one for each end.
     links: OrdSet<Link>,
 }
@@ -242,31 +250,32 @@ impl GraphValue {
         self.links.range(start..)
     }
 
-    /// A way along the edges from one node to another, both ends named; `None` if there is none.
+    /// A way from a node back to it, named at both ends; `None` if there is none.
     ///
-    /// O(m log n), m being the number of edges behind `from`.
-    pub fn way(&self, from: &Key, to: &Key) -> Option<Vec<Key>> {
-        let mut came_from: HashMap<Key, Option<Key>> = HashMap::from([(from.clone(), None)]);
-        let mut open = vec![from.clone()];
+    /// O(m log n), m being the number of edges behind the node.
+    pub fn cycle_through(&self, start: &Key) -> Option<Vec<Key>> {
+        let mut came_from: HashMap<&Key, &Key> = HashMap::new();
+        let mut open = vec![start];
         while let Some(node) = open.pop() {
-            if node == *to {
-                let mut way = vec![node];
-                while let Some(Some(before)) = way.last().and_then(|node| came_from.get(node)) {
-                    way.push(before.clone());
+            for edge in self.edges_out_of(node) {
+                let next = &edge.to.node;
+                if came_from.contains_key(next) {
+                    continue;
                 }
-                way.reverse();
-                return Some(way);
-            }
-            let outgoing = self.links_from(Side::Output, &node, "");
-            let mine = outgoing.take_while(|link| link.node == node);
-            for edge in mine.filter_map(|link| self.edges.get(&link.edge)) {
-                if !came_from.contains_key(&edge.to.node) {
-                    came_from.insert(edge.to.node.clone(), Some(node.clone()));
-                    open.push(edge.to.node.clone());
+                came_from.insert(next, node);
+                if next == start {
+                    return Some(way_back(start, &came_from));
                 }
+                open.push(next);
             }
         }
         None
+    }
+
+    fn edges_out_of(&self, node: &str) -> impl Iterator<Item = &Edge> {
+        let links = self.links_from(Side::Output, node, "");
+        let mine = links.take_while(move |link| link.node == node);
+        mine.filter_map(|link| self.edges.get(&link.edge))
     }
 
     /// Whether no way leads from a node back to it.
@@ -283,9 +292,7 @@ impl GraphValue {
         let mut taken = 0;
         while let Some(node) = free.pop() {
             taken += 1;
-            let outgoing = self.links_from(Side::Output, node, "");
-            let mine = outgoing.take_while(|link| link.node == node);
-            for edge in mine.filter_map(|link| self.edges.get(&link.edge)) {
+            for edge in self.edges_out_of(node) {
                 let Some(left) = into.get_mut(edge.to.node.as_str()) else { continue };
                 *left -= 1;
                 if *left == 0 {
@@ -295,6 +302,21 @@ impl GraphValue {
         }
         taken == self.nodes.len()
     }
+}
+
+/// The way that `came_from` leads back from `end` to where it was before, and to `end` again.
+fn way_back(end: &Key, came_from: &HashMap<&Key, &Key>) -> Vec<Key> {
+    let mut way = vec![end.clone()];
+    let mut node = end;
+    while let Some(before) = came_from.get(node) {
+        way.push((*before).clone());
+        if *before == end {
+            break;
+        }
+        node = before;
+    }
+    way.reverse();
+    way
 }
 
 /// What changes are made of. Each leaves the value sound or fails, and some leave it half-way then: who

@@ -87,6 +87,14 @@ found! {
     differences_that_lead_elsewhere_are_found = DiffersElsewhere,
 }
 
+/// By its name alone: a script cannot tell the field from the protocol's either.
+#[test]
+fn a_field_that_is_named_as_one_of_the_protocol_is_found() {
+    let cases = cases::<wrong::NamesAFieldAsTheProtocolDoes>();
+    let failure = check_law(&cases, Law::EveryEncodingRoundTrips).expect_err("it is wrong");
+    assert!(failure.to_string().contains("has a field \"id\""), "{failure}");
+}
+
 #[test]
 fn clients_diverge_where_apply_reads_the_clock() {
     check_found_by_clients::<wrong::ReadsTheClock>(&[Law::ReplicasConverge, Law::TheLogReplays]);

@@ -50,6 +50,10 @@ pub trait Flaw: Send + Sync + 'static {
             _ => Composed::Separate,
         }
     }
+    /// The field that says where, as it is written.
+    fn place() -> &'static str {
+        "at"
+    }
     /// A number as it is written.
     fn written(number: f64) -> Value {
         number.into()
@@ -117,6 +121,10 @@ flaws! {
     LosesAFloatOfAValue breaks EveryEncodingRoundTrips: fn written_item(number: f64) -> Value {
         Value::Int(number as i64)
     }
+    /// A message has an id of its own there, which wins.
+    NamesAFieldAsTheProtocolDoes breaks EveryEncodingRoundTrips: fn place() -> &'static str {
+        "id"
+    }
     SpoilsTheValue breaks AFailedApplyLeavesTheValue: fn spoils() -> bool {
         true
     }
@@ -165,7 +173,8 @@ impl<F: Flaw> TopicType for Row<F> {
     }
 
     fn decode_change(fields: &Fields) -> Result<Change, Invalid> {
-        let at = usize::try_from(fields.require_int("at")?).map_err(|_| invalid("negative"))?;
+        let at =
+            usize::try_from(fields.require_int(F::place())?).map_err(|_| invalid("negative"))?;
         match fields.change_type() {
             "put" => Ok(Put { at, number: fields.require_float("number")? }),
             "take" => Ok(Take { at }),
@@ -175,10 +184,10 @@ impl<F: Flaw> TopicType for Row<F> {
 
     fn encode_change(change: &Change) -> Fields {
         match change {
-            Put { at, number } => {
-                Fields::of_type("put").with("at", *at as i64).with("number", F::written(*number))
-            }
-            Take { at } => Fields::of_type("take").with("at", *at as i64),
+            Put { at, number } => Fields::of_type("put")
+                .with(F::place(), *at as i64)
+                .with("number", F::written(*number)),
+            Take { at } => Fields::of_type("take").with(F::place(), *at as i64),
         }
     }
 

@@ -22,7 +22,7 @@
 //! | [`cell`] | [`TopicCell`]: a topic, its lock, its subscribers |
 //! | [`submit`] | the decision on a change or action |
 //! | [`commit`], [`queue`], `failure` | from accepted to durable to published, or back |
-//! | [`numbers`] | commit numbers and client ids, never given twice |
+//! | `numbers` | commit numbers and client ids, never given twice |
 //! | [`publication`] | what subscribers are given |
 //! | [`author`], [`undo`] | who makes changes, and takes them back |
 //! | [`history`], [`past`] | past values; the part of a log that is in the journal alone |

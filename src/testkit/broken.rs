@@ -9,6 +9,7 @@ use super::law::Law;
 pub struct Broken {
     /// The law, where it is known: a simulated world that complains of itself names none.
     pub law: Option<Law>,
+    /// What shows it.
     pub what: String,
 }
 

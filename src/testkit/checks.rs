@@ -199,9 +199,15 @@ fn in_turn<T: TopicType>(
     })
 }
 
-/// Law 6 for a change: it comes out of JSON and MessagePack as it went in.
+/// Law 6 for a change: it comes out of JSON and MessagePack as it went in, and a message can carry it.
 pub fn change_survives<T: TopicType>(change: &T::Change) -> Checked {
     let fields = T::encode_change(change);
+    if let Some(field) = ["id", "base"].into_iter().find(|field| fields.get(field).is_some()) {
+        return Err(format!("{change:?} has a field {field:?}, which is the protocol's own"));
+    }
+    if fields.change_type() == "none" {
+        return Err(format!("{change:?} is called \"none\", which is no change on the wire"));
+    }
     let text = serde_json::to_string(&fields).unwrap();
     let from_json = fields_from_json(&text)?;
     let from_msgpack = fields_from_msgpack(&rmp_serde::to_vec(&fields).unwrap())?;
@@ -497,6 +503,7 @@ fn sound<T>(decoded: Result<T, String>, problem: Option<LimitError>) -> Result<T
     problem.map_or(decoded, |problem| Err(problem.to_string()))
 }
 
+/// Reads the fields of a change from JSON, as the server does.
 pub fn fields_from_json(text: &str) -> Result<Fields, String> {
     let mut problem = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -504,6 +511,7 @@ pub fn fields_from_json(text: &str) -> Result<Fields, String> {
     sound(fields.map_err(debug), problem)
 }
 
+/// Reads the fields of a change from MessagePack, as the server does.
 pub fn fields_from_msgpack(bytes: &[u8]) -> Result<Fields, String> {
     let mut problem = None;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
@@ -511,6 +519,7 @@ pub fn fields_from_msgpack(bytes: &[u8]) -> Result<Fields, String> {
     sound(fields.map_err(debug), problem)
 }
 
+/// Reads a plain value from JSON, as the server does.
 pub fn value_from_json(text: &str) -> Result<Value, String> {
     let mut problem = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -518,6 +527,7 @@ pub fn value_from_json(text: &str) -> Result<Value, String> {
     sound(value.map_err(debug), problem)
 }
 
+/// Reads a plain value from MessagePack, as the server does.
 pub fn value_from_msgpack(bytes: &[u8]) -> Result<Value, String> {
     let mut problem = None;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);

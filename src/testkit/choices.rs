@@ -27,6 +27,7 @@ impl dyn Choices + '_ {
         items[self.below(items.len())].clone()
     }
 
+    /// The next 64 bits.
     pub fn next_64(&mut self) -> u64 {
         u64::from(self.next()) << 32 | u64::from(self.next())
     }

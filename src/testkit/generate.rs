@@ -25,6 +25,7 @@ pub trait Generate: TopicType {
     /// The laws that must have something to say, as two changes can be kept, or composed.
     const SPEAKS: &[Law] = &[Law::TheSquareCloses, Law::TheSquareOfARunCloses, Law::ComposeAgrees];
 
+    /// Any value.
     fn value(choices: &mut dyn Choices) -> Self::Value;
 
     /// A change that applies to `value`.
@@ -64,6 +65,7 @@ const PIECES: [&str; 16] = [
     "\u{10ffff}",
 ];
 
+/// A text of so many pieces, each of one to three code points.
 pub fn text(choices: &mut dyn Choices, pieces: usize) -> std::string::String {
     (0..pieces).map(|_| choices.pick(&PIECES)).collect()
 }

@@ -27,6 +27,7 @@ use crate::types::TopicType;
 pub struct Mix {
     /// Several changes as one action.
     pub actions: bool,
+    /// Undo and redo.
     pub undo: bool,
     /// Sessions are forgotten, subscriptions interrupted.
     pub breaks: bool,
@@ -43,7 +44,9 @@ pub struct Mix {
 /// Random runs through worlds of one make.
 #[derive(Debug, Clone)]
 pub struct Simulation {
+    /// What each world is made of.
     pub setup: Setup,
+    /// What may happen.
     pub mix: Mix,
     /// How many times a run goes on at most: mostly by one step.
     pub steps: usize,
@@ -56,7 +59,9 @@ pub struct Simulation {
 /// What a hunt went through.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Report {
+    /// How many runs were played.
     pub runs: u32,
+    /// How many steps they took in all.
     pub steps: u64,
     /// How many changes clients made.
     pub changes: u64,
@@ -65,6 +70,7 @@ pub struct Report {
 }
 
 impl Report {
+    /// Counts another hunt with this one.
     pub fn add(&mut self, other: Report) {
         self.runs += other.runs;
         self.steps += other.steps;
@@ -216,8 +222,10 @@ enum Sort {
     Redo,
     Send,
     Take,
+    TakeTwice,
     Publish,
     Receive,
+    ReceiveTwice,
     Tick,
     Disconnect,
     Connect,
@@ -245,8 +253,10 @@ fn weights(mix: Mix) -> Vec<(usize, Sort)> {
         (only(mix.undo, 4), Sort::Redo),
         (14, Sort::Send),
         (14, Sort::Take),
+        (1, Sort::TakeTwice),
         (6, Sort::Publish),
         (16, Sort::Receive),
+        (1, Sort::ReceiveTwice),
         (only(mix.ticks, 6), Sort::Tick),
         (2, Sort::Disconnect),
         (4, Sort::Connect),
@@ -286,6 +296,8 @@ fn next(sort: Sort, client: usize, world: &World, choices: &mut dyn Choices) -> 
         Sort::Send => Step::Send(client),
         Sort::Take if choices.below(2) == 0 => return vec![Step::Take(client), Step::Publish],
         Sort::Take => Step::Take(client),
+        Sort::TakeTwice => Step::TakeTwice(client),
+        Sort::ReceiveTwice => Step::ReceiveTwice(client),
         Sort::Publish => Step::Publish,
         Sort::Receive => Step::Receive(client, 1 + choices.below(3)),
         Sort::Tick => Step::Tick,

@@ -18,7 +18,7 @@ pub enum Rejection {
     OtherEpoch,
     #[error("{conflict} in version {version}")]
     Conflict { conflict: Conflict, version: Version },
-    #[error("it no longer fits the value: {0}")]
+    #[error("{}", no_longer_fits(.0))]
     NoLongerFits(Invalid),
 
     // Invalid: it could not be applied where nothing came in between either.
@@ -60,5 +60,13 @@ impl Rejection {
                 | Conflict { .. }
                 | NoLongerFits(_)
         )
+    }
+}
+
+/// What a type says of a rule of its own is a sentence for whoever made the change.
+fn no_longer_fits(invalid: &Invalid) -> String {
+    match invalid {
+        Invalid::Rule(sentence) => sentence.clone(),
+        other => format!("it no longer fits the value: {other}"),
     }
 }

@@ -7,7 +7,7 @@
 //! | type | file | value | changes |
 //! |---|---|---|---|
 //! | `generic` | [`generic`] | any value | set |
-//! | `bool` | [`bool`] | a boolean | set |
+//! | `bool` | [`mod@bool`] | a boolean | set |
 //! | `int`, `float` | [`int`], [`float`] | a number | set, add |
 //! | `string` | [`string`], [`edit`] | text | set, insert, delete, edit |
 //! | `list` | [`list`] | values in a row | set, insert, pop, replace, move |
@@ -181,7 +181,8 @@ pub trait TopicType: Send + Sync + 'static {
     /// The change's shape is wrong, whatever the value is that it is for.
     fn decode_change(fields: &Fields) -> Result<Self::Change, Invalid>;
 
-    /// The fields of a change: what [`decode_change`](Self::decode_change) reads.
+    /// The fields of a change: what [`decode_change`](Self::decode_change) reads. None of them is called
+    /// `id` or `base`, and no change `none`: on the wire these are the protocol's own.
     fn encode_change(change: &Self::Change) -> Fields;
 
     /// Whether the change may be made on a base. One that names "the end" may not: it has no place

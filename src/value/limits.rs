@@ -51,7 +51,7 @@ pub enum Invalid {
     DuplicateItem,
     #[error("the text at position {position} is not the one to be deleted")]
     TextDiffers { position: usize },
-    #[error("position -1 goes without a base")]
+    #[error("a change that names the end goes without a base")]
     EndWithBase,
     #[error("the result is beyond the range of numbers")]
     NumberRange,

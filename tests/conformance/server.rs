@@ -10,11 +10,11 @@ use topicsync::engine::{
     Author, ChangeBody, Direction, Engine, EngineConfig, Group, Item, Origin, Publication,
     Submission, Submitted, Subscriber, TopicCell,
 };
+use topicsync::exchange;
 use topicsync::protocol::message::{
     ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
 };
 use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
-use topicsync::server::{dispatch, wire};
 use topicsync::topic::{ActionId, ClientId, Epoch, Timestamp, TopicName, TopicOptions, Version};
 use topicsync::value::{Dict, Fields, Value};
 
@@ -44,8 +44,8 @@ fn new_engine() -> Engine {
                 Err("the host refuses it".into())
             }
         })],
-        clock: || Timestamp(1),
-        epochs: next_epoch,
+        clock: Arc::new(|| Timestamp(1)),
+        epochs: Arc::new(next_epoch),
         ..EngineConfig::default()
     })
 }
@@ -98,7 +98,7 @@ impl Origin for Link {
     fn confirm(&self, publication: &Arc<Publication>) {
         if let Some(outbox) = &*self.0.lock() {
             for item in &publication.items {
-                outbox.push(Outgoing::Answer(wire::item_message(item)));
+                outbox.push(Outgoing::Answer(exchange::item_message(item)));
             }
         }
     }
@@ -340,11 +340,11 @@ impl Server {
             let reject = RejectUpdate { topic_name, code, reason, version, action_id, change };
             return self.answer(client, ServerMessage::RejectUpdate(reject));
         }
-        let changes = changes.into_iter().map(dispatch::submitted).collect();
+        let changes = changes.into_iter().map(exchange::submitted).collect();
         let submission = Submission { action_id, changes };
         let author = &self.sessions[&id].author;
         if let Err(rejected) = self.engine.submit(author, submission, &mut self.group) {
-            let reject = dispatch::reject_update(*rejected);
+            let reject = exchange::reject_update(*rejected);
             self.answer(client, ServerMessage::RejectUpdate(reject));
         }
     }
@@ -429,7 +429,7 @@ impl Connection {
         topic.attach(self.outbox.clone());
         let catch_up = topic.catch_up(since);
         let continued = since.filter(|_| catch_up.continues);
-        self.wire.push_back(wire::subscribed_message(topic, catch_up.version, continued));
+        self.wire.push_back(exchange::subscribed_message(topic, catch_up.version, continued));
         self.subscriptions.insert(topic.name().clone(), (topic.clone(), catch_up.version));
         self.write_items(&catch_up.items);
         if continued.is_none() && forgetful {
@@ -451,7 +451,7 @@ impl Connection {
     }
 
     fn write_items(&mut self, items: &[Item]) {
-        self.wire.extend(items.iter().map(wire::item_message));
+        self.wire.extend(items.iter().map(exchange::item_message));
     }
 }
 

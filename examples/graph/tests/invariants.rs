@@ -10,7 +10,7 @@ use topicsync::value::Key;
 use super::strategies::{pick, tape};
 use crate::change::GraphChange::{self, *};
 use crate::graph::Graph;
-use crate::value::{ANY, Edge, GraphValue, Link, Node, Part, Side};
+use crate::value::{ANY, Edge, GraphValue, Link, Node, Part, Ports, Side};
 
 /// The list at the top of `value.rs`.
 pub fn assert_invariants(graph: &GraphValue, acyclic: bool) {
@@ -104,7 +104,7 @@ impl Model {
         }
     }
 
-    fn ports(&mut self, side: Side, node: &Key) -> &mut BTreeMap<Key, Key> {
+    fn ports(&mut self, side: Side, node: &Key) -> &mut Ports {
         let node = self.nodes.get_mut(node).unwrap();
         match side {
             Side::Input => &mut node.inputs,

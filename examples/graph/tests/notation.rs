@@ -50,7 +50,7 @@ pub fn graph() -> GraphValue {
 
 pub fn node() -> Node {
     let ports = |names: &[&str]| -> Ports {
-        names.iter().map(|name| ((*name).into(), ANY.into())).collect()
+        names.iter().map(|name| (Key::from(*name), Key::from(ANY))).collect()
     };
     let (inputs, outputs) = (ports(&["a", "b"]), ports(&["out"]));
     Node { kind: "add".into(), inputs, outputs, ..Node::default() }
@@ -74,5 +74,5 @@ fn ends(words: &[&str]) -> Edge {
 }
 
 fn edges(words: &[&str]) -> Edges {
-    words.chunks(3).map(|words| (words[0].into(), ends(&words[1..]))).collect()
+    words.chunks(3).map(|words| (Key::from(words[0]), ends(&words[1..]))).collect()
 }

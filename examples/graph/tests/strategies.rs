@@ -91,7 +91,7 @@ pub fn pick<const ACYCLIC: bool>(graph: &GraphValue, tape: &mut Tape) -> GraphCh
 
 /// The graph with a node, port, edge or datum more.
 fn grown<const ACYCLIC: bool>(graph: &GraphValue, tape: &mut Tape) -> GraphValue {
-    let change = match tape.below(8) {
+    let change = match tape.below(10) {
         0..4 => add_node::<ACYCLIC>(graph, tape),
         4 => add_port::<ACYCLIC>(graph, tape),
         5 => set_data(graph, tape),
@@ -105,8 +105,8 @@ fn grown<const ACYCLIC: bool>(graph: &GraphValue, tape: &mut Tape) -> GraphValue
 }
 
 fn fresh(tape: &mut Tape, letter: &str, taken: impl Fn(&Key) -> bool) -> Option<Key> {
-    let first = tape.below(8);
-    let names = (0..8).map(|offset| Key::from(format!("{letter}{}", (first + offset) % 8)));
+    let first = tape.below(5);
+    let names = (0..5).map(|offset| Key::from(format!("{letter}{}", (first + offset) % 5)));
     names.into_iter().find(|name| !taken(name))
 }
 
@@ -140,7 +140,7 @@ fn coordinate(tape: &mut Tape) -> f64 {
 }
 
 fn port_type(tape: &mut Tape) -> Key {
-    ["number", ANY, "text"][tape.below(3) as usize].into()
+    [ANY, "number", "text"][tape.below(3) as usize].into()
 }
 
 fn datum(tape: &mut Tape) -> Value {
@@ -163,7 +163,7 @@ fn set_data(graph: &GraphValue, tape: &mut Tape) -> Option<GraphChange> {
 fn some_ports(tape: &mut Tape, names: [&str; 2]) -> Ports {
     // An empty tape gives both, so that there is something to connect.
     let few = tape.below(3) as usize;
-    names.iter().skip(few).map(|name| ((*name).into(), port_type(tape))).collect()
+    names.iter().skip(few).map(|name| (Key::from(*name), port_type(tape))).collect()
 }
 
 fn add_node<const ACYCLIC: bool>(graph: &GraphValue, tape: &mut Tape) -> Option<GraphChange> {
@@ -213,7 +213,10 @@ fn with_edges<const ACYCLIC: bool>(
 }
 
 fn add_edge<const ACYCLIC: bool>(graph: &GraphValue, tape: &mut Tape) -> Option<GraphChange> {
-    add_edge_where::<ACYCLIC>(graph, tape, |_| true)
+    let replacing = tape.below(2) == 1;
+    let wanted = |edge: &Edge| !replacing || graph.edge_into(&edge.to).is_some();
+    add_edge_where::<ACYCLIC>(graph, tape, wanted)
+        .or_else(|| add_edge_where::<ACYCLIC>(graph, tape, |_| true))
 }
 
 /// Any edge that may be put, into a free input or in the place of another.

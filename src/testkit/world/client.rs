@@ -13,8 +13,11 @@ use crate::types::{AnyChange, AnyValue};
 use crate::testkit::broken::{Breaks, Checked, same};
 use crate::testkit::law::Law;
 
+/// A client: its replica, and what its program was told.
 pub struct Client {
+    /// The real one.
     pub replica: Replica,
+    /// It has a connection.
     pub connected: bool,
     /// On the way to the server.
     pub up: VecDeque<ClientMessage>,
@@ -34,14 +37,19 @@ pub struct Client {
     pub unknown: usize,
 }
 
+/// What became of a local action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
+    /// It was accepted.
     Confirmed,
+    /// It came back.
     Rejected,
+    /// Its session was over before that could be known.
     Unknown,
 }
 
 impl Client {
+    /// A client that was never connected.
     pub fn new(encoding: Option<Encoding>) -> Client {
         Client {
             replica: Replica::new(),

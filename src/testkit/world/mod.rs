@@ -32,7 +32,7 @@ use super::choices::Choices;
 use super::law::Law;
 use crate::client::LocalChange;
 use crate::engine::{Author, ChangeBody, Submission, Submitted};
-use crate::protocol::message::Part;
+use crate::protocol::message::{ClientMessage, Part};
 use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::{ClientId, Delivery, Entry, Rejection, TopicName, Version};
 use crate::types::{AnyChange, AnyValue, TypeRef};
@@ -46,7 +46,9 @@ pub use step::{Made, Step};
 
 /// A server, its clients and the network between them, moved on step by step.
 pub struct World {
+    /// The server, with what it did.
     pub server: Server,
+    /// The clients, in the order of their numbers.
     pub clients: Vec<Client>,
     topics: Vec<Topic>,
     topic_names: Vec<TopicName>,
@@ -63,6 +65,10 @@ pub struct World {
 }
 
 impl World {
+    /// A world in which every client has subscribed to every topic, and all is quiet.
+    ///
+    /// # Errors
+    /// A law that does not even hold so far.
     pub fn new(setup: &Setup) -> Checked<World> {
         let encodings = [None, Some(Encoding::Json), Some(Encoding::MessagePack)];
         let encoding = |client| if setup.encodings { encodings[client % 3] } else { None };
@@ -123,7 +129,9 @@ impl World {
                 Ok(())
             }
             Step::Send(_) => self.send(client),
-            Step::Take(_) => self.serve(client).map(drop),
+            Step::Take(_) => self.serve(client, false).map(drop),
+            Step::TakeTwice(_) => self.serve(client, true).map(drop),
+            Step::ReceiveTwice(_) => self.deliver(client, true).map(drop),
             Step::Publish => {
                 self.server.publish();
                 Ok(())
@@ -138,7 +146,7 @@ impl World {
                 Ok(())
             }
             Step::Receive(_, messages) => {
-                (0..*messages).try_for_each(|_| self.deliver(client).map(drop))
+                (0..*messages).try_for_each(|_| self.deliver(client, false).map(drop))
             }
             Step::Disconnect(_) => self.disconnect(client),
             Step::Connect(_) => {
@@ -227,7 +235,7 @@ impl World {
     }
 
     /// A client hands what it has to say to its link; without one, to nobody.
-    pub fn send(&mut self, number: usize) -> Checked {
+    fn send(&mut self, number: usize) -> Checked {
         let client = &mut self.clients[number];
         let messages = client.replica.outbox();
         client.hear()?;
@@ -237,20 +245,30 @@ impl World {
         Ok(())
     }
 
-    /// The server takes one message of a client; `false` if there is none.
-    pub fn serve(&mut self, number: usize) -> Checked<bool> {
+    /// The server takes one message of a client, `twice` if it is accepted; `false` if there is none.
+    fn serve(&mut self, number: usize, twice: bool) -> Checked<bool> {
         let client = &mut self.clients[number];
         let Some(message) = client.up.pop_front() else { return Ok(false) };
         let message = client.encoded(message)?;
-        let outcome = self.server.receive(number, message).breaks(Law::EveryChangeHasOneFate)?;
-        if !matches!(outcome, server::Outcome::Taken) {
-            self.tell(|| format!("the server {outcome}, for {}", who(number)));
+        let again = twice.then(|| message.clone());
+        let accepted = self.receive(number, message)?;
+        if let Some(message) = again.filter(|_| accepted) {
+            self.receive(number, message)?;
         }
         Ok(true)
     }
 
-    /// A client gets one message; `false` if there is none.
-    pub fn deliver(&mut self, number: usize) -> Checked<bool> {
+    /// The server takes a message; gives whether it is a submission that it accepted.
+    fn receive(&mut self, number: usize, message: ClientMessage) -> Checked<bool> {
+        let outcome = self.server.receive(number, message).breaks(Law::EveryChangeHasOneFate)?;
+        if !matches!(outcome, server::Outcome::Taken) {
+            self.tell(|| format!("the server {outcome}, for {}", who(number)));
+        }
+        Ok(matches!(outcome, server::Outcome::Accepted(..)))
+    }
+
+    /// A client gets one message, `twice` if it is a published change; `false` if there is none.
+    fn deliver(&mut self, number: usize, twice: bool) -> Checked<bool> {
         let Some(message) = self.server.next_for(number) else { return Ok(false) };
         let message = self.clients[number].decoded(message)?;
         if let Some(line) = self.story.as_ref().and_then(|_| told(&message)) {
@@ -263,8 +281,12 @@ impl World {
         let look = self.thorough || self.looks.is_multiple_of(16);
         let topics = if look { topics_of(&message) } else { Vec::new() };
         let client = &mut self.clients[number];
-        client.replica.receive(message);
-        client.hear().breaks(Law::ReplicasConverge)?;
+        let is_published = matches!(message, ServerMessage::Update(_) | ServerMessage::Action(_));
+        let again = (twice && is_published).then(|| message.clone());
+        for message in std::iter::once(message).chain(again) {
+            client.replica.receive(message);
+            client.hear().breaks(Law::ReplicasConverge)?;
+        }
         let confirmed = topics.iter().try_for_each(|name| self.check_confirmed(number, name));
         confirmed.breaks(Law::ReplicasConverge)?;
         Ok(true)
@@ -315,13 +337,13 @@ impl World {
         self.server.record.topic(name).ok_or_else(|| format!("no topic {name:?}").into())
     }
 
-    pub fn connect(&mut self, number: usize) {
+    fn connect(&mut self, number: usize) {
         if !std::mem::replace(&mut self.clients[number].connected, true) {
             self.server.connect(number);
         }
     }
 
-    pub fn disconnect(&mut self, number: usize) -> Checked {
+    fn disconnect(&mut self, number: usize) -> Checked {
         let client = &mut self.clients[number];
         if std::mem::take(&mut client.connected) {
             client.up.clear();
@@ -370,14 +392,14 @@ impl World {
     fn drain(&mut self) -> Checked<bool> {
         let mut any = false;
         for number in 0..self.clients.len() {
-            while self.serve(number)? {
+            while self.serve(number, false)? {
                 any = true;
             }
         }
         self.server.commit(None).breaks(Law::EveryChangeHasOneFate)?;
         self.server.tick();
         for number in 0..self.clients.len() {
-            while self.deliver(number)? {
+            while self.deliver(number, false)? {
                 any = true;
             }
         }

@@ -27,15 +27,18 @@ pub struct Record {
     sent_under: HashMap<ChangeId, SentId>,
     /// What a cut at the newest commit gave, while it was the newest.
     cuts: Vec<Cut>,
+    /// How many changes met which fate.
     pub counts: Counts,
 }
 
 /// How many changes met which fate at the server.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
+    /// With something left to do.
     pub accepted: u64,
     /// Accepted, with nothing left to do.
     pub none: u64,
+    /// Sent back.
     pub rejected: u64,
     /// Made by undos and redos.
     pub reversed: u64,
@@ -44,6 +47,7 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts what another record has.
     pub fn add(&mut self, other: Counts) {
         self.accepted += other.accepted;
         self.none += other.none;
@@ -61,7 +65,9 @@ struct Sent {
     rejections: u64,
 }
 
+/// One topic, from its beginning.
 pub struct TopicRecord {
+    /// The topic in the engine.
     pub cell: Arc<TopicCell>,
     /// The whole log, whatever the topic keeps of it.
     pub entries: Vec<Entry>,
@@ -100,6 +106,7 @@ impl TopicRecord {
 }
 
 impl Record {
+    /// A record of new topics.
     pub fn new(cells: Vec<Arc<TopicCell>>) -> Record {
         Record {
             topics: cells.into_iter().map(TopicRecord::new).collect(),
@@ -130,10 +137,12 @@ impl Record {
         Ok(held)
     }
 
+    /// All topics.
     pub fn topics(&self) -> &[TopicRecord] {
         &self.topics
     }
 
+    /// The topic of this name.
     pub fn topic(&self, name: &TopicName) -> Option<&TopicRecord> {
         self.topics.iter().find(|topic| topic.cell.name() == name)
     }
@@ -183,6 +192,7 @@ impl Record {
         Ok(())
     }
 
+    /// Law 8, at the server: what was accepted is not rejected when it comes again.
     pub fn rejected(&mut self, sent: &SentId, rejection: &Rejection) -> Checked {
         let it = self.of_sent(sent);
         if it.accepted.is_some() {

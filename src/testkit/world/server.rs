@@ -149,11 +149,17 @@ impl Subscriber for Outbox {
 /// What a message came to.
 #[derive(Debug)]
 pub enum Outcome {
+    /// A message that is no submission.
     Taken,
+    /// A session goes on.
     Resumed,
+    /// A session cannot go on.
     SessionOver,
+    /// A submission was accepted.
     Accepted(SentId, Receipt),
+    /// A submission was rejected.
     Rejected(SentId, Rejection),
+    /// There was no room for a submission.
     Busy(SentId),
     /// So many changes were made by an undo or redo.
     Reversed(Direction, usize),
@@ -254,7 +260,9 @@ struct Subscription {
 
 /// A server whose clients are numbered from 0.
 pub struct Server {
+    /// The real one.
     pub engine: Engine,
+    /// What it did so far.
     pub record: Record,
     sessions: HashMap<ClientId, Session>,
     connections: Vec<Option<Connection>>,
@@ -274,6 +282,7 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server with the topics of a world.
     pub fn new(setup: &Setup) -> Server {
         let journal = Arc::new(MemoryJournal::new());
         let outside = Outside::new();
@@ -313,6 +322,7 @@ impl Server {
         self.outside.refusals.fetch_add(count, Relaxed);
     }
 
+    /// Whether it refuses nothing out of hand.
     pub fn is_at_ease(&self) -> bool {
         self.busy == 0 && self.outside.refusals.load(Relaxed) == 0
     }
@@ -359,10 +369,12 @@ impl Server {
         self.sessions.remove(&session);
     }
 
+    /// Publishes what was accepted.
     pub fn publish(&mut self) {
         self.engine.publish(&mut self.group);
     }
 
+    /// Publishes, then what `latest` topics have.
     pub fn tick(&mut self) {
         self.publish();
         self.engine.tick();

@@ -13,6 +13,7 @@ type MakeChange = Rc<dyn Fn(&mut dyn Choices, &AnyValue) -> Option<AnyChange>>;
 /// A topic type, and how clients make changes of it.
 #[derive(Clone)]
 pub struct Kind {
+    /// The type.
     pub of: TypeRef,
     change: MakeChange,
 }
@@ -70,8 +71,11 @@ pub fn kind(name: &str) -> Option<Kind> {
 /// A topic that every client subscribes to from the beginning.
 #[derive(Debug, Clone)]
 pub struct Topic {
+    /// Its name.
     pub name: TopicName,
+    /// Its type.
     pub kind: Kind,
+    /// Its options.
     pub options: TopicOptions,
 }
 
@@ -83,6 +87,7 @@ impl Topic {
         Topic { name, kind, options: TopicOptions::default() }
     }
 
+    /// The same topic with options.
     #[must_use]
     pub fn with(self, options: TopicOptions) -> Topic {
         Topic { options, ..self }
@@ -92,7 +97,9 @@ impl Topic {
 /// What a world is made of.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// How many clients there are.
     pub clients: usize,
+    /// What they subscribe to.
     pub topics: Vec<Topic>,
     /// How long a session outlives its connection, in milliseconds.
     pub session_ms: u64,
@@ -107,6 +114,7 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Sessions that last, connections that do not lag, and messages in every encoding.
     pub fn new(clients: usize, topics: Vec<Topic>) -> Setup {
         let (session_ms, resumable_ms) = (60_000, 61_000);
         Setup {

@@ -16,15 +16,20 @@ pub enum Step {
     Change(usize, Vec<Made>),
     /// A client asks to have its newest action undone.
     Undo(usize),
+    /// A client asks to have its newest undo taken back.
     Redo(usize),
     /// A client hands what it has to say to its link.
     Send(usize),
     /// The server takes the next message of a client.
     Take(usize),
+    /// The server takes the next message of a client twice, if it accepts it: it was sent again.
+    TakeTwice(usize),
     /// The server publishes what it accepted.
     Publish,
     /// So many messages arrive at a client.
     Receive(usize, usize),
+    /// The next message arrives at a client twice, if it is a published change.
+    ReceiveTwice(usize),
     /// The journal takes what waits for it.
     Commit,
     /// The journal fails, having written or not, and works again.
@@ -35,6 +40,7 @@ pub enum Step {
     Tick,
     /// A client loses its connection, and with it what is on the way both ways.
     Disconnect(usize),
+    /// A client has a connection again; it resumes its session.
     Connect(usize),
     /// The server gives up the session of a client that is away.
     Forget(usize),
@@ -57,6 +63,7 @@ pub enum Step {
 /// A change that a client makes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
+    /// The topic that it changes.
     pub topic: TopicName,
     /// As on the wire, without id and base.
     pub change: Fields,
@@ -73,6 +80,8 @@ impl Step {
             | Step::Redo(client)
             | Step::Send(client)
             | Step::Take(client)
+            | Step::TakeTwice(client)
+            | Step::ReceiveTwice(client)
             | Step::Receive(client, _)
             | Step::Disconnect(client)
             | Step::Connect(client)
@@ -92,6 +101,8 @@ impl Step {
             | Step::Redo(client)
             | Step::Send(client)
             | Step::Take(client)
+            | Step::TakeTwice(client)
+            | Step::ReceiveTwice(client)
             | Step::Receive(client, _)
             | Step::Disconnect(client)
             | Step::Connect(client)
@@ -152,6 +163,8 @@ fn parse_of_client(client: usize, what: &str) -> Result<Step, String> {
         "redoes" => Step::Redo(client),
         "sends" => Step::Send(client),
         "is heard by the server" => Step::Take(client),
+        "is heard twice by the server" => Step::TakeTwice(client),
+        "receives 1 twice" => Step::ReceiveTwice(client),
         "loses its connection" => Step::Disconnect(client),
         "connects" => Step::Connect(client),
         "is forgotten by the server" => Step::Forget(client),
@@ -220,6 +233,8 @@ impl fmt::Display for Step {
             Step::Redo(_) => f.write_str("redoes"),
             Step::Send(_) => f.write_str("sends"),
             Step::Take(_) => f.write_str("is heard by the server"),
+            Step::TakeTwice(_) => f.write_str("is heard twice by the server"),
+            Step::ReceiveTwice(_) => f.write_str("receives 1 twice"),
             Step::Publish => f.write_str("the server publishes"),
             Step::Receive(_, count) => write!(f, "receives {count}"),
             Step::Commit => f.write_str("the journal commits"),
@@ -260,6 +275,8 @@ mod tests {
             Step::Redo(1),
             Step::Send(1),
             Step::Take(12),
+            Step::TakeTwice(1),
+            Step::ReceiveTwice(2),
             Step::Publish,
             Step::Receive(2, 7),
             Step::Commit,
