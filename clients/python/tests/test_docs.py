@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -83,6 +84,24 @@ async def test_the_readme_begins_with_what_runs(server: Server) -> None:
     assert f"by client {client.id}" in (await reading).decode()
     running.kill()
     await running.communicate()
+
+
+async def test_the_other_snippets_of_the_readme_run(server: Server, name: str) -> None:
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    _, *snippets = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(snippets) == 2
+    program = "".join(snippets).replace('"nodes"', repr(f"{name}/nodes"))
+    # No commit of a young server has such a number.
+    program = program.replace("8412", "1")
+    body = f"async def run(client, nodes, edges):\n{textwrap.indent(program, '    ')}"
+    scope: dict[str, Any] = {"topicsync": topicsync}
+    exec(body, scope)
+    async with topicsync.connect(server.url) as client:
+        nodes = await client.dict(f"{name}/nodes").ready()
+        edges = await client.list(f"{name}/edges").ready()
+        await nodes.add("n1", {})
+        await scope["run"](client, nodes, edges)
+        assert edges.value == [["n1", "n3"]]
 
 
 async def test_two_windows_show_one_list(server: Server) -> None:
