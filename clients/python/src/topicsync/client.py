@@ -1,0 +1,230 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from typing_extensions import Self
+
+from . import past
+from .base import BaseClient, Request, Steps
+from .connection import Config, Connection
+from .core import Core, Status, log
+from .errors import ClientClosed, ServiceError
+from .frames import Encoding
+from .past import Cut, Entry, Time, Undone, ValueAt
+from .replica.events import Requested, ServiceFailure
+from .values import checked
+
+T = TypeVar("T")
+Names = Iterable[str]
+
+
+def connect(
+    url: str,
+    *,
+    encoding: Encoding = "msgpack",
+    retry_min: float = 0.1,
+    retry_max: float = 10,
+    silence_max: float = 60,
+) -> Client:
+    """Start a client of the server at `url`, `ws://host:port/`.
+
+    It is there at once, and can be used before the server is: it connects by itself, and again
+    after a loss; what was changed meanwhile is sent then. It lives until it is closed, which
+    `async with` does at its end. To be called where an event loop runs.
+
+    `encoding` is `"msgpack"` or `"json"`. In seconds: the second attempt to connect comes after
+    `retry_min` at most, and further waits are up to twice as long, up to `retry_max`; a server that
+    was silent for `silence_max` is gone.
+    """
+    return Client(Config(url, encoding, retry_min, retry_max, silence_max))
+
+
+class Client(BaseClient):
+    """A client of a topicsync server, for asyncio. See `connect`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(Core(), {})
+        self._loop = asyncio.get_running_loop()
+        self._core.serve = self._serve
+        self._connection = Connection(self._core, config)
+        self._running = asyncio.create_task(self._connection.run())
+        self._serving: set[asyncio.Future[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        await self.close(0 if kind else 5)
+
+    async def close(self, timeout: float = 5) -> None:
+        """End the session, and return when the connection is closed.
+
+        While it is online, it waits up to `timeout` seconds for answers to what was changed. What
+        is not answered by then raises `ClientClosed` where it is awaited.
+        """
+        if self.status is Status.ONLINE and timeout > 0:
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError, ClientClosed):
+                await asyncio.wait_for(_awaited(self._settled_or_offline()), timeout)
+        self._connection.close()
+        if self.status is not Status.ONLINE:
+            # Nobody waits for an attempt to connect.
+            self._running.cancel()
+        await asyncio.wait([self._running])
+
+    def _settled_or_offline(self) -> Any:
+        return self._core.when(lambda: self.status is not Status.ONLINE or not self.pending)
+
+    async def online(self) -> None:
+        """Wait until the client is online. Raises `ClientClosed` if it was closed before."""
+        await self._online()
+
+    async def settled(self) -> None:
+        """Wait until everything changed here has met its fate."""
+        await self._settled()
+
+    async def request(self, name: str, args: Any = None, timeout: float | None = None) -> Any:
+        """Ask a service. Without a timeout, in seconds, the server's holds.
+
+        Raises `ServiceError` if it is not there, failed or did not answer.
+        """
+        return await self._request(name, args, timeout)
+
+    async def undo(self) -> Undone:
+        """Undo this client's newest action, others' later work staying as it is."""
+        return await _go(self._undo())
+
+    async def redo(self) -> Undone:
+        """Redo what was undone last."""
+        return await _go(self._redo())
+
+    async def value_at(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        commit: int | None = None,
+        time: Time | None = None,
+    ) -> ValueAt:
+        """Give a topic's value at a version, after a commit, or at a time."""
+        return await _go(self._value_at(name, version=version, commit=commit, time=time))
+
+    async def history(
+        self, name: str, start: int = 1, stop: int | None = None, limit: int = 1000
+    ) -> past.Entries:
+        """Give the changes that led to the versions from `start` to `stop`, both included."""
+        return await _go(self._history(name, start, stop, limit))
+
+    async def cut(
+        self,
+        *,
+        commit: int | None = None,
+        time: Time | None = None,
+        topic_names: Names | None = None,
+        prefix: str | None = None,
+    ) -> Cut:
+        """Give all topics, or some, as they stood together at a commit or time."""
+        return await _go(self._cut(topic_names, prefix, commit=commit, time=time))
+
+    async def subscribe_at(
+        self,
+        name: str,
+        *,
+        version: int | None = None,
+        commit: int | None = None,
+        time: Time | None = None,
+    ) -> Past:
+        """Give a read-only view of a topic's past, which can be stepped."""
+        return Past(
+            self, name, await self.value_at(name, version=version, commit=commit, time=time)
+        )
+
+    def _serve(self, requested: Requested) -> None:
+        """Have a service of the program answer a request, in the event loop."""
+
+        def start() -> None:
+            serving = asyncio.ensure_future(self._answer(requested))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)
+
+        self._loop.call_soon_threadsafe(start)
+
+    async def _answer(self, requested: Requested) -> None:
+        value, failure = None, None
+        try:
+            value = checked(await self._result(requested))
+        except ServiceError as error:
+            failure = ServiceFailure("failed", error.reason)
+        except Exception as error:
+            log.exception("service %r raised", requested.service_name)
+            failure = ServiceFailure("failed", f"{type(error).__name__}: {error}")
+        self._core.act(lambda replica: replica.respond(requested.request_id, value, failure))
+
+    async def _result(self, requested: Requested) -> Any:
+        service = self._services.get(requested.service_name)
+        if service is None:
+            raise ServiceError("it is not offered any more")
+        request = Request(requested.service_name, requested.args, requested.client_id)
+        result = await self._call_service(service, request)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _call_service(self, service: Any, request: Request) -> Any:
+        return service(request)
+
+
+class Past(past.PastTopic):
+    """A topic's past, a version at a time."""
+
+    def __init__(self, client: Client, name: str, start: ValueAt) -> None:
+        super().__init__(name, start)
+        self._client = client
+
+    async def go_to(
+        self,
+        *,
+        version: int | None = None,
+        commit: int | None = None,
+        time: Time | None = None,
+    ) -> Self:
+        """Go to another moment. Raises `ServiceError` if it is not there."""
+        at = await self._client.value_at(self.name, version=version, commit=commit, time=time)
+        self._stand(at)
+        return self
+
+    async def step(self, count: int = 1) -> Self:
+        """Go on by so many versions, or back if `count` is negative."""
+        return await self.go_to(version=self.version + count)
+
+    async def entry(self) -> Entry | None:
+        """Give the change that led to this version; None if it is the initial one."""
+        if not self.version:
+            return None
+        return (await self._client.history(self.name, self.version, self.version))[0]
+
+
+async def _go(steps: Steps[T]) -> T:
+    """Go steps that wait now and then."""
+    try:
+        waiting = next(steps)
+        while True:
+            try:
+                answer = await waiting
+            except ServiceError as error:
+                waiting = steps.throw(error)
+            else:
+                waiting = steps.send(answer)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def _awaited(waiting: Any) -> Any:
+    return await waiting
+
+
+__all__ = ["Client", "Past", "connect"]

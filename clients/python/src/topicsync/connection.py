@@ -1,0 +1,164 @@
+"""The connection: moves the replica's messages, and comes back after a loss."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+from dataclasses import dataclass
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+from .core import Core, Status, log
+from .errors import Invalid
+from .frames import Encoding, decode, frames, subprotocol
+
+PROTOCOL_ERROR = 1002
+"""The code with which a connection is closed on which the server sent nonsense."""
+
+READ_BYTES_MAX = 1 << 30
+"""The largest frame that is read: a snapshot of a large topic comes as one."""
+
+BUSY_DELAY = 0.25
+"""How many seconds to wait before what the server had no room for is sent again."""
+
+RESUMED_ELSEWHERE = 4001
+"""The code with which the server closes a connection whose session another one resumed."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a client connects. Times are in seconds."""
+
+    url: str
+    """`ws://host:port/`"""
+    encoding: Encoding = "msgpack"
+    retry_min: float = 0.1
+    """How long to wait before the second attempt at most; further waits are up to twice as long."""
+    retry_max: float = 10.0
+    """The longest wait between attempts."""
+    silence_max: float = 60.0
+    """A server that was silent for so long is gone."""
+
+    def __post_init__(self) -> None:
+        try:
+            parse_uri(self.url)
+        except InvalidURI as error:
+            raise Invalid(f"a server's url is ws://host:port/, not {self.url!r}") from error
+
+
+class Connection:
+    """One socket after the other, and the time between them."""
+
+    def __init__(self, core: Core, config: Config) -> None:
+        self._core = core
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._work = asyncio.Event()
+        self._closing = asyncio.Event()
+        core.wake = self._wake
+        core.busy = self._busy
+
+    async def run(self) -> None:
+        """Connect, and connect again, until the client is closed."""
+        try:
+            await self._keep_connected()
+        except Exception:
+            log.exception("the client has failed")
+            raise
+        finally:
+            self._core.set_status(Status.CLOSED)
+
+    def close(self) -> None:
+        """Send what can be sent, and end the session."""
+        self._closing.set()
+        self._work.set()
+
+    def _wake(self) -> None:
+        if threading.get_ident() == self._thread:
+            self._work.set()
+        else:
+            # The loop may be closed already; then nobody has to be woken.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._work.set)
+
+    def _busy(self) -> None:
+        def resend() -> None:
+            self._core.act(lambda replica: replica.resend_busy())
+
+        self._loop.call_soon_threadsafe(self._loop.call_later, BUSY_DELAY, resend)
+
+    async def _keep_connected(self) -> None:
+        wait = self._config.retry_min
+        while not self._closing.is_set():
+            self._core.set_status(Status.CONNECTING)
+            try:
+                over = await self._converse()
+            except (OSError, TimeoutError, asyncio.TimeoutError, WebSocketException) as error:
+                log.info("could not connect: %s", error)
+                over = False
+            if over:
+                return
+            if self._core.status is Status.ONLINE:
+                wait = self._config.retry_min
+            with self._core.lock:
+                self._core.replica.disconnected()
+            self._core.set_status(Status.OFFLINE)
+            # Clients that lost one server at once do not come back at once.
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                jittered = wait * random.uniform(0.5, 1)
+                await asyncio.wait_for(self._closing.wait(), jittered)
+            wait = min(wait * 2, self._config.retry_max)
+
+    async def _converse(self) -> bool:
+        """Read and write until one of the two ends. Tells whether it is for good."""
+        async with connect(
+            self._config.url,
+            subprotocols=[Subprotocol(subprotocol(self._config.encoding))],
+            compression=None,
+            max_size=READ_BYTES_MAX,
+            open_timeout=self._config.silence_max,
+            ping_interval=self._config.silence_max / 3,
+            ping_timeout=self._config.silence_max / 3,
+            close_timeout=1,
+        ) as socket:
+            tasks = [asyncio.create_task(work(socket)) for work in (self._read, self._write)]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            return any(task.result() for task in done)
+
+    async def _read(self, socket: ClientConnection) -> bool:
+        try:
+            async for frame in socket:
+                self._core.receive(decode(frame))
+        except Invalid as invalid:
+            log.warning("%s", invalid)
+            # Not 1000, which would end the session.
+            await socket.close(PROTOCOL_ERROR)
+        except ConnectionClosed:
+            pass
+        return socket.close_code == RESUMED_ELSEWHERE
+
+    async def _write(self, socket: ClientConnection) -> bool:
+        encoding = self._config.encoding
+        try:
+            while True:
+                self._work.clear()
+                closing = self._closing.is_set()
+                for frame in self._core.act_quietly(lambda replica: frames(replica, encoding)):
+                    await socket.send(frame)
+                if closing:
+                    await socket.close(1000)
+                    return True
+                await self._work.wait()
+        except ConnectionClosed:
+            return self._closing.is_set() or socket.close_code == RESUMED_ELSEWHERE

@@ -1,0 +1,200 @@
+"""What the server's messages lead to."""
+
+from __future__ import annotations
+
+from ..changes import Origin
+from ..errors import Invalid
+from .events import Busy, Closed, Error, Ready, Registered, Requested, ServiceFailure, Unregistered
+from .fate import Loss
+from .messages import (
+    Hello,
+    Message,
+    OfService,
+    Published,
+    Rejection,
+    Response,
+    Subscribed,
+    Unsubscribed,
+    read,
+)
+from .outbox import Outbox
+from .topic import Link, Moved, Taken
+
+
+class Replica(Outbox):
+    """All topics of one client. It does no input or output: plain data, and pure functions of it.
+
+    A connection feeds it with `receive` and sends what `outbox` gives. A program changes it with
+    `local`, and is told by `events`.
+    """
+
+    def receive(self, message: Message) -> None:
+        """Take one message of the server.
+
+        Whatever it holds, the replica stays sound: what makes no sense is told to the program, and
+        the topic is asked for anew.
+        """
+        try:
+            content = read(message)
+        except Invalid:
+            # Of a later version of the protocol, or else a version will be missed.
+            return
+        if isinstance(content, list):
+            for published in content:
+                self._incoming(published)
+        elif isinstance(content, Hello):
+            self._hello(content)
+        elif isinstance(content, Subscribed):
+            self._subscribed(content)
+        elif isinstance(content, Rejection):
+            self._reject(content)
+        elif isinstance(content, Unsubscribed):
+            self._unsubscribed(content.topic_name)
+        elif isinstance(content, OfService):
+            event = Registered if content.registered else Unregistered
+            self._events.append(event(content.service_name))
+        elif isinstance(content, Requested):
+            self._events.append(content)
+        elif isinstance(content, Response):
+            self._response(content.request_id, content.value, content.failure)
+        elif isinstance(content, Error):
+            self._error(content)
+
+    def _subscribed(self, subscribed: Subscribed) -> None:
+        topic_name = subscribed.topic_name
+        topic = self._topics.get(topic_name)
+        if topic_name in self._leaving or topic is None or topic.link is not Link.ASKED:
+            return
+        if subscribed.type != topic.kind.name:
+            reason = f"it is a {subscribed.type} topic"
+            self._close(topic_name, Error("wrong_type", reason, "subscribe", topic_name))
+            return
+        if topic.epoch is not None and topic.epoch != subscribed.epoch:
+            self._end_life(topic_name)
+        was_ready = topic.ready
+        topic.subscribed(subscribed)
+        if topic.ready and not was_ready:
+            self._events.append(Ready(topic_name))
+        self._stirred.add(topic_name)
+        self._settle_orphan(topic_name)
+
+    def _end_life(self, topic_name: str) -> None:
+        """The topic begins a new life: what is pending belongs to the old one."""
+        self._lose_all(topic_name, "stale", "the topic has a new life")
+        topic = self._topics[topic_name]
+        before = topic.view
+        topic.start_afresh()
+        self._moved(topic_name, before, Moved(whole=True), Origin.SNAPSHOT, None)
+
+    def _lose_all(self, topic_name: str, code: str, reason: str) -> None:
+        """Lose all that is pending on a topic. What was sent may have been accepted."""
+        while (topic := self._topics.get(topic_name)) and topic.pending:
+            id = topic.pending[-1].batch
+            batch = self._batches.get(id)
+            sent = batch is not None and batch.flight is not None
+            self._lose(id, Loss() if sent else Loss(topic_name, code, reason))
+
+    def _close(self, topic_name: str, error: Error) -> None:
+        self._lose_all(topic_name, _AS_REJECT.get(error.code, "unavailable"), error.reason)
+        if self._topics.pop(topic_name, None) is not None:
+            self._events.append(Closed(topic_name, error))
+
+    def _unsubscribed(self, topic_name: str) -> None:
+        topic = self._topics.get(topic_name)
+        if topic_name in self._leaving:
+            self._leaving[topic_name] -= 1
+            if not self._leaving[topic_name]:
+                del self._leaving[topic_name]
+        elif topic is not None and topic.link is Link.LIVE:
+            reason = "the server ended the subscription"
+            self._close(topic_name, Error("forbidden", reason, "subscribe", topic_name))
+
+    def _incoming(self, news: Published) -> None:
+        topic = self._topics.get(news.topic_name)
+        if topic is None:
+            return
+        batches = {id: batch for id in news.ids if (batch := topic.batch_of(id)) is not None}
+        was_ready, before = topic.ready, topic.view
+        taken: Moved | Taken | Invalid
+        try:
+            taken = topic.take(news, list(batches))
+        except Invalid as invalid:
+            taken = invalid
+        if topic.ready and not was_ready:
+            self._events.append(Ready(news.topic_name))
+        self._taken(news, before, taken)
+        for batch in batches.values():
+            self._confirm(batch)
+        self._settle_orphan(news.topic_name)
+
+    def _taken(self, news: Published, before: object, taken: Moved | Taken | Invalid) -> None:
+        topic_name = news.topic_name
+        if isinstance(taken, Moved):
+            self._stirred.add(topic_name)
+            origin = Origin.SNAPSHOT if news.snapshot else Origin.REMOTE
+            author = None if news.snapshot else news.author
+            self._moved(topic_name, before, taken, origin, author)
+        elif taken is Taken.GAP:
+            self._ask_again(topic_name, True, "versions are missing")
+        elif isinstance(taken, Invalid):
+            if news.snapshot:
+                self._close(topic_name, Error("malformed", str(taken), "subscribe", topic_name))
+            else:
+                self._ask_again(topic_name, False, str(taken))
+
+    def _ask_again(self, topic_name: str, continues: bool, reason: str) -> None:
+        """Subscribe again, as what came does not fit what is here."""
+        self._topics[topic_name].unasked(continues)
+        self._stirred.add(topic_name)
+        self._events.append(Error("malformed", reason, "update", topic_name))
+
+    def _reject(self, rejection: Rejection) -> None:
+        id = self._find_flight(rejection)
+        if id is None:
+            return
+        if rejection.code == "busy":
+            self._busy.add(id)
+            self._events.append(Busy())
+            return
+        for topic_name in self._batches[id].topics:
+            topic = self._topics.get(topic_name)
+            if topic is not None and topic.options.get("presence"):
+                # It would be put there, and rejected, for ever.
+                topic.presence = None
+        self._lose(id, Loss(rejection.topic_name, rejection.code, rejection.reason))
+
+    def _find_flight(self, rejection: Rejection) -> int | None:
+        """Find the batch that a rejection is about."""
+        for id, batch in self._batches.items():
+            if batch.flight is None:
+                continue
+            if batch.flight.message["type"] == "action" and rejection.action_id is not None:
+                if rejection.action_id == batch.flight.id:
+                    return id
+            elif rejection.change_id in batch.flight.change_ids:
+                return id
+        return None
+
+    def _error(self, error: Error) -> None:
+        if error.code == "session_unknown":
+            self._session_lost()
+        elif error.topic_name and (error.code == "topic_removed" or error.to == "subscribe"):
+            self._close(error.topic_name, error)
+        elif error.to == "request":
+            failure = ServiceFailure("failed", error.reason)
+            self._response(error.request_id or "", None, failure)
+        else:
+            if error.to == "register_service":
+                self._offers.pop(error.service_name or "", None)
+            self._events.append(error)
+
+
+_AS_REJECT = {
+    "unknown_topic": "unknown_topic",
+    "topic_removed": "unknown_topic",
+    "wrong_type": "wrong_type",
+    "forbidden": "forbidden",
+    "invalid": "invalid",
+    "malformed": "invalid",
+}
+"""What a topic's end means to what waited for it."""
