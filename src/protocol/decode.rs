@@ -20,6 +20,7 @@ use crate::topic::{
 };
 use crate::value::decode::{KeySeed, ValueSeed};
 use crate::value::fields::FieldsSeed;
+use crate::value::limits::NESTING_MAX;
 use crate::value::{Dict, Fields, Key, LimitError, Value};
 
 /// How many messages one frame holds at most.
@@ -28,6 +29,10 @@ pub const FRAME_MESSAGES_MAX: usize = 10_000;
 /// How many containers nest in a frame at most: a topic's value, and the messages around it. Reading
 /// recurses, and a thread's stack is small. JSON has this limit of itself.
 const FRAME_NESTING_MAX: usize = 128;
+
+/// How many containers nest in an answer of the server's: a value, in what says of which topic and
+/// version it is.
+const ANSWER_NESTING_MAX: usize = NESTING_MAX + 8;
 
 /// Why a whole frame cannot be read.
 #[derive(Debug, Error)]
@@ -246,7 +251,9 @@ any_seed!(ContentSeed => Content, "the content of a message", {
                 "change" => content.change = map.next_value_seed(ChangeSeed(&mut content.problem))?,
                 "changes" => content.changes = Some(map.next_value_seed(ChangesSeed)?),
                 _ => {
-                    let value = map.next_value_seed(ValueSeed::new(&mut content.problem))?;
+                    let nesting = if name == "response" { ANSWER_NESTING_MAX } else { NESTING_MAX };
+                    let problem = &mut content.problem;
+                    let value = map.next_value_seed(ValueSeed { problem, nesting })?;
                     content.fields.push(name, value);
                 }
             }
@@ -482,10 +489,12 @@ impl Content {
         })
     }
 
-    fn outcome(&mut self) -> Result<Outcome, Wrong> {
+    fn outcome(&mut self, nesting_max: usize) -> Result<Outcome, Wrong> {
         self.check_limits()?;
         let Some(error) = self.fields.take("error").filter(|error| *error != Value::Null) else {
-            return Ok(Ok(self.fields.take("response").unwrap_or_default()));
+            let response = self.fields.take("response").unwrap_or_default();
+            response.check_within(nesting_max).map_err(|problem| eco_format!("{problem}"))?;
+            return Ok(Ok(response));
         };
         let text = |field: &str| match &error {
             Value::Dict(dict) => dict.get(field).and_then(Value::as_text).map(EcoString::from),
@@ -523,7 +532,7 @@ impl RawMessage {
             }
             "request" => content.request(),
             "response" => content.request_id().and_then(|request_id| {
-                let outcome = content.outcome()?;
+                let outcome = content.outcome(NESTING_MAX)?;
                 Ok(ClientMessage::Response { request_id, outcome })
             }),
             "register_service" => content
@@ -561,7 +570,7 @@ impl RawMessage {
                 .map(|service_name| ServerMessage::Unregistered { service_name }),
             "request" => content.served_request(),
             "response" => content.request_id().and_then(|request_id| {
-                let outcome = content.outcome()?;
+                let outcome = content.outcome(ANSWER_NESTING_MAX)?;
                 Ok(ServerMessage::Response { request_id, outcome })
             }),
             "error" => content.error(),

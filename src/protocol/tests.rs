@@ -180,3 +180,14 @@ fn a_snapshot_is_an_update_that_sets() {
     );
     assert!(ActionId::new("x".repeat(129)).is_err());
 }
+
+/// An answer holds a value that nests as deep as one may, in what says of which version it is.
+#[test]
+fn an_answer_nests_deeper_than_a_value() {
+    let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    let answer = json!({"entries": [{"change": {"type": "set", "value": deep}}]});
+    check_server(json!({"type":"response","content":{"request_id":"4_10","response":answer}}));
+    // A client's own does not.
+    let answer = json!({"type":"response","content":{"request_id":"s81","response":[deep]}});
+    assert!(client(answer).is_err());
+}
