@@ -57,7 +57,7 @@ export interface Cut {
 }
 
 /** What a topic's view is. */
-export type ViewOf<T> = T extends Topic<infer View, never> ? View : never
+export type ViewOf<T> = T extends Topic<infer View, infer _Event> ? View : never
 
 /** Asks one of the server's services. */
 export function ask<T>(core: Core, service: string, args: JsonObject): Promise<T> {

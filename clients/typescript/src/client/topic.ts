@@ -32,8 +32,7 @@ export interface Declaration<T extends AnyTopic = AnyTopic> {
 }
 
 /** A topic of any kind. */
-// What is told of it depends on the kind.
-export type AnyTopic = Topic<unknown, never>
+export type AnyTopic = Topic<any, any>
 
 /** How long a topic stays subscribed that nobody holds any more, in milliseconds. */
 const GRACE_MS = 1000
