@@ -18,21 +18,21 @@ import {
   useRef,
   useSyncExternalStore,
 } from "react"
-import type { Client, Undone } from "./client/client.js"
+import type { CoreClient, Undone } from "./client/core-client.js"
 import type { ViewOf } from "./client/history.js"
 import type { PresenceTopic } from "./client/kinds.js"
 import type { AnyTopic, Declaration } from "./client/topic.js"
 import type { Status } from "./connection/connection.js"
 
-const ClientContext = createContext<Client | undefined>(undefined)
+const ClientContext = createContext<CoreClient | undefined>(undefined)
 
 /** Gives a client to the components below. */
-export function ClientProvider(props: { client: Client; children?: ReactNode }): ReactNode {
+export function ClientProvider(props: { client: CoreClient; children?: ReactNode }): ReactNode {
   return <ClientContext value={props.client}>{props.children}</ClientContext>
 }
 
 /** The client of the nearest {@link ClientProvider}. */
-export function useClient(): Client {
+export function useClient(): CoreClient {
   const client = useContext(ClientContext)
   if (!client) throw new Error("there is no ClientProvider above")
   return client

@@ -107,7 +107,7 @@ export class Core {
 
   #begin(pending: Pending, make: () => number): void {
     if (this.status === "closed") {
-      pending.settle({ error: new Closed() })
+      pending.settle({ error: closed() })
       return
     }
     this.#tickets.set(make(), pending)
@@ -122,12 +122,12 @@ export class Core {
 
   /** Asks a service. */
   call(ask: (replica: Replica) => number): Promise<Json> {
-    if (this.status === "closed") return Promise.reject(new Closed())
     return new Promise((resolve, reject) => {
+      if (this.status === "closed") return reject(closed())
       const call = ask(this.replica)
       this.#calls.set(call, ({ response = null, error }) => {
-        if (!error) resolve(response)
-        else reject(error.code === CLOSED ? new Closed() : new ServiceError(error))
+        if (error) reject(new ServiceError(error.code, error.reason))
+        else resolve(response)
       })
       this.#connection.flushSoon()
     })
@@ -158,7 +158,7 @@ export class Core {
         return
       case "closed": {
         const { topicName, error } = event
-        this.#news.push(() => handle?.closed(error && new TopicError(topicName, error)))
+        this.#news.push(() => handle?.closed(error && new TopicError(error.code, error.reason ?? "", `${topicName}: `)))
         return
       }
       case "confirmed":
@@ -170,7 +170,7 @@ export class Core {
         return
       }
       case "unknown":
-        return this.#settle(event.ticket, { error: new FateUnknown() })
+        return this.#settle(event.ticket, { error: new FateUnknown("the session, or the topic's life, ended before the answer") })
       case "response":
         this.#calls.get(event.call)?.(event.outcome)
         this.#calls.delete(event.call)
@@ -226,17 +226,19 @@ export class Core {
 
   /** Ends everything: who still waits is told so. */
   #close(): void {
-    for (const pending of this.#tickets.values()) pending.settle({ error: new Closed() })
-    this.#tickets.clear()
-    for (const answer of this.#calls.values()) answer({ error: { code: CLOSED, reason: "" } })
-    this.#calls.clear()
-    this.providers.clear()
-    for (const handle of this.handles.values()) handle.closed(new Closed())
+    const error = closed()
+    for (const pending of this.#tickets.values()) pending.settle({ error })
+    for (const answer of this.#calls.values()) {
+      answer({ error: { code: "failed", reason: error.message } })
+    }
+    for (const handle of this.handles.values()) handle.closed(error)
+    for (const waiting of [this.#tickets, this.#calls, this.providers]) waiting.clear()
   }
 }
 
-/** No code of the server's. */
-const CLOSED = "closed"
+function closed(): Closed {
+  return new Closed("the client was closed before the answer")
+}
 
 function refusePromise(result: unknown): void {
   const isPromise = typeof result === "object" && result !== null && "then" in result

@@ -14,13 +14,13 @@ import type { DictEvent } from "../types/dict.js"
 import type { EmittedEvent } from "../types/event.js"
 import type { ListEvent } from "../types/list.js"
 import type { NumberEvent } from "../types/number.js"
-import type { SetEvent } from "../types/register.js"
+import type { SetEvent } from "../types/settable.js"
 import type { SetTopicEvent } from "../types/set.js"
 import type { StringEvent } from "../types/string.js"
 import type { Fields } from "../types/type.js"
 import { Invalid } from "../value/errors.js"
 import type { Json } from "../value/json.js"
-import { checked, isIllFormed } from "../value/json.js"
+import { checked } from "../value/json.js"
 import type { Text } from "../value/text.js"
 import type { Pending } from "./pending.js"
 import { Topic } from "./topic.js"
@@ -64,13 +64,11 @@ export class StringTopic extends SettableTopic<string, StringEvent> {
 
   /** Inserts text before the character at a position. */
   insert(position: number, text: string): Pending {
-    wellFormed(text)
     return this.make({ type: "insert", position: this.#point(position), insertion: text })
   }
 
   /** Puts text at the end, wherever that is by then. */
   append(text: string): Pending {
-    wellFormed(text)
     return this.make({ type: "insert", position: -1, insertion: text })
   }
 
@@ -88,11 +86,11 @@ export class StringTopic extends SettableTopic<string, StringEvent> {
       return this.#point((position += units)) - start
     }
     const edit = steps.map((step): Json => {
-      if (typeof step === "string") return wellFormed(step)
+      if (typeof step === "string") return step
       if (typeof step === "number") return advance(step)
       if (typeof step.d === "number") return { d: advance(step.d) }
       position += step.d.length
-      return { d: wellFormed(step.d) }
+      return { d: step.d }
     })
     return this.make({ type: "edit", edit })
   }
@@ -105,12 +103,6 @@ export class StringTopic extends SettableTopic<string, StringEvent> {
   #point(position: number): number {
     return this.#text.pointAt(position)
   }
-}
-
-/** Passes text without halves of surrogate pairs, which cannot be sent. */
-function wellFormed(text: string): string {
-  if (isIllFormed(text)) throw new Invalid("a text holds half of a surrogate pair")
-  return text
 }
 
 /** A topic that holds items in a row. Positions count them from 0. */

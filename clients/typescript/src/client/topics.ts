@@ -1,12 +1,16 @@
-/** Declarations of topics: a name, a type, and what a program has it as. */
+/**
+ * Declarations of topics: a name, a type, and what a program has it as.
+ *
+ * Each is a function of its own, so that a program is only as large as the types that it uses.
+ */
 
-import { dict } from "../types/dict.js"
-import { event } from "../types/event.js"
-import { list } from "../types/list.js"
-import { float, int } from "../types/number.js"
-import { bool, generic } from "../types/register.js"
-import { set } from "../types/set.js"
-import { string } from "../types/string.js"
+import * as dicts from "../types/dict.js"
+import * as events from "../types/event.js"
+import * as lists from "../types/list.js"
+import * as numbers from "../types/number.js"
+import * as registers from "../types/register.js"
+import * as sets from "../types/set.js"
+import * as strings from "../types/string.js"
 import type { AnyType, TopicType } from "../types/type.js"
 import type { Json, JsonObject } from "../value/json.js"
 import type { Core } from "./core.js"
@@ -16,51 +20,77 @@ import { TypedTopic } from "./topic.js"
 
 type Kind<T> = new (core: Core, declaration: Declaration) => T
 
-function declare<T>(type: AnyType, kind: Kind<T>) {
-  return (name: string, options: TopicOptions = {}) =>
-    ({ name, type, options, kind }) as unknown as Declaration<T & AnyTopic>
+function declare<T extends AnyTopic>(
+  name: string,
+  type: AnyType,
+  kind: Kind<T>,
+  options: TopicOptions = {},
+): Declaration<T> {
+  return { name, type, options, kind }
+}
+
+/** Declares a topic that holds any value, and is set as a whole. */
+export function generic<T = Json>(name: string, options?: TopicOptions) {
+  return declare(name, registers.generic, kinds.GenericTopic<T>, options)
+}
+
+/** Declares a topic that holds true or false. */
+export function bool(name: string, options?: TopicOptions) {
+  return declare(name, registers.bool, kinds.BoolTopic, options)
+}
+
+/** Declares a topic that holds a whole number. */
+export function int(name: string, options?: TopicOptions) {
+  return declare(name, numbers.int, kinds.NumberTopic, options)
+}
+
+/** Declares a topic that holds a finite number. */
+export function float(name: string, options?: TopicOptions) {
+  return declare(name, numbers.float, kinds.NumberTopic, options)
+}
+
+/** Declares a topic that holds text. */
+export function string(name: string, options?: TopicOptions) {
+  return declare(name, strings.string, kinds.StringTopic, options)
 }
 
 /**
- * Declares topics by name and type. A declaration is plain data, to be shared by all who use the
- * topic; `client.open` makes a topic of it.
+ * Declares a topic that holds items in a row.
  *
  * ```ts
- * export const todo = topics.list<string>("todo")
+ * const todo = topics.list<string>("todo")
  * client.open(todo).insert(0, 3) // a compile error: 3 is no string
  * ```
  */
-export const topics = {
-  /** Holds any value, and is set as a whole. */
-  generic: <T = Json>(name: string, options?: TopicOptions) =>
-    declare(generic, kinds.GenericTopic<T>)(name, options),
-  /** Holds true or false. */
-  bool: declare(bool, kinds.BoolTopic),
-  /** Holds a whole number. */
-  int: declare(int, kinds.NumberTopic),
-  /** Holds a finite number. */
-  float: declare(float, kinds.NumberTopic),
-  /** Holds text. */
-  string: declare(string, kinds.StringTopic),
-  /** Holds items in a row. */
-  list: <T = Json>(name: string, options?: TopicOptions) =>
-    declare(list, kinds.ListTopic<T>)(name, options),
-  /** Holds distinct items. */
-  set: <T = Json>(name: string, options?: TopicOptions) =>
-    declare(set, kinds.SetTopic<T>)(name, options),
-  /** Holds values by key. */
-  dict: <T = Json>(name: string, options?: TopicOptions) =>
-    declare(dict, kinds.DictTopic<T>)(name, options),
-  /** Holds nothing, and passes on what is emitted. */
-  event: <Args = JsonObject>(name: string, options?: TopicOptions) =>
-    declare(event, kinds.EventTopic<Args>)(name, options),
-  /** Holds an entry for each session that set one, gone with the session. */
-  presence: <T = Json>(name: string) =>
-    declare(dict, kinds.PresenceTopic<T>)(name, { presence: true }),
-  /** A topic of a type of one's own. */
-  typed: <V, C, View, Event>(
-    name: string,
-    type: TopicType<V, C, View, Event>,
-    options?: TopicOptions,
-  ) => declare(type, TypedTopic<C, View, Event>)(name, options),
+export function list<T = Json>(name: string, options?: TopicOptions) {
+  return declare(name, lists.list, kinds.ListTopic<T>, options)
+}
+
+/** Declares a topic that holds distinct items. */
+export function set<T = Json>(name: string, options?: TopicOptions) {
+  return declare(name, sets.set, kinds.SetTopic<T>, options)
+}
+
+/** Declares a topic that holds values by key. */
+export function dict<T = Json>(name: string, options?: TopicOptions) {
+  return declare(name, dicts.dict, kinds.DictTopic<T>, options)
+}
+
+/** Declares a topic that holds nothing, and passes on what is emitted. */
+export function event<Args = JsonObject>(name: string, options?: TopicOptions) {
+  return declare(name, events.event, kinds.EventTopic<Args>, options)
+}
+
+/** Declares a topic that holds an entry for each session that set one, gone with the session. */
+export function presence<T = Json>(name: string) {
+  return declare(name, dicts.dict, kinds.PresenceTopic<T>, { presence: true })
+}
+
+/** Declares a topic of a type of one's own. */
+export function typed<V, C, View, Event>(
+  name: string,
+  type: TopicType<V, C, View, Event>,
+  options?: TopicOptions,
+) {
+  return declare(name, type, TypedTopic<C, View, Event>, options)
 }

@@ -1,6 +1,6 @@
 /** The connection: moves the replica's messages, and comes back after a loss. */
 
-import { readMessage } from "../replica/messages.js"
+import type { ServerMessage } from "../replica/messages.js"
 import type { Replica } from "../replica/replica.js"
 import type { Codec } from "./codec.js"
 import { json } from "./codec.js"
@@ -171,17 +171,12 @@ export class Connection {
 
   #receive(data: string | ArrayBuffer): void {
     this.#silent = 0
-    let messages
     try {
-      messages = this.#codec.decode(data)
+      const messages = this.#codec.decode(data) as ServerMessage | ServerMessage[]
+      for (const message of [messages].flat()) this.#replica.receive(message)
     } catch (error) {
-      console.error("topicsync: a frame cannot be read", error)
+      console.error("topicsync: a frame makes no sense", error)
       return this.#lost()
-    }
-    for (const message of Array.isArray(messages) ? messages : [messages]) {
-      // What is not understood is of a later version of the protocol.
-      const read = readMessage(message)
-      if (read) this.#replica.receive(read)
     }
     if (this.#replica.isOnline) {
       this.#retryMs = this.#options.retryMinMs

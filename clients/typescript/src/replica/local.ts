@@ -49,7 +49,7 @@ export class Draft {
     if (!topic) throw new Invalid(`topic ${JSON.stringify(topicName)} is not subscribed`)
     const { type } = topic
     const before = this.#views.has(topicName) ? this.#views.get(topicName) : topic.view
-    const made = type.decodeChange(checked(change, NESTING_MAX + 1) as Fields)
+    const made = type.decodeChange(checkedFields(change))
     const form = resolve(type, made, before)
     const view = type.apply(before, form)
     const takesBase = !overwriting && (type.takesBase?.(made) ?? true)
@@ -87,6 +87,15 @@ export class Draft {
     for (const it of planned) push(state, batch, it)
     return ticket
   }
+}
+
+/** A change without anything in it that the program may go on changing. */
+function checkedFields(change: Fields): Fields {
+  const values = Object.values(change)
+  const isFlat = values.every((value) => typeof value !== "object" && value !== undefined)
+  if (!isFlat) return checked(change, NESTING_MAX + 1) as Fields
+  for (const value of values) checked(value)
+  return change
 }
 
 /**

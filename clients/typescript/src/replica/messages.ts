@@ -1,7 +1,6 @@
 /** The messages of both sides, as they are on the wire. */
 
 import type { Json, JsonObject } from "../value/json.js"
-import { isObject } from "../value/json.js"
 import type { Fields } from "../types/type.js"
 
 /** Why a change was sent back. */
@@ -141,40 +140,3 @@ export type ServerMessage =
   | { type: "request"; content: ServedRequest }
   | { type: "response"; content: { request_id: string } & Outcome }
   | { type: "error"; content: ErrorMessage }
-
-/** The fields that a message needs: `$` a string, `#` a number, `%` a dict, `@` a list of parts. */
-const NEEDED: Record<ServerMessage["type"], string> = {
-  hello: "#id $session",
-  subscribed: "$topic_name $type $epoch #version",
-  update: "$topic_name #version %change",
-  action: "$action_id @changes",
-  reject_update: "$topic_name $code",
-  unsubscribed: "$topic_name",
-  registered: "$service_name",
-  unregistered: "$service_name",
-  request: "$service_name $request_id #client_id",
-  response: "$request_id",
-  error: "$code",
-}
-
-const KINDS: Record<string, (value: Json | undefined) => boolean> = {
-  $: (value) => typeof value === "string",
-  "#": (value) => typeof value === "number",
-  "%": isObject,
-  "@": (value) => Array.isArray(value) && value.every((part) => has(part, NEEDED.update)),
-}
-
-function has(content: Json | undefined, needed: string): boolean {
-  return (
-    isObject(content) &&
-    needed.split(" ").every((field) => KINDS[field[0]!]!(content[field.slice(1)]))
-  )
-}
-
-/** Reads a message; `undefined` if it is none that this client understands. */
-export function readMessage(message: Json): ServerMessage | undefined {
-  if (!isObject(message) || typeof message["type"] !== "string") return undefined
-  const type = message["type"] as ServerMessage["type"]
-  if (!Object.hasOwn(NEEDED, type) || !has(message["content"], NEEDED[type])) return undefined
-  return message as unknown as ServerMessage
-}

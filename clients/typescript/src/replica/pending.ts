@@ -126,7 +126,7 @@ export class Walk {
 
   /** Carries a change over the bridge, and the bridge over it. */
   #carry(form: unknown): Maybe<unknown> {
-    const [carried, bridge] = this.#carried(form)
+    const [carried, bridge] = this.#carried(form, true)
     const now = applied(this.#type, this.now, carried)
     const old = applied(this.#type, this.#old, form)
     // One step leads there by the laws.
@@ -137,48 +137,35 @@ export class Walk {
     return carried
   }
 
-  #carried(form: unknown): Crossing {
-    let carried: Maybe<unknown> = form
-    const bridge: unknown[] = []
-    for (const step of this.bridge) {
-      const crossed = carryOne(this.#type, carried, step)
-      carried = crossed.incoming
-      if (crossed.accepted !== undefined) bridge.push(crossed.accepted)
-    }
-    return [carried, bridge]
-  }
-
   /**
-   * As {@link #carried}, the bridge being the newcomer: what is put at the end of a list goes behind
-   * what others put there.
+   * A change carried over the bridge, as the newcomer, or with the bridge as the newcomer: then what is
+   * put at the end of a list goes behind what others put there.
    */
-  #carriedAsFirst(form: unknown): Crossing {
-    let carried: Maybe<unknown> = form
+  #carried(form: Maybe<unknown>, isNewcomer: boolean): Crossing {
     const bridge: unknown[] = []
     for (const step of this.bridge) {
-      const crossed = carryOne(this.#type, step, carried)
-      carried = crossed.accepted
-      if (crossed.incoming !== undefined) bridge.push(crossed.incoming)
+      const [mine, theirs] = isNewcomer
+        ? carryOne(this.#type, form, step)
+        : carryOne(this.#type, step, form).toReversed()
+      form = mine
+      if (theirs !== undefined) bridge.push(theirs)
     }
-    return [carried, bridge]
+    return [form, bridge]
   }
 
   /** Applies a change that stands on anything to the new ground. */
   #reapply(pending: Pending): void {
     const type = this.#type
-    const after = tryTo(() => {
-      const form = resolve(type, pending.made, this.now)
-      return { form, now: type.apply(this.now, form) }
-    })
-    const { form, now } = after ?? { form: undefined, now: this.now }
-    let was = pending.form
-    pending.form = form
-    const before = tryTo(() => ({ old: applied(type, this.#old, was) }))
-    if (!before) was = undefined
-    const { old } = before ?? { old: this.#old }
-    this.bridge = this.#bridgeBetween(was, form, old, now)
-    this.#old = old
-    this.now = now
+    const form = tryTo(() => resolve(type, pending.made, this.now))
+    const now = form === undefined ? undefined : tryTo(() => type.apply(this.now, form))
+    const old = tryTo(() => applied(type, this.#old, pending.form))
+    const was = old === undefined ? undefined : pending.form
+    pending.form = now === undefined ? undefined : form
+    const before = old === undefined ? this.#old : old
+    const after = now === undefined ? this.now : now
+    this.bridge = this.#bridgeBetween(was, pending.form, before, after)
+    this.#old = before
+    this.now = after
   }
 
   /**
@@ -186,14 +173,11 @@ export class Walk {
    * new ground, giving `now`.
    */
   #bridgeBetween(was: Maybe<unknown>, form: Maybe<unknown>, old: unknown, now: unknown): unknown[] {
-    if (was !== undefined && form !== undefined) {
-      for (const cross of [() => this.#carried(was), () => this.#carriedAsFirst(was)]) {
-        const crossing = withoutConflict(cross)
-        if (!crossing || !sameChange(this.#type, crossing[0], form)) continue
-        if (this.#isWayFrom(old, crossing[1])) return crossing[1]
-        break
-      }
-    }
+    const crossings = [true, false].map((isNewcomer) =>
+      orNoConflict(() => this.#carried(was, isNewcomer)),
+    )
+    const kept = crossings.find((it) => it?.[0] !== undefined && sameChange(this.#type, it[0], form))
+    if (kept && this.#isWayFrom(old, kept[1])) return kept[1]
     return sameValue(this.#type, old, now) ? [] : this.#detour(was, form)
   }
 
@@ -202,11 +186,7 @@ export class Walk {
    * way, or was kept at the edge.
    */
   #isWayFrom(value: unknown, bridge: readonly unknown[]): boolean {
-    const walked = tryTo(() => {
-      for (const step of bridge) value = this.#type.apply(value, step)
-      return true
-    })
-    return walked ?? false
+    return undefined !== tryTo(() => bridge.reduce((at, step) => this.#type.apply(at, step), value))
   }
 
   /**
@@ -225,51 +205,27 @@ export class Walk {
    */
   #leave({ form }: Pending): void {
     const type = this.#type
-    if (form === undefined) return
     const before = this.#old
-    const after = tryTo(() => ({ old: type.apply(before, form) }))
-    if (!after) return
-    this.#old = after.old
+    const after = form === undefined ? undefined : tryTo(() => type.apply(before, form))
+    if (after === undefined) return
+    this.#old = after
     const exact = tryTo(() => resolve(type, form, before))
     const predicted = this.bridge.length === 1 && sameChange(type, this.bridge[0], exact)
-    if (predicted || sameValue(type, this.#old, this.now)) {
+    if (predicted || sameValue(type, after, this.now)) {
       this.bridge = []
-      return
+    } else {
+      const back = type.invert(form, before)
+      if (back !== undefined) this.bridge = composed(type, [back, ...this.bridge])
     }
-    const back = type.invert(form, before)
-    if (back !== undefined) this.bridge = composed(type, [back, ...this.bridge])
   }
 }
 
 /** Gives `undefined` where there is a conflict. */
-function withoutConflict<T>(attempt: () => T): T | undefined {
+function orNoConflict<T>(attempt: () => T): T | undefined {
   try {
     return attempt()
   } catch (error) {
     if (error instanceof Conflict) return undefined
     throw error
   }
-}
-
-/**
- * Carries a run over one published change without looking at values: gives the run's forms, and the
- * change as it changes the view. `undefined` if that cannot be: then a {@link Walk} is needed.
- */
-export function carryAll(
-  type: AnyType,
-  run: readonly Pending[],
-  published: unknown,
-): { forms: Maybe<unknown>[]; accepted: Maybe<unknown> } | undefined {
-  let accepted: Maybe<unknown> = published
-  const forms: Maybe<unknown>[] = []
-  for (const pending of run) {
-    const before = accepted
-    const crossed = withoutConflict(() => carryOne(type, pending.form, before))
-    if (!crossed) return undefined
-    accepted = crossed.accepted
-    const shown = pending.overwriting && !pending.hidden
-    if (shown && !sameChange(type, crossed.incoming, pending.made)) return undefined
-    forms.push(crossed.incoming)
-  }
-  return { forms, accepted }
 }

@@ -29,7 +29,7 @@ export function receive(state: State, message: ServerMessage): void {
     case "subscribed":
       return subscribed(state, message.content)
     case "update":
-      return update(state, message.content)
+      return published(state, message.content, message.content.author, message.content)
     case "action":
       for (const part of message.content.changes) published(state, part, message.content.author)
       return
@@ -46,6 +46,7 @@ export function receive(state: State, message: ServerMessage): void {
       return void events.push(...state.calls.response(message.content.request_id, message.content))
     case "error":
       return error(state, message.content)
+    // Any other is of a later version of the protocol.
   }
 }
 
@@ -85,10 +86,6 @@ function unsubscribed(state: State, topicName: string): void {
     const reason = "the server ended the subscription"
     close(state, topicName, { code: "forbidden", to: "subscribe", reason })
   }
-}
-
-function update(state: State, update: Update): void {
-  published(state, update, update.author, update)
 }
 
 /** Takes a published change to its topic; `extra` is what an update has and a part of an action not. */

@@ -20,47 +20,23 @@ import { disconnected } from "./session.js"
 import { State } from "./state.js"
 import { TopicReplica } from "./topic-replica.js"
 
-export class Replica {
-  readonly #state = new State()
-
-  /** The id of the session in force; `undefined` before the first. */
-  get clientId(): number | undefined {
-    return this.#state.clientId
-  }
-
-  /** How long a message may be, in bytes, as the server said. */
-  get messageBytesMax(): number {
-    return this.#state.messageBytesMax
-  }
-
+/** All topics of one client. */
+export class Replica extends State {
   /** Whether a session is in force on the present connection. */
   get isOnline(): boolean {
-    return this.#state.phase.type === "online"
-  }
-
-  /** How many local actions wait for their fate. Those joined into one batch count as one. */
-  get pendingCount(): number {
-    return this.#state.batches.size
+    return this.phase.type === "online"
   }
 
   /** A topic, if it is subscribed. */
   topic(topicName: string): Readonly<TopicReplica> | undefined {
-    return this.#state.topics.get(topicName)
+    return this.topics.get(topicName)
   }
 
   /** What has happened since this was last asked, in order. */
   takeEvents(): ReplicaEvent[] {
-    const { events } = this.#state
-    if (events.length > 0) this.#state.events = []
+    const { events } = this
+    if (events.length > 0) this.events = []
     return events
-  }
-
-  /**
-   * Whether single changes that wait are composed and sent together, as they are by default. If not,
-   * each goes out in a message of its own once the one before it is answered.
-   */
-  set composes(composes: boolean) {
-    this.#state.composes = composes
   }
 
   /**
@@ -70,7 +46,7 @@ export class Replica {
    * Until its value comes it has the type's initial one, and can be changed already.
    */
   subscribe(topicName: string, type: AnyType, options: JsonObject = {}): boolean {
-    const { topics, stirred } = this.#state
+    const { topics, stirred } = this
     const topic = topics.get(topicName) ?? new TopicReplica(type, options)
     topics.set(topicName, topic)
     stirred.add(topicName)
@@ -80,21 +56,21 @@ export class Replica {
 
   /** Ends a subscription, once what is pending on the topic is answered. */
   unsubscribe(topicName: string): void {
-    const topic = this.#state.topics.get(topicName)
+    const topic = this.topics.get(topicName)
     if (!topic) return
     topic.closing = true
     topic.presence = undefined
-    this.#state.stirred.add(topicName)
+    this.stirred.add(topicName)
   }
 
   /** Makes changes; see {@link local}. */
   local(changes: readonly LocalChange[]): Ticket {
-    return local(this.#state, changes)
+    return local(this, changes)
   }
 
   /** Begins changes that are to take effect together. */
   draft(): Draft {
-    return new Draft(this.#state)
+    return new Draft(this)
   }
 
   /**
@@ -102,60 +78,60 @@ export class Replica {
    * whenever the session or the topic begins a new life. The topic has to be subscribed.
    */
   setPresence(topicName: string, entry: Json | undefined): void {
-    const topic = this.#state.topics.get(topicName)
+    const topic = this.topics.get(topicName)
     if (!topic) return
     topic.presence = entry
-    this.#state.stirred.add(topicName)
-    tendPresence(this.#state, topicName)
+    this.stirred.add(topicName)
+    tendPresence(this, topicName)
   }
 
   /** Offers a service, now and in every later session. */
   registerService(serviceName: string): void {
-    this.#state.calls.offer(serviceName)
+    this.calls.offer(serviceName)
   }
 
   /** Takes back an offer. */
   unregisterService(serviceName: string): void {
-    if (!this.#state.calls.withdraw(serviceName)) return
+    if (!this.calls.withdraw(serviceName)) return
     const content = { service_name: serviceName }
-    this.#state.queue.push({ type: "unregister_service", content })
+    this.queue.push({ type: "unregister_service", content })
   }
 
   /** Asks a service, as soon as there is a session; the outcome is an event that names the call. */
   request(serviceName: string, args: Json, timeoutMs?: number): number {
-    return this.#state.calls.ask(serviceName, args, timeoutMs, 0)
+    return this.calls.ask(serviceName, args, timeoutMs, 0)
   }
 
   /** Undoes or redoes. What was made here before is sent and answered first. */
   undo(which: "undo" | "redo"): number {
-    const { calls, batchesMade } = this.#state
+    const { calls, batchesMade } = this
     return calls.ask(`_topicsync/${which}`, null, undefined, batchesMade)
   }
 
   /** Answers somebody's request. */
   respond(requestId: string, outcome: Outcome): void {
     const content = { request_id: requestId, ...outcome }
-    this.#state.queue.push({ type: "response", content })
+    this.queue.push({ type: "response", content })
   }
 
   /** Takes one message of the server. */
   receive(message: ServerMessage): void {
-    receive(this.#state, message)
+    receive(this, message)
   }
 
   /** The messages to be sent now, in order. Each is given once, and counts as sent. */
   outbox(): ClientMessage[] {
-    return outbox(this.#state)
+    return outbox(this)
   }
 
   /** The connection is lost. What was in flight will be sent again, just as it was. */
   disconnected(): void {
-    disconnected(this.#state)
+    disconnected(this)
   }
 
   /** The time has come to send again what the server had no room for. */
   resendBusy(): void {
-    const { resend, busy } = this.#state
+    const { resend, busy } = this
     for (const id of busy) resend.add(id)
     busy.clear()
   }

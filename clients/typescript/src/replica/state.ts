@@ -49,7 +49,10 @@ export class State {
   counter = 0
   tickets = 0
   batchesMade = 0
-  /** Whether single changes that wait may go out together. */
+  /**
+   * Whether single changes that wait are composed and sent together. If not, each goes out in a message
+   * of its own once the one before it is answered.
+   */
   composes = true
   readonly topics = new Map<string, TopicReplica>()
   /** In the order in which they were made. */

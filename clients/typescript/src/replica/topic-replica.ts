@@ -7,7 +7,7 @@ import type { AnyType, Fields, Maybe } from "../types/type.js"
 import { compose, overwritten, resolve, SEPARATE } from "../types/type.js"
 import type { ClientMessage, Subscribed } from "./messages.js"
 import type { BatchId, Fallen, Pending } from "./pending.js"
-import { carryAll, sameChange, sameValue, Walk } from "./pending.js"
+import { sameChange, sameValue, Walk } from "./pending.js"
 
 /** How far back a change looks for one of the same key to be composed with. */
 const COMPOSE_REACH = 1024
@@ -227,9 +227,8 @@ export class TopicReplica {
       this.pending.shift()
       return { before: this.view, changes: [], whole: false, fallen: [] }
     }
-    const carried = ids.length === 0 ? this.#carryOthers(confirmed, change) : undefined
     this.confirmed = confirmed
-    return carried ?? this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
+    return this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
   }
 
   /** Whether a published change is the next one in flight, in just the form that it has in the view. */
@@ -240,25 +239,6 @@ export class TopicReplica {
     if (form === undefined) return change === undefined
     const exact = tryTo(() => resolve(this.type, form, this.confirmed))
     return exact !== undefined && sameChange(this.type, exact, change)
-  }
-
-  /** Carries what is pending over another's change, where that is all there is to do. */
-  #carryOthers(confirmed: unknown, change: Maybe<unknown>): Maybe<Moved> {
-    const before = this.view
-    if (change === undefined) return { before, changes: [], whole: false, fallen: [] }
-    const carried = carryAll(this.type, this.pending, change)
-    if (!carried) return undefined
-    const { forms, accepted } = carried
-    const after = tryTo(() => {
-      // On the way, a number may leave its range.
-      let view = confirmed
-      for (const form of forms) if (form !== undefined) view = this.type.apply(view, form)
-      return { view }
-    })
-    if (!after) return undefined
-    this.view = after.view
-    this.pending.forEach((pending, at) => (pending.form = forms[at]))
-    return { before, changes: accepted === undefined ? [] : [accepted], whole: false, fallen: [] }
   }
 
   /** Takes changes out of what is pending; those behind them are carried over their inverse. */
@@ -324,15 +304,18 @@ export class TopicReplica {
     const sent = this.pending.filter((pending) => pending.id !== undefined)
     let waiting = this.pending.filter((pending) => pending.id === undefined)
     let from = this.confirmed
-    for (const { form } of sent) if (form !== undefined) from = this.#applyOrKeep(from, form)
+    for (const { form } of sent) {
+      // What is in flight applied when the view was made.
+      const applied = form === undefined ? form : tryTo(() => this.type.apply(from, form))
+      if (applied !== undefined) from = applied
+    }
     this.confirmed = value
     const flying = sent.filter((pending) => !isOneOf(ids)(pending))
     let to = value
     for (const pending of flying) {
-      const once = this.#applyIfIdempotent(pending, to)
-      pending.form = once?.form
-      pending.hidden = once === undefined
-      if (once) to = once.value
+      pending.form = this.#formIfIdempotent(pending, to)
+      pending.hidden = pending.form === undefined
+      if (!pending.hidden) to = this.type.apply(to, pending.form)
     }
     const bridge = waiting.length === 0 ? undefined : this.#diff(from, to)
     const fallen: Fallen[] = []
@@ -348,21 +331,14 @@ export class TopicReplica {
     return { before, changes: walk.bridge, whole: !bridge, fallen: [...fallen, ...more] }
   }
 
-  /** What is in flight applied when the view was made; if it does not now, it is left out. */
-  #applyOrKeep(value: unknown, form: unknown): unknown {
-    const applied = tryTo(() => ({ value: this.type.apply(value, form) }))
-    return applied ? applied.value : value
-  }
-
-  /** Applies a change if it overwrites and does nothing when applied again. */
-  #applyIfIdempotent(pending: Pending, value: unknown): Maybe<{ form: unknown; value: unknown }> {
-    if (!pending.overwriting) return undefined
+  /** A change as it is on `value`, if it overwrites and does nothing when applied again. */
+  #formIfIdempotent({ overwriting, made }: Pending, value: unknown): Maybe<unknown> {
     const { type } = this
     return tryTo(() => {
-      const form = resolve(type, pending.made, value)
+      const form = resolve(type, made, value)
       const once = type.apply(value, form)
-      const twice = type.apply(once, resolve(type, pending.made, once))
-      return sameValue(type, once, twice) ? { form, value: once } : undefined
+      const twice = type.apply(once, resolve(type, made, once))
+      return overwriting && sameValue(type, once, twice) ? form : undefined
     })
   }
 

@@ -1,12 +1,13 @@
 /** `dict`: values by key. */
 
-import { Conflict, Invalid, tryTo } from "../value/errors.js"
+import { Conflict, Invalid } from "../value/errors.js"
 import type { Json, JsonObject } from "../value/json.js"
 import { equal, isObject } from "../value/json.js"
-import { itemField, required, stringField, unknownChange, wrongValue } from "./fields.js"
-import type { SetEvent, SetTo } from "./register.js"
-import type { TopicType } from "./type.js"
-import { changed, overwritten, SEPARATE, unaffected } from "./type.js"
+import { itemField, stringField, unknownChange, wrongValue } from "./fields.js"
+import { lowerBound } from "./search.js"
+import type { SetEvent } from "./settable.js"
+import { settable } from "./settable.js"
+import { SEPARATE } from "./type.js"
 
 /**
  * Entries sorted by key. A change copies two arrays, which is much less than an object costs; the
@@ -51,19 +52,12 @@ export class Entries {
   }
 
   #find(key: string): number {
-    let [low, high] = [0, this.keys.length]
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (this.keys[middle]! < key) low = middle + 1
-      else high = middle
-    }
-    return low
+    return lowerBound(this.keys.length, (at) => this.keys[at]! < key)
   }
 }
 
-/** A change of a dict. */
+/** Puts a value under a key, or takes it out. */
 export type DictChange =
-  | SetTo<Entries>
   | { readonly type: "add" | "change_value"; readonly key: string; readonly value: Json }
   | { readonly type: "remove"; readonly key: string; readonly value?: undefined }
 
@@ -74,85 +68,54 @@ export type DictEvent<T = Json> =
   | { readonly type: "changed"; readonly key: string; readonly value: T; readonly previous: T }
   | SetEvent<Readonly<Record<string, T>>>
 
-function decodeEntries(value: Json): Entries {
-  if (!isObject(value)) throw wrongValue("a dict", value)
-  return Entries.of(value)
-}
-
-function apply(entries: Entries, change: DictChange): Entries {
-  if (change.type === "set") return change.value
-  const { type, key, value } = change
-  const there = entries.get(key) !== undefined
-  if (type === "add") {
-    if (there) throw new Invalid(`key ${JSON.stringify(key)} is there already`)
-  } else if (!there) {
-    throw new Invalid(`key ${JSON.stringify(key)} is not there`)
-  }
-  return type === "remove" ? entries.without(key) : entries.with(key, value)
+function wrongKey(key: string, is: string): string {
+  return `key ${JSON.stringify(key)} ${is}`
 }
 
 /** Holds values by key. */
-export const dict: TopicType<Entries, DictChange, JsonObject, DictEvent> = {
+export const dict = settable<Entries, DictChange, JsonObject, DictEvent>({
   name: "dict",
   initial: Entries.empty,
-  decodeValue: decodeEntries,
+  decodeValue(value) {
+    if (!isObject(value)) throw wrongValue("a dict", value)
+    return Entries.of(value)
+  },
   encodeValue: (entries) => entries.object,
   decodeChange(fields) {
     const { type } = fields
-    if (type === "set") return { type, value: decodeEntries(required(fields, "value")) }
-    if (type === "remove" || type === "pop") return { type: "remove", key: stringField(fields, "key") }
+    const key = () => stringField(fields, "key")
+    if (type === "remove" || type === "pop") return { type: "remove", key: key() }
     if (type !== "add" && type !== "change_value") throw unknownChange("dict", fields)
-    return { type, key: stringField(fields, "key"), value: itemField(fields, "value") }
+    return { type, key: key(), value: itemField(fields, "value") }
   },
-  encodeChange: (change) =>
-    change.type === "set" ? { type: "set", value: change.value.object } : ({ ...change } as never),
-  apply,
+  apply(entries, { type, key, value }) {
+    const there = entries.get(key) !== undefined
+    if (there === (type === "add")) {
+      throw new Invalid(wrongKey(key, there ? "is there already" : "is not there"))
+    }
+    return value === undefined ? entries.without(key) : entries.with(key, value)
+  },
   rebase(incoming, accepted) {
-    if (incoming.type === "set") throw changed()
-    if (accepted.type === "set") throw overwritten()
-    const { type, key } = incoming
-    if (key !== accepted.key) return unaffected<DictChange>(incoming, accepted)
-    if (type === accepted.type) {
-      if (type === "remove") return { incoming: undefined, accepted: undefined }
-      throw new Conflict(`key ${JSON.stringify(key)} was ${type === "add" ? "added" : "changed"}`)
-    }
-    if (type === "change_value" && accepted.type === "remove") {
-      throw new Conflict(`key ${JSON.stringify(key)} was removed`)
-    }
-    if (type === "remove" && accepted.type === "change_value") {
-      return { incoming, accepted: undefined }
-    }
-    // One needs the key to be there and the other needs it not to be: no value takes both.
-    return unaffected<DictChange>(incoming, accepted)
+    const [mine, theirs] = [incoming.type, accepted.type]
+    // Where one needs the key to be there and the other needs it not to be, no value takes both.
+    const apart = incoming.key !== accepted.key || (mine === "add") !== (theirs === "add")
+    if (apart) return { incoming, accepted }
+    if (mine !== "remove") throw new Conflict(wrongKey(incoming.key, WAS[theirs]))
+    return { incoming: theirs === "remove" ? undefined : incoming, accepted: undefined }
   },
-  invert(change, before) {
-    if (change.type === "set") return { type: "set", value: before }
-    const { type, key } = change
+  invert({ type, key }, before) {
     if (type === "add") return { type: "remove", key }
     const value = before.get(key) ?? null
     return { type: type === "remove" ? "add" : "change_value", key, value }
   },
-  key: (change) => (change.type === "set" ? undefined : change.key),
+  key: (change) => change.key,
   compose(first, second) {
-    if (second.type === "set") return second
-    if (first.type === "set") {
-      const value = tryTo(() => apply(first.value, second))
-      return value ? { type: "set", value } : SEPARATE
+    // What there is under a key before, between and after: a change of one key leads on to the next.
+    if (first.key !== second.key || (first.type === "remove") !== (second.type === "add")) {
+      return SEPARATE
     }
-    if (first.key !== second.key) return SEPARATE
-    switch (`${first.type} ${second.type}`) {
-      case "add change_value":
-        return { ...second, type: "add" } as DictChange
-      case "add remove":
-        return undefined
-      case "change_value change_value":
-      case "change_value remove":
-        return second
-      case "remove add":
-        return { ...second, type: "change_value" } as DictChange
-      default:
-        return SEPARATE
-    }
+    if (second.type === "remove") return first.type === "add" ? undefined : second
+    return { ...second, type: first.type === "add" ? "add" : "change_value" }
   },
   diff(from, to) {
     const gone = from.keys.filter((key) => to.get(key) === undefined)
@@ -165,11 +128,11 @@ export const dict: TopicType<Entries, DictChange, JsonObject, DictEvent> = {
     return changes
   },
   view: (entries) => entries.object,
-  describe(change, before) {
-    if (change.type === "set") return [{ type: "set", value: change.value.object }]
-    const { type, key, value } = change
+  describe({ type, key, value }, before) {
     if (type === "add") return [{ type: "added", key, value }]
     const previous = before.get(key) ?? null
     return [type === "remove" ? { type: "removed", key, previous } : { type: "changed", key, value, previous }]
   },
-}
+})
+
+const WAS = { add: "was added", change_value: "was changed", remove: "was removed" }

@@ -4,7 +4,6 @@ import type { JsonObject } from "../value/json.js"
 import { isObject } from "../value/json.js"
 import { unknownChange, wrongField, wrongValue } from "./fields.js"
 import type { TopicType } from "./type.js"
-import { unaffected } from "./type.js"
 
 /** An event, with its arguments by name. */
 export interface Emit {
@@ -36,7 +35,7 @@ export const event: TopicType<null, Emit, null, EmittedEvent> = {
   },
   encodeChange: (change) => ({ ...change }),
   apply: () => null,
-  rebase: unaffected,
+  rebase: (incoming, accepted) => ({ incoming, accepted }),
   invert: () => undefined,
   describe: (change) => [{ type: "emitted", args: change.args }],
 }

@@ -35,13 +35,6 @@ export function stringField(fields: Fields, field: string): string {
   return value
 }
 
-/** A field that is a number. */
-export function numberField(fields: Fields, field: string): number {
-  const value = required(fields, field)
-  if (typeof value !== "number") throw wrongField(field, "a number", value)
-  return value
-}
-
 /** A field that is a whole number. */
 export function wholeField(fields: Fields, field: string): number {
   const value = required(fields, field)

@@ -5,14 +5,16 @@
  * comes down to two functions: how a *gap* (a place between items) and how an *item* move over one.
  */
 
-import { Conflict, tryTo } from "../value/errors.js"
+import { Conflict } from "../value/errors.js"
 import type { Json } from "../value/json.js"
 import { equal } from "../value/json.js"
-import { itemField, required, unknownChange, wrongValue } from "./fields.js"
+import { itemField, unknownChange, wrongValue } from "./fields.js"
 import { END, placeField, resolvePlace } from "./place.js"
-import type { SetEvent, SetTo } from "./register.js"
-import type { Maybe, TopicType } from "./type.js"
-import { changed, overwritten, SEPARATE } from "./type.js"
+import { sharedEnds } from "./search.js"
+import type { SetEvent } from "./settable.js"
+import { settable } from "./settable.js"
+import type { Maybe } from "./type.js"
+import { SEPARATE } from "./type.js"
 
 type Items = readonly Json[]
 
@@ -44,7 +46,7 @@ interface Move {
 }
 
 /** A change of a list. Positions count items from 0; -1 is the end. */
-export type ListChange = SetTo<Items> | Insert | Pop | Replace | Move
+export type ListChange = Insert | Pop | Replace | Move
 
 /** What a program is told of a change of a list. */
 export type ListEvent<T = Json> =
@@ -77,10 +79,6 @@ function itemOverPop(item: number, popped: number): number {
 /** A change that moves positions. */
 type Motion = Insert | Pop | Move
 
-function isMotion(change: ListChange): change is Motion {
-  return change.type === "insert" || change.type === "pop" || change.type === "move"
-}
-
 /** Where the item at `item` is after `motion`; `undefined` if that took it out. */
 function itemOver(motion: Motion, item: number): Maybe<number> {
   if (motion.type === "insert") return itemOverInsert(item, motion.position)
@@ -109,7 +107,7 @@ function without(motion: Motion, popped: number): Motion {
 
 /** `change` carried over `other`; `undefined` if the item it is about was taken out. */
 function carried(change: ListChange, other: ListChange, newcomer: boolean): Maybe<ListChange> {
-  if (!isMotion(other) || change.type === "set") return change
+  if (other.type === "replace") return change
   if (change.type === "insert") {
     return { ...change, position: gapOver(other, change.position, newcomer) }
   }
@@ -132,77 +130,65 @@ function subject(change: ListChange): Maybe<number> {
 }
 
 function takesBase(change: ListChange): boolean {
-  if (change.type === "set") return true
   if (change.type === "move") return change.from !== END && change.to !== END
   return change.position !== END
 }
 
-function resolve(change: ListChange, items: Items): ListChange {
+/** A change with its positions, on a list. */
+function exactly(change: ListChange, items: Items): ListChange {
   const last = items.length - 1
-  if (change.type === "set") return change
   if (change.type === "move") {
-    const [from, to] = [resolvePlace(change.from, last), resolvePlace(change.to, last)]
-    return { type: "move", from, to }
+    return { type: "move", from: resolvePlace(change.from, last), to: resolvePlace(change.to, last) }
   }
   const end = change.type === "insert" ? items.length : last
   return { ...change, position: resolvePlace(change.position, end) }
 }
 
-function apply(items: Items, change: ListChange): Items {
-  const exact = resolve(change, items)
-  switch (exact.type) {
-    case "set":
-      return exact.value
-    case "insert":
-      return items.toSpliced(exact.position, 0, exact.item)
-    case "pop":
-      return items.toSpliced(exact.position, 1)
-    case "replace":
-      return items.with(exact.position, exact.item)
-    case "move":
-      return items.toSpliced(exact.from, 1).toSpliced(exact.to, 0, items[exact.from]!)
-  }
-}
-
-function decodeItems(value: Json): Items {
-  if (!Array.isArray(value)) throw wrongValue("a list", value)
-  return value
-}
-
 /** Holds values in a row. */
-export const list: TopicType<Items, ListChange, Items, ListEvent> = {
+export const list = settable<Items, ListChange, Items, ListEvent>({
   name: "list",
   initial: [],
-  decodeValue: decodeItems,
+  decodeValue(value) {
+    if (!Array.isArray(value)) throw wrongValue("a list", value)
+    return value
+  },
   encodeValue: (items) => items,
   decodeChange(fields) {
     const { type } = fields
+    const place = (field: string) => placeField(fields, field)
     switch (type) {
-      case "set":
-        return { type, value: decodeItems(required(fields, "value")) }
       case "pop":
-        return { type, position: placeField(fields, "position") }
+        return { type, position: place("position") }
       case "insert":
       case "replace":
-        return { type, position: placeField(fields, "position"), item: itemField(fields, "item") }
+        return { type, position: place("position"), item: itemField(fields, "item") }
       case "move":
-        return { type, from: placeField(fields, "from"), to: placeField(fields, "to") }
+        return { type, from: place("from"), to: place("to") }
       default:
         throw unknownChange("list", fields)
     }
   },
-  encodeChange: (change) => ({ ...change }),
   takesBase,
-  resolve: (change, items) => (takesBase(change) ? change : resolve(change, items)),
-  apply,
+  resolve: (change, items) => (takesBase(change) ? change : exactly(change, items)),
+  apply(items, change) {
+    const exact = exactly(change, items)
+    switch (exact.type) {
+      case "insert":
+        return items.toSpliced(exact.position, 0, exact.item)
+      case "pop":
+        return items.toSpliced(exact.position, 1)
+      case "replace":
+        return items.with(exact.position, exact.item)
+      case "move":
+        return items.toSpliced(exact.from, 1).toSpliced(exact.to, 0, items[exact.from]!)
+    }
+  },
   rebase(incoming, accepted) {
-    if (incoming.type === "set") throw changed()
-    if (accepted.type === "set") throw overwritten()
     const position = subject(incoming)
     if (position !== undefined && position === subject(accepted)) {
-      if (accepted.type === "pop") throw new Conflict(`the item at position ${position} was removed`)
-      if (incoming.type === "replace" && accepted.type === "replace") {
-        throw new Conflict(`the item at position ${position} was replaced`)
+      const gone = accepted.type === "pop"
+      if (gone || (incoming.type === "replace" && accepted.type === "replace")) {
+        throw new Conflict(`the item at position ${position} was ${gone ? "removed" : "replaced"}`)
       }
       // The newcomer's target stands.
       if (incoming.type === "move" && accepted.type === "move") {
@@ -215,10 +201,8 @@ export const list: TopicType<Items, ListChange, Items, ListEvent> = {
     }
   },
   invert(change, before) {
-    const exact = resolve(change, before)
+    const exact = exactly(change, before)
     switch (exact.type) {
-      case "set":
-        return { type: "set", value: before }
       case "insert":
         return { type: "pop", position: exact.position }
       case "pop":
@@ -230,65 +214,39 @@ export const list: TopicType<Items, ListChange, Items, ListEvent> = {
     }
   },
   compose(first, second) {
-    if (second.type === "set") return second
-    if (first.type === "set") {
-      const value = tryTo(() => apply(first.value, second))
-      return value ? { type: "set", value } : SEPARATE
-    }
     // Only what is done twice to one item is one change.
     const at = first.type === "move" ? first.to : first.position
     if (first.type === "pop" || at === END || at !== subject(second)) return SEPARATE
-    switch (`${first.type} ${second.type}`) {
-      case "insert pop":
-        return undefined
-      case "insert replace":
-        return { ...(first as Insert), item: (second as Replace).item }
-      case "insert move":
-        return { ...(first as Insert), position: (second as Move).to }
-      case "replace replace":
-      case "replace pop":
-        return second
-      case "move move":
-        return { ...(first as Move), to: (second as Move).to }
-      case "move pop":
-        return { type: "pop", position: (first as Move).from }
-      default:
-        return SEPARATE
+    if (second.type === "pop") {
+      if (first.type === "insert") return undefined
+      return first.type === "move" ? { type: "pop", position: first.from } : second
     }
+    if (second.type === "replace" && first.type !== "move") return { ...first, item: second.item }
+    if (second.type !== "move" || first.type === "replace") return SEPARATE
+    return first.type === "move"
+      ? { ...first, to: second.to }
+      : { ...first, position: second.to }
   },
   diff(from, to) {
-    const shortest = Math.min(from.length, to.length)
-    let [start, end] = [0, 0]
-    while (start < shortest && equal(from[start]!, to[start]!)) start++
-    while (end < shortest - start && equal(from.at(-1 - end)!, to.at(-1 - end)!)) end++
+    const [start, end] = sharedEnds(from, to, equal)
     const [gone, come] = [from.length - start - end, to.length - start - end]
-    const both = Math.min(gone, come)
+    const both = start + Math.min(gone, come)
     const put = (type: "replace" | "insert", first: number, last: number): ListChange[] =>
-      to.slice(start + first, start + last).map((item, at) => ({
-        type,
-        position: start + first + at,
-        item,
-      }))
-    const pop: ListChange = { type: "pop", position: start + both }
-    return [
-      ...put("replace", 0, both),
-      ...Array<ListChange>(gone - both).fill(pop),
-      ...put("insert", both, come),
-    ]
+      to.slice(first, last).map((item, at) => ({ type, position: first + at, item }))
+    const pops = Array<ListChange>(from.length - end - both).fill({ type: "pop", position: both })
+    return [...put("replace", start, both), ...pops, ...put("insert", both, start + come)]
   },
   describe(change, before) {
-    const exact = resolve(change, before)
+    const exact = exactly(change, before)
     switch (exact.type) {
-      case "set":
-        return [exact]
       case "insert":
         return [{ ...exact, type: "inserted" }]
       case "pop":
-        return [{ type: "popped", position: exact.position, item: before[exact.position]! }]
+        return [{ ...exact, type: "popped", item: before[exact.position]! }]
       case "replace":
         return [{ ...exact, type: "replaced", previous: before[exact.position]! }]
       case "move":
         return [{ ...exact, type: "moved", item: before[exact.from]! }]
     }
   },
-}
+})

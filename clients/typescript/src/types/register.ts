@@ -1,45 +1,21 @@
-/** `generic` and `bool`: registers, which are set as a whole. */
+/** `generic` and `bool`: registers, which are only ever set as a whole. */
 
 import type { Json } from "../value/json.js"
-import { required, unknownChange, wrongValue } from "./fields.js"
-import type { TopicType } from "./type.js"
-import { changed } from "./type.js"
+import { unknownChange, wrongValue } from "./fields.js"
+import { settable } from "./settable.js"
 
-/** The one change of a register: to this value. */
-export interface SetTo<V> {
-  readonly type: "set"
-  readonly value: V
-}
-
-/** What a program is told of a value that was set as a whole. */
-export interface SetEvent<View> {
-  readonly type: "set"
-  readonly value: View
-}
-
-function register<V extends Json>(
-  name: string,
-  initial: V,
-  decodeValue: (value: Json) => V,
-): TopicType<V, SetTo<V>, V, SetEvent<V>> {
-  return {
+function register<V extends Json>(name: string, initial: V, decodeValue: (value: Json) => V) {
+  return settable<V, never, V, never>({
     name,
     initial,
     decodeValue,
     encodeValue: (value) => value,
     decodeChange(fields) {
-      if (fields.type !== "set") throw unknownChange(name, fields)
-      return { type: "set", value: decodeValue(required(fields, "value")) }
+      throw unknownChange(name, fields)
     },
-    encodeChange: (change) => ({ ...change }),
-    apply: (_value, change) => change.value,
-    rebase() {
-      throw changed()
-    },
-    invert: (_change, before) => ({ type: "set", value: before }),
-    compose: (_first, second) => second,
-    describe: (change) => [change],
-  }
+    apply: (value) => value,
+    invert: (change) => change,
+  })
 }
 
 /** Holds any value. */

@@ -1,19 +1,18 @@
 /** `string`: a text that many hands edit at once. */
 
-import { tryTo } from "../value/errors.js"
-import type { Json } from "../value/json.js"
 import { Text } from "../value/text.js"
 import type { Edit } from "./edit.js"
 import * as edits from "./edit.js"
 import { required, stringField, unknownChange, wrongField, wrongValue } from "./fields.js"
 import { END, placeField } from "./place.js"
-import type { SetEvent, SetTo } from "./register.js"
-import type { Fields, TopicType } from "./type.js"
-import { changed, overwritten, SEPARATE, unaffected } from "./type.js"
+import { sharedEnds } from "./search.js"
+import type { SetEvent } from "./settable.js"
+import { settable } from "./settable.js"
+import type { Fields } from "./type.js"
+import { SEPARATE } from "./type.js"
 
 /** A change of a text. An insertion or deletion is an edit of one step, and goes out as one. */
 export type StringChange =
-  | SetTo<Text>
   | { readonly type: "edit"; readonly edit: Edit }
   /** Puts a text at the end, wherever that is. */
   | { readonly type: "append"; readonly text: Text }
@@ -25,11 +24,6 @@ export type StringEvent =
 
 function edit(edit: Edit): StringChange {
   return { type: "edit", edit }
-}
-
-function decodeText(value: Json): Text {
-  if (typeof value !== "string") throw wrongValue("a string", value)
-  return Text.of(value)
 }
 
 function decodeInsert(fields: Fields): StringChange {
@@ -58,31 +52,17 @@ function encodeEdit(edit: Edit): Fields {
   return { type: "delete", position, [field]: edits.encodeDeletion(step) }
 }
 
-function apply(text: Text, change: StringChange): Text {
-  if (change.type === "set") return change.value
-  if (change.type === "edit") return edits.applyEdit(text, change.edit)
-  return text.concat(change.text)
-}
-
-/** How many code points two texts share at their beginnings, and then at their ends. */
-function sharedEnds(from: readonly string[], to: readonly string[]): [number, number] {
-  const shortest = Math.min(from.length, to.length)
-  let [start, end] = [0, 0]
-  while (start < shortest && from[start] === to[start]) start++
-  while (end < shortest - start && from.at(-1 - end) === to.at(-1 - end)) end++
-  return [start, end]
-}
-
 /** Holds text. */
-export const string: TopicType<Text, StringChange, string, StringEvent> = {
+export const string = settable<Text, StringChange, string, StringEvent>({
   name: "string",
   initial: Text.empty,
-  decodeValue: decodeText,
+  decodeValue(value) {
+    if (typeof value !== "string") throw wrongValue("a string", value)
+    return Text.of(value)
+  },
   encodeValue: (text) => text.toString(),
   decodeChange(fields) {
     switch (fields.type) {
-      case "set":
-        return { type: "set", value: Text.of(stringField(fields, "value")) }
       case "insert":
         return decodeInsert(fields)
       case "delete":
@@ -93,45 +73,29 @@ export const string: TopicType<Text, StringChange, string, StringEvent> = {
         throw unknownChange("string", fields)
     }
   },
-  encodeChange(change) {
-    if (change.type === "set") return { type: "set", value: change.value.toString() }
-    if (change.type === "edit") return encodeEdit(change.edit)
-    return { type: "insert", position: END, insertion: change.text.toString() }
-  },
+  encodeChange: (change) =>
+    change.type === "edit"
+      ? encodeEdit(change.edit)
+      : { type: "insert", position: END, insertion: change.text.toString() },
   takesBase: (change) => change.type !== "append",
   resolve(change, text) {
-    if (change.type === "set") return change
-    if (change.type === "edit") {
-      const resolved = edits.resolveEdit(change.edit, text)
-      return resolved === change.edit ? change : edit(resolved)
-    }
-    return edit(edits.editAt(text.points, edits.insertion(change.text)))
+    if (change.type === "append") return edit(exactly(change, text))
+    const resolved = exactly(change, text)
+    return resolved === change.edit ? change : edit(resolved)
   },
-  apply,
+  apply: (text, change) =>
+    change.type === "edit" ? edits.applyEdit(text, change.edit) : text.concat(change.text),
   rebase(incoming, accepted) {
-    if (incoming.type === "set") throw changed()
-    if (accepted.type === "set") throw overwritten()
     // The end moves with whatever the other does.
-    if (incoming.type === "append" || accepted.type === "append") {
-      return unaffected<StringChange>(incoming, accepted)
-    }
+    if (incoming.type === "append" || accepted.type === "append") return { incoming, accepted }
     const rebased = edits.rebaseEdits(incoming.edit, accepted.edit)
     return {
       incoming: rebased.incoming && edit(rebased.incoming),
       accepted: rebased.accepted && edit(rebased.accepted),
     }
   },
-  invert(change, before) {
-    if (change.type === "set") return { type: "set", value: before }
-    if (change.type === "edit") return edit(edits.invertEdit(change.edit, before))
-    return edit(edits.editAt(before.points, edits.deletion(change.text)))
-  },
+  invert: (change, before) => edit(edits.invertEdit(exactly(change, before), before)),
   compose(first, second) {
-    if (second.type === "set") return second
-    if (first.type === "set") {
-      const value = tryTo(() => apply(first.value, second))
-      return value ? { type: "set", value } : SEPARATE
-    }
     if (first.type === "edit" && second.type === "edit") {
       const composed = edits.composeEdits(first.edit, second.edit)
       return composed.length === 0 ? undefined : edit(composed)
@@ -143,17 +107,15 @@ export const string: TopicType<Text, StringChange, string, StringEvent> = {
   },
   diff(from, to) {
     const [old, now] = [[...from.toString()], [...to.toString()]]
-    const [start, end] = sharedEnds(old, now)
+    const [start, end] = sharedEnds(old, now, Object.is)
     const middle = (text: string[]) => text.slice(start, text.length - end).join("")
     return [edit(edits.decodeEdit([start, middle(now), { d: middle(old) }]))]
   },
   view: (text) => text.toString(),
   describe(change, before) {
-    if (change.type === "set") return [{ type: "set", value: change.value.toString() }]
     const events: StringEvent[] = []
     let [position, point] = [0, 0]
-    const { edit } = (change.type === "edit" ? change : string.resolve!(change, before)) as { edit: Edit }
-    for (const { type, length, text } of edit) {
+    for (const { type, length, text } of exactly(change, before)) {
       if (type === "insert") {
         events.push({ type: "inserted", position, text: text!.toString() })
         position += text!.units
@@ -166,4 +128,10 @@ export const string: TopicType<Text, StringChange, string, StringEvent> = {
     }
     return events
   },
+})
+
+/** A change as an edit, with every position and every deleted text in it. */
+function exactly(change: StringChange, text: Text): Edit {
+  if (change.type === "edit") return edits.resolveEdit(change.edit, text)
+  return edits.editAt(text.points, edits.insertion(change.text))
 }

@@ -47,7 +47,7 @@ export const SEPARATE: unique symbol = Symbol("separate")
  *
  * The server needs the same type, registered under the same name.
  *
- * @typeParam V - what a topic of this type holds
+ * @typeParam V - what a topic of this type holds; never `undefined`
  * @typeParam C - one typed operation on a value
  * @typeParam View - what a program sees of a value
  * @typeParam E - what a program is told of a change
@@ -140,11 +140,6 @@ export interface TopicType<V, C, View = V, E = C> {
 /** A type of any topic, for what holds topics of every kind. */
 export type AnyType = TopicType<any, any, any, any>
 
-/** Neither change touches the other. */
-export function unaffected<C>(incoming: C, accepted: C): Rebased<C> {
-  return { incoming, accepted }
-}
-
 /** What one change and the one after it are as one, by their type. */
 export function compose<C>(
   type: TopicType<unknown, C>,
@@ -164,9 +159,10 @@ export function carryOne<C>(
   type: TopicType<unknown, C>,
   change: Maybe<C>,
   accepted: Maybe<C>,
-): Rebased<C> {
-  if (change === undefined || accepted === undefined) return { incoming: change, accepted }
-  return type.rebase(change, accepted)
+): [Maybe<C>, Maybe<C>] {
+  if (change === undefined || accepted === undefined) return [change, accepted]
+  const rebased = type.rebase(change, accepted)
+  return [rebased.incoming, rebased.accepted]
 }
 
 /** Appends `change` to a run, composed with the last one if that can be. */

@@ -28,7 +28,7 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 /** Whether a text has a half of a surrogate pair without the other: it cannot be sent. */
-export function isIllFormed(text: string): boolean {
+function isIllFormed(text: string): boolean {
   return /\p{Surrogate}/u.test(text)
 }
 
@@ -62,10 +62,11 @@ function checkedContainer(container: object, nestingMax: number): Json {
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
     throw new Invalid(`${container.constructor.name} is not a value`)
   }
-  const entries = Object.entries(container).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(
-    entries.map(([key, value]) => [checked(key), checked(value, nestingMax)]),
-  )
+  const entries: [string, Json][] = []
+  for (const [key, value] of Object.entries(container)) {
+    if (value !== undefined) entries.push([checked(key) as string, checked(value, nestingMax)])
+  }
+  return Object.fromEntries(entries)
 }
 
 /** The error of a value that nests too deep. */

@@ -167,7 +167,7 @@ export class Sim {
         expectSame(type.encodeValue(view), published, "view")
         expect(pending).toEqual([])
       }
-      expect(replica.pendingCount).toBe(0)
+      expect(replica.batches.size).toBe(0)
       for (const ticket of tickets) expect(fates.has(ticket), "has a fate").toBe(true)
     }
     this.#checkExactlyOnce()

@@ -244,9 +244,9 @@ export class Toy {
       for (const entry of log.slice(base)) {
         let accepted = entry.change
         run = run.map((change) => {
-          const crossed = carryOne(type, change, accepted)
-          accepted = crossed.accepted
-          return crossed.incoming
+          const [carried, left] = carryOne(type, change, accepted)
+          accepted = left
+          return carried
         })
       }
     } catch (error) {

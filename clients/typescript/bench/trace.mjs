@@ -1,0 +1,126 @@
+/**
+ * How fast text is: the 259,778 keystrokes of the automerge-paper trace, typed here and received from
+ * others, and the memory that is in use afterwards.
+ *
+ * Run it with `npm run bench`; the trace is looked for in the folder that the environment variable
+ * TRACES names, or beside the repository.
+ */
+
+import { existsSync, readFileSync } from "node:fs"
+import { gunzipSync } from "node:zlib"
+import { connect } from "../dist/index.js"
+
+const folder = process.env.TRACES ?? new URL("../../../../shared/traces/", import.meta.url).pathname
+const file = `${folder}/automerge-paper.json.gz`
+if (!existsSync(file)) {
+  console.log(`skipped: the trace is not there (${file})`)
+  process.exit(0)
+}
+const trace = JSON.parse(gunzipSync(readFileSync(file)))
+const keystrokes = trace.txns.flatMap((txn) => txn.patches)
+
+/** A socket to a server that is a few lines of this file. */
+class LoopSocket {
+  static open
+  protocol = "topicsync.v1.json"
+  readyState = 1
+  sent = []
+  constructor() {
+    LoopSocket.open = this
+    queueMicrotask(() => {
+      this.onopen({})
+      this.say("hello", { id: 1, session: "s", protocol: 1, server: "bench" })
+    })
+  }
+  say(type, content) {
+    this.onmessage({ data: JSON.stringify({ type, content }) })
+  }
+  send(data) {
+    const messages = JSON.parse(data)
+    for (const { type, content } of [messages].flat()) {
+      if (type === "subscribe") {
+        const { topic_name } = content
+        this.say("subscribed", { topic_name, type: content.type, options: {}, epoch: "e", version: 0 })
+        const change = { type: "set", value: "" }
+        this.say("update", { topic_name, version: 0, commit: 0, snapshot: true, change })
+      } else if (type === "update") this.sent.push(content)
+    }
+  }
+  close() {
+    this.onclose?.({ code: 1000 })
+  }
+}
+
+async function open() {
+  const client = connect("ws://bench", { webSocket: LoopSocket })
+  const text = client.string("text")
+  await text.ready()
+  return { client, text, socket: LoopSocket.open }
+}
+
+function heapMiB() {
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed / 2 ** 20
+}
+
+async function measure(name, run) {
+  const before = heapMiB()
+  const { client, text, socket } = await open()
+  const start = performance.now()
+  await run(text, socket)
+  const value = text.value
+  const ms = performance.now() - start
+  if (value !== trace.endContent) throw new Error(`${name}: the text is not that of the trace`)
+  const used = heapMiB() - before
+  console.log(
+    `${name}: ${(ms / 1000).toFixed(2)} s for ${keystrokes.length.toLocaleString("en")} keystrokes, ` +
+      `${used.toFixed(1)} MiB in use afterwards`,
+  )
+  await client.close()
+}
+
+function type(text, [position, deleted, inserted]) {
+  if (deleted > 0) text.delete(position, deleted)
+  if (inserted !== "") text.insert(position, inserted)
+}
+
+const typing = [
+  ["typed here, offline", Infinity],
+  ["typed here, answered after every 100", 100],
+  ["typed here, each keystroke answered", 1],
+]
+for (const [name, every] of typing) {
+  await measure(name, async (text, socket) => {
+    let version = 0
+    for (let at = 0; at < keystrokes.length; at++) {
+      type(text, keystrokes[at])
+      if ((at + 1) % every !== 0 && at + 1 < keystrokes.length) continue
+      // What is in flight is answered, and what waited goes out.
+      for (await null; every !== Infinity && socket.sent.length > 0; await null) {
+        const { topic_name, change } = socket.sent.shift()
+        const { base, ...published } = change
+        socket.say("update", { topic_name, version: ++version, commit: version, author: 1, change: published })
+      }
+    }
+  })
+}
+
+const updates = keystrokes.flatMap(([position, deleted, inserted]) => [
+  ...(deleted > 0 ? [{ type: "delete", position, length: deleted }] : []),
+  ...(inserted !== "" ? [{ type: "insert", position, insertion: inserted }] : []),
+])
+const frames = updates.map((change, at) =>
+  JSON.stringify({
+    type: "update",
+    content: { topic_name: "text", version: at + 1, commit: at + 1, author: 2, change: { ...change, id: `2_${at}` } },
+  }),
+)
+await measure("received, a frame each", (text, socket) => {
+  for (const data of frames) socket.onmessage({ data })
+})
+await measure("received, a frame each, with a listener", (text, socket) => {
+  let events = 0
+  text.onChange(() => events++)
+  for (const data of frames) socket.onmessage({ data })
+  if (events < keystrokes.length) throw new Error("events are missing")
+})
