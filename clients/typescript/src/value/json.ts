@@ -44,6 +44,10 @@ export function checked(value: unknown, nestingMax = NESTING_MAX): Json {
       return value
     case "number":
       if (!Number.isFinite(value)) throw new Invalid("a number is not finite")
+      // Beyond, there are floats alone.
+      if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 2 ** 64) {
+        throw new Invalid("a whole number is beyond ±(2^53 − 1)")
+      }
       return value
     case "string":
       if (isIllFormed(value)) throw new Invalid("a text holds half of a surrogate pair")

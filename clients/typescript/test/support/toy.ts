@@ -23,7 +23,7 @@ export interface ToyTopic {
   readonly type: AnyType
   readonly epoch: string
   value: unknown
-  log: Entry[]
+  readonly log: Entry[]
 }
 
 interface ToySession {
@@ -189,7 +189,10 @@ export class Toy {
   #accept(author: number, actionId: string | undefined, changes: readonly SentChange[]): Part[] {
     const known = changes.find((it) => this.#versionOf(it) > 0)
     if (known) throw new Refusal(known, "invalid", "known in part")
-    const saved = [...this.topics].map(([name, topic]) => [name, { ...topic, log: [...topic.log] }] as const)
+    const saved = [...this.topics].map(([name, topic]): [string, ToyTopic] => [
+      name,
+      { ...topic, log: [...topic.log] },
+    ])
     try {
       const runs = new Map<string, Maybe<unknown>[]>()
       for (const { topic_name: name } of changes) {
