@@ -9,6 +9,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.{ts,tsx}"],
+    globalSetup: "test/support/build.ts",
     testTimeout: 20_000,
   },
 })

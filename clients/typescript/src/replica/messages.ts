@@ -15,10 +15,7 @@ export type RejectCode =
   | "unavailable"
 
 /** A change with its id, and on its way to the server its base: the version its author had seen. */
-export interface WireChange extends Fields {
-  readonly id?: string
-  readonly base?: number
-}
+export type WireChange = Fields & { readonly id?: string; readonly base?: number }
 
 /** A change on its way to the server. */
 export interface SentChange {

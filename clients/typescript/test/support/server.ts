@@ -72,7 +72,13 @@ export class Proxy {
   /** Whether it takes connections. */
   open = true
 
-  constructor(target: string) {
+  static async start(target: string): Promise<Proxy> {
+    const proxy = new Proxy(target)
+    await new Promise((resolve) => proxy.#server.on("listening", resolve))
+    return proxy
+  }
+
+  private constructor(target: string) {
     this.#server = new WebSocketServer({ port: 0, host: "127.0.0.1" })
     this.#server.on("connection", (down, request) => {
       if (!this.open) return down.terminate()

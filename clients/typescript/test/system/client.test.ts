@@ -13,7 +13,7 @@ let count = 0
 
 beforeAll(async () => {
   server = await Server.start()
-  proxy = new Proxy(server.url)
+  proxy = await Proxy.start(server.url)
 })
 afterEach(async () => {
   proxy.open = true
