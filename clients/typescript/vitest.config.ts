@@ -8,8 +8,8 @@ export default defineConfig({
     },
   },
   test: {
-    include: ["test/**/*.test.{ts,tsx}"],
-    globalSetup: "test/support/build.ts",
+    include: ["tests/**/*.test.{ts,tsx}"],
+    globalSetup: "tests/support/build.ts",
     testTimeout: 20_000,
   },
 })

@@ -14,8 +14,11 @@ const { outputFiles } = await build({
   format: "esm",
 })
 
-createServer((request, response) => {
+const server = createServer((request, response) => {
   const isScript = request.url === "/main.js"
   response.setHeader("content-type", isScript ? "text/javascript" : "text/html; charset=utf-8")
   response.end(isScript ? outputFiles[0].contents : readFileSync(`${here}index.html`))
-}).listen(port, "127.0.0.1", () => console.log(`open http://127.0.0.1:${port}/ in two windows`))
+})
+server.listen(port, "127.0.0.1", () => {
+  console.log(`open http://127.0.0.1:${server.address().port}/ in two windows`)
+})

@@ -31,19 +31,11 @@ export type { Codec, Frame } from "./connection/codec.js"
 export { json } from "./connection/codec.js"
 export type { ConnectionOptions, Socket, SocketClass, Status } from "./connection/connection.js"
 export type { Origin } from "./replica/events.js"
-export type {
-  ClientMessage,
-  ErrorMessage,
-  RejectCode,
-  SentChange,
-  ServiceFailure,
-  Outcome,
-  WireChange,
-} from "./replica/messages.js"
+export type { ErrorMessage, RejectCode } from "./replica/messages.js"
 export type { DictEvent } from "./types/dict.js"
 export type { EmittedEvent } from "./types/event.js"
 export type { ListEvent } from "./types/list.js"
-export type { NumberEvent } from "./types/number.js"
+export type { Add, NumberEvent } from "./types/number.js"
 export type { SetEvent } from "./types/settable.js"
 export type { SetTopicEvent } from "./types/set.js"
 export type { StringEvent } from "./types/string.js"

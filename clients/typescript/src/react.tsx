@@ -130,7 +130,9 @@ export function useStatus(): { readonly status: Status; readonly pending: number
 
 /** Undo and redo of what this client did. */
 export function useUndo(): {
+  /** Undoes the newest action that is not undone. */
   readonly undo: () => Promise<Undone>
+  /** Redoes what was undone last. */
   readonly redo: () => Promise<Undone>
 } {
   const client = useClient()

@@ -33,6 +33,8 @@ export class Listeners<Event = void> {
   }
 
   tell(event: Event): void {
+    if (this.size === 0) return
+    // Who begins to listen meanwhile is told of the next one.
     for (const { call } of [...this.#callbacks]) {
       try {
         call(event)

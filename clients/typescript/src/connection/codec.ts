@@ -1,6 +1,5 @@
 /** Messages as frames. */
 
-import type { ClientMessage } from "../replica/messages.js"
 import type { Json } from "../value/json.js"
 import { utf8Length } from "../value/json.js"
 
@@ -12,7 +11,7 @@ export interface Codec {
   /** The name under which it is offered to the server. */
   readonly subprotocol: string
   /** Writes one message. */
-  encode(message: ClientMessage): Frame
+  encode(message: object): Frame
   /** How many bytes a frame has. */
   byteLength(frame: Frame): number
   /** Makes one frame of encoded messages: an array of them. */

@@ -15,14 +15,23 @@ export type Status = "connecting" | "online" | "offline" | "closed"
 
 /** The part of a `WebSocket` that is used here: a browser's, or one of the package `ws`. */
 export interface Socket {
+  /** Set to `"arraybuffer"`. */
   binaryType: string
+  /** The subprotocol that the server chose. */
   readonly protocol: string
+  /** 1 if it is open. */
   readonly readyState: number
+  /** Told once, when it is open. */
   onopen: ((event: never) => void) | null
+  /** Told of every frame, as `data`: text, or an `ArrayBuffer`. */
   onmessage: ((event: never) => void) | null
+  /** Told once, when it is closed, with the `code`. */
   onclose: ((event: never) => void) | null
+  /** Told of what goes wrong, before it is closed. */
   onerror: ((event: never) => void) | null
+  /** Sends a frame. */
   send(data: string | Uint8Array<ArrayBuffer>): void
+  /** Closes it; 1000 ends the session. */
   close(code?: number): void
 }
 

@@ -40,7 +40,7 @@ afterAll(async () => {
 })
 
 test("what is packed compiles and works in an empty project", () => {
-  cpSync(join(HERE, "test/package/program.ts"), join(folder, "program.ts"))
+  cpSync(join(HERE, "tests/package/program.ts"), join(folder, "program.ts"))
   const types = join(HERE, "node_modules/@types")
   const options = {
     strict: true,
