@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Everything is real but the network: the engine, the replicas, and between them the simulated links
-//! of the property tests, which delay, are lost and lag. It checks what those tests check
-//! (`proptests/world`), over many more and longer worlds:
+//! of [`topicsync::testkit`], which delay, are lost and lag. It checks what the property tests check,
+//! over many more and longer worlds:
 //!
 //! - at some messages that arrive: that the replica holds what the server held at that version;
 //! - at every event: that the view moves just as the program is told;
@@ -16,26 +16,23 @@
 //!
 //! `--type mixed` is a topic of each type, with actions over several of them, undo and redo.
 //!
-//! A run is cut into worlds of [`WORLD`] changes, each with a seed of its own, so that a failure is
-//! found again in a moment: what it prints plays just that world.
+//! A run is cut into worlds of up to [`STEPS`] steps, each with a seed of its own. A failure is shortened
+//! to the script that shows it, and printed with the test that plays it again.
 
-#[path = "../proptests/generate.rs"]
-mod generate;
-#[path = "../proptests/world/mod.rs"]
-mod world;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use generate::{Choices, Random};
+use topicsync::testkit::choices::{Choices, Random};
+use topicsync::testkit::failure::Failure;
+use topicsync::testkit::simulation::Report;
+use topicsync::testkit::world::kinds;
+use topicsync::testkit::world::record::Counts;
+use topicsync::testkit::{Kind, Mix, Setup, Simulation, Topic};
 use topicsync::topic::{Delivery, TopicOptions};
-use world::record::Counts;
-use world::{Checked, Setup, Step, Topic, World, kinds};
 
-/// How many changes one world sees.
-const WORLD: u64 = 2_000;
+/// How many steps a world goes through at most.
+const STEPS: usize = 10_000;
 
 #[derive(Parser)]
 #[command(about = "Plays random clients against a server, over a simulated network.")]
@@ -59,10 +56,10 @@ struct Game {
 }
 
 fn games() -> Vec<Game> {
-    let topic = |kind: world::Kind| Topic::new(kind.of.name(), kind);
+    let topic = |kind: Kind| Topic::new(kind.of.name(), kind);
     let alone = kinds().into_iter().map(|kind| {
-        let topics = vec![topic(kind)];
-        Game { name: kind.of.name(), topics, undo: false }
+        let name = kind.of.name();
+        Game { name, topics: vec![topic(kind)], undo: false }
     });
     let topics = kinds().into_iter().map(topic).collect();
     alone.chain([Game { name: "mixed", topics, undo: true }]).collect()
@@ -71,8 +68,9 @@ fn games() -> Vec<Game> {
 impl Game {
     /// The world of a seed: so many clients, and now and then topics that are delivered as `latest`, or
     /// connections that lag.
-    fn setup(&self, random: &mut Random) -> Setup {
-        let choices: &mut dyn Choices = random;
+    fn simulation(&self, seed: u64) -> Simulation {
+        let mut random = Random(seed);
+        let choices: &mut dyn Choices = &mut random;
         let clients = 2 + choices.below(3);
         let latest = choices.once_in(4);
         let with_delivery = |topic: &Topic| {
@@ -82,69 +80,21 @@ impl Game {
         };
         let topics = self.topics.iter().map(with_delivery).collect();
         let queue_max = if choices.once_in(4) { 2 } else { 64 };
-        Setup { queue_max, encodings: false, stride: 61, ..Setup::new(clients, topics) }
-    }
-
-    fn step(&self, world: &World, choices: &mut dyn Choices) -> Step {
-        let client = choices.below(world.clients.len());
-        if !world.clients[client].connected && choices.below(8) == 0 {
-            return Step::Connect(client);
-        }
-        match choices.below(1000) {
-            0..300 => Step::Change(client),
-            300..330 => Step::Act(client, 2 + choices.below(3)),
-            330..500 => Step::Send(client),
-            500..660 => Step::Serve(client),
-            660..700 => Step::Publish,
-            700..940 => Step::Deliver(client, 1 + choices.below(8)),
-            940..950 => Step::Tick,
-            950..970 if self.undo => Step::Undo(client),
-            970..980 if self.undo => Step::Redo(client),
-            980..984 => Step::Refuse,
-            984..988 => Step::Busy,
-            988..994 => Step::Retry(client),
-            994..996 => Step::Disconnect(client),
-            996 => Step::Cut,
-            997 => Step::Toggle(client),
-            998 if choices.below(4) == 0 => Step::Forget(client),
-            _ => Step::Deliver(client, 64),
-        }
-    }
-
-    /// Plays one world until so many changes were made, and checks it.
-    fn play(&self, changes: u64, seed: u64) -> Checked<(u64, Counts)> {
-        let mut random = Random(seed);
-        let mut world = World::new(&self.setup(&mut random))?;
-        world.thorough = false;
-        while world.made < changes {
-            let step = self.step(&world, &mut random);
-            world.play(step, &mut random)?;
-        }
-        world.check()?;
-        Ok((world.made, world.server.record.counts))
+        let setup =
+            Setup { queue_max, encodings: false, stride: 61, ..Setup::new(clients, topics) };
+        let (undo, ticks) = (self.undo, latest);
+        let mix = Mix { actions: true, breaks: true, undo, ticks, ..Mix::default() };
+        Simulation::new(setup, mix).steps(STEPS).runs(1, seed)
     }
 
     /// Plays worlds until so many changes were made in all.
-    fn play_all(&self, changes: u64, seed: u64) -> Result<(u64, Counts), ()> {
-        let (mut made, mut total, mut seed) = (0, Counts::default(), seed);
-        while made < changes {
-            let length = WORLD.min(changes - made);
-            let played = catch_unwind(AssertUnwindSafe(|| self.play(length, seed)));
-            match played.unwrap_or_else(|_| Err("a panic, as told above".into())) {
-                Ok((changes, counts)) => {
-                    made += changes;
-                    total.add(counts);
-                }
-                Err(what) => {
-                    let name = self.name;
-                    eprintln!("{name}, seed {seed}: {what}");
-                    eprintln!("again: --type {name} --seed {seed} --changes {length}");
-                    return Err(());
-                }
-            }
+    fn play(&self, changes: u64, seed: u64) -> Result<Report, Box<Failure>> {
+        let (mut total, mut seed) = (Report::default(), seed);
+        while total.changes < changes {
+            total.add(self.simulation(seed).hunt()?);
             seed += 1;
         }
-        Ok((made, total))
+        Ok(total)
     }
 }
 
@@ -167,23 +117,28 @@ fn main() -> ExitCode {
         "resent",
         "undone",
         "seconds",
-        "changes/s"
+        "steps/min"
     );
     let mut sound = true;
     for game in games {
         let start = Instant::now();
-        let Ok((made, counts)) = game.play_all(options.changes, options.seed) else {
-            sound = false;
-            continue;
+        let report = match game.play(options.changes, options.seed) {
+            Ok(report) => report,
+            Err(failure) => {
+                eprintln!("{failure}");
+                sound = false;
+                continue;
+            }
         };
         let seconds = start.elapsed().as_secs_f64();
-        let (name, rate) = (game.name, made as f64 / seconds);
+        let Report { steps, changes: made, counts, .. } = report;
+        let (name, per_minute) = (game.name, steps as f64 / seconds * 60.0);
         let Counts { accepted, none, rejected, reversed, resent } = counts;
         // Composed with others before they were sent, or taken back.
         let joined = made.saturating_sub(accepted + none + rejected);
         println!(
             "{name:<8} {made:>10} {accepted:>10} {none:>9} {rejected:>9} {joined:>9} {resent:>7} \
-             {reversed:>8} {seconds:>8.1} {rate:>10.0}"
+             {reversed:>8} {seconds:>8.1} {per_minute:>10.0}"
         );
     }
     if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE }

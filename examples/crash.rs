@@ -10,16 +10,12 @@
 
 #[path = "../tests/crash/bench.rs"]
 mod bench;
-#[path = "../proptests/generate.rs"]
-mod generate;
 #[path = "../tests/crash/person.rs"]
 mod person;
 #[path = "common/sibling.rs"]
 mod sibling;
 #[path = "../tests/crash/witness.rs"]
 mod witness;
-#[path = "../proptests/world/mod.rs"]
-mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

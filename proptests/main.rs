@@ -1,14 +1,11 @@
 //! Property tests of the laws that every topic type keeps, and of the whole system.
 //!
-//! `PROPTEST_CASES=10000 cargo test --test proptests` hunts longer than the 256 cases of every run. A
-//! case that fails is kept in `regressions`, a file for each type and one for the simulation, and tried
-//! first from then on.
+//! `PROPTEST_CASES=10000 cargo test --test proptests` hunts longer than the 256 cases of every run. What
+//! breaks a law comes as a script, with the test that plays it again, to be kept.
 
-mod checks;
-mod generate;
 mod history;
+mod hunt;
 mod laws;
 mod simulation;
-mod strategies;
+mod testkit;
 mod undo;
-mod world;

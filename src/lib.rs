@@ -10,7 +10,9 @@
 //! |---|---|---|
 //! | 6 | [`server`] | sessions, services, pages, limits, and the way in for a program that embeds it |
 //! | 5 | [`client`] | the replica, and a thin connection around it |
+//! | 5 | `testkit` | the laws as tests of any type, and a simulated world; with that feature |
 //! | 5 | [`replay`] | past values and changes out of any journal |
+//! | 5 | [`exchange`] | what the engine did, as messages; what clients ask, as submissions |
 //! | 4 | [`protocol`] | messages and their encodings |
 //! | 3 | [`engine`] | the order: topics, actions, undo |
 //! | 2 | [`topic`] | a value and its version log |
@@ -20,11 +22,14 @@
 
 pub mod client;
 pub mod engine;
+pub mod exchange;
 pub mod journal;
 pub mod protocol;
 pub mod replay;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod topic;
 pub mod types;
 pub mod value;
@@ -47,8 +52,10 @@ mod floors {
     use std::path::{Path, PathBuf};
 
     /// From the lowest to the highest.
-    const FLOORS: [&str; 9] =
-        ["value", "types", "topic", "journal", "engine", "protocol", "replay", "client", "server"];
+    const FLOORS: [&str; 11] = [
+        "value", "types", "topic", "journal", "engine", "protocol", "exchange", "replay", "client",
+        "testkit", "server",
+    ];
 
     fn files(folder: &Path) -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -84,6 +91,28 @@ mod floors {
         for file in files(&src.join("protocol")) {
             let code = fs::read_to_string(&file).unwrap();
             assert!(!code.contains("crate::engine::"), "{} uses the engine", file.display());
+        }
+    }
+
+    /// What a type can do is behind its trait: nobody asks which one it is.
+    #[test]
+    fn nothing_outside_types_matches_on_a_built_in_type() {
+        let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let outside = files(&src).into_iter().filter(|file| {
+            let tests = file.to_string_lossy().contains("/tests");
+            !tests && !file.starts_with(src.join("types"))
+        });
+        for file in outside.filter(|file| *file != src.join("lib.rs")) {
+            let code = fs::read_to_string(&file).unwrap();
+            for line in code.lines() {
+                let asks = |name: &str| {
+                    let (pattern, quoted) = (line.split("=>").next(), format!("\"{name}\""));
+                    line.contains("=>") && pattern.is_some_and(|it| it.contains(&quoted))
+                        || line.contains(&format!("name() == {quoted}"))
+                };
+                let asked = crate::types::Registry::default().names().find(|name| asks(name));
+                assert_eq!(asked, None, "{}: {line}", file.display());
+            }
         }
     }
 }

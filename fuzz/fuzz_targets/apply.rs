@@ -4,8 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use topicsync::types::{AnyChange, AnyValue, TypeRef};
-use topicsync_fuzz::checks;
-use topicsync_fuzz::generate::{Choices, Ends, Generate};
+use topicsync::testkit::checks;
+use topicsync::testkit::choices::Choices;
+use topicsync::testkit::generate::Generate;
 use topicsync_fuzz::{Bytes, TYPES, hold, with_type};
 
 /// How many changes one input makes at most.
@@ -29,14 +30,14 @@ fn apply_in_turn<T: Generate>(bytes: &mut Bytes) {
             hold(checks::apply_is_a_function::<T>(&value, &wild));
         }
         let before = value.clone();
-        let change = T::change(bytes, &value, Ends::Allowed);
+        let change = T::change(bytes, &value);
         hold(checks::change_survives::<T>(&change));
         hold(checks::apply_is_a_function::<T>(&value, &change));
         hold(checks::inverse_restores::<T>(&value, &change));
         hold(checks::resolving_keeps_the_effect::<T>(&value, &change));
         T::apply(&mut value, &change).expect("made for this value");
         if (bytes as &mut dyn Choices).once_in(4) {
-            let second = T::change(bytes, &value, Ends::Allowed);
+            let second = T::change(bytes, &value);
             hold(checks::compose_agrees::<T>(&before, &change, &second));
         }
         changes.push(change);

@@ -5,8 +5,9 @@
 use libfuzzer_sys::fuzz_target;
 use topicsync::types::run::MaybeChange;
 use topicsync::types::{AnyChange, AnyValue, TypeRef};
-use topicsync_fuzz::checks;
-use topicsync_fuzz::generate::{Choices, Ends, Generate};
+use topicsync::testkit::checks;
+use topicsync::testkit::choices::Choices;
+use topicsync::testkit::generate::Generate;
 use topicsync_fuzz::{Bytes, TYPES, hold, with_type};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -43,7 +44,10 @@ fn run<T: Generate>(bytes: &mut Bytes, value: &T::Value) -> Vec<T::Change> {
     let mut value = value.clone();
     let len = 1 + (bytes as &mut dyn Choices).below(4);
     let changes = (0..len).map(|_| {
-        let change = T::change(bytes, &value, Ends::Never);
+        let change = T::change(bytes, &value);
+        // "The end" goes without a base, so it is rebased as the position that it names.
+        let exact = T::resolve(&change, &value).expect("made for this value");
+        let change = exact.filter(|_| !T::takes_base(&change)).unwrap_or(change);
         T::apply(&mut value, &change).expect("made for this value");
         change
     });

@@ -9,18 +9,13 @@
 //! `fuzz/seeds.py` writes them. `-s none` does without a sanitizer, which would need a nightly
 //! compiler.
 
-#[path = "../../proptests/checks.rs"]
-pub mod checks;
-#[path = "../../proptests/generate.rs"]
-pub mod generate;
-
 use arbitrary::Unstructured;
-use checks::Checked;
-use generate::Choices;
 use serde::Serialize;
 use topicsync::protocol::Encoding;
 use topicsync::protocol::decode::{Frame, FrameError, RawMessage, decode_binary, decode_text};
 use topicsync::protocol::encode::encode;
+use topicsync::testkit::checks::{self, Checked};
+use topicsync::testkit::choices::Choices;
 use topicsync::types::{Registry, TypeRef};
 use topicsync::value::{Fields, Value};
 

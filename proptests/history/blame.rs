@@ -8,8 +8,8 @@ use topicsync::types::{Registry, TypeRef};
 use topicsync::value::{Fields, Value};
 
 use super::live::{Live, Step, step};
-use crate::simulation::hunt;
-use crate::world::{Checked, Kind, kind, same};
+use crate::hunt::{Checked, hunt, kind, same};
+use topicsync::testkit::Kind;
 
 /// The version that wrote each part of a value, kept the simplest way there is, from what the changes
 /// look like on the wire.

@@ -3,10 +3,9 @@
 use topicsync::replay::{Difference, PathStep, What, diff};
 use topicsync::value::Value;
 
-use crate::generate::{Ends, any_value};
-use crate::simulation::hunt;
-use crate::strategies::{tape, two_runs};
-use crate::world::{Checked, same};
+use crate::hunt::{Checked, hunt, same};
+use topicsync::testkit::choices::{Tape, tape};
+use topicsync::testkit::generate::{Generate, any_value};
 
 /// Applies differences to the value that they lead from.
 fn patched(value: &Value, differences: &[(&[PathStep], &What)]) -> Result<Value, String> {
@@ -113,12 +112,15 @@ fn differences_lead_from_one_value_to_the_other() {
 #[test]
 fn differences_lead_from_one_version_to_another() {
     use topicsync::types::{TopicType, dict, list, string};
-    fn check<T: crate::generate::Generate>(name: &str) {
-        hunt(name, two_runs::<T>(Ends::Allowed, 12), |(value, one, other)| {
-            let end = |changes: &[T::Change]| {
+    fn check<T: Generate>(name: &str) {
+        let tapes = || proptest::collection::vec(tape(), 0..12);
+        hunt(name, (tape(), tapes(), tapes()), |(value, one, other)| {
+            let value = T::value(&mut value.clone());
+            let end = |tapes: &[Tape]| {
                 let mut value = value.clone();
-                for change in changes {
-                    T::apply(&mut value, change).expect("it was made for the value");
+                for tape in tapes {
+                    let change = T::change(&mut tape.clone(), &value);
+                    T::apply(&mut value, &change).expect("it was made for the value");
                 }
                 T::encode_value(&value)
             };

@@ -12,9 +12,9 @@ use topicsync::topic::{
 };
 use topicsync::value::Value;
 
-use crate::generate::{Choices, Ends};
-use crate::strategies::{Tape, tape};
-use crate::world::{Kind, server};
+use topicsync::testkit::Kind;
+use topicsync::testkit::choices::{Choices, Tape, tape};
+use topicsync::testkit::world::server;
 
 /// What happens next.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub struct Live {
 
 impl Live {
     pub fn played(kinds: &[Kind], steps: &[Step]) -> Live {
-        let engine = server::new_engine(60_000);
+        let (engine, outside) = server::new_engine(60_000);
         let make = |(at, kind): (usize, &Kind)| {
             let name = TopicName::new(format!("{}/{at}", kind.of.name())).expect("a name");
             engine.make(&name, kind.of, TopicOptions::default()).expect("a new engine")
@@ -81,7 +81,7 @@ impl Live {
         for step in steps {
             live.step(step);
             live.note();
-            server::pass_time(7);
+            outside.pass(7);
         }
         live
     }
@@ -106,8 +106,10 @@ impl Live {
                 let at = choices.below(self.topics.len());
                 let base = Version(self.topics[at].head().0.saturating_sub(*missed));
                 let old = self.topics[at].value_at(Moment::Version(base)).expect("all is kept");
-                let change = (self.kinds[at].change)(choices, &old.value, Ends::Never);
-                let submitted = self.submitted(at, ChangeBody::Typed(change), Some(base));
+                let change =
+                    self.kinds[at].change(choices, &old.value).expect("a built-in type has one");
+                let base = self.kinds[at].of.takes_base(&change).then_some(base);
+                let submitted = self.submitted(at, ChangeBody::Typed(change), base);
                 let changes = [submitted].into_iter().collect();
                 // What cannot be carried leaves nothing behind.
                 let _ = self
@@ -130,7 +132,8 @@ impl Live {
         let mut values: Vec<_> = self.topics.iter().map(|it| it.snapshot().value).collect();
         let planned = (0..changes).map(|_| {
             let at = choices.below(self.topics.len());
-            let change = (self.kinds[at].change)(choices, &values[at], Ends::Allowed);
+            let change =
+                self.kinds[at].change(choices, &values[at]).expect("a built-in type has one");
             self.kinds[at].of.apply(&mut values[at], &change).expect("it was made for the value");
             self.submitted(at, ChangeBody::Typed(change), None)
         });

@@ -14,9 +14,10 @@ use topicsync::replay::{Scope, Stage, cut, export, open_export, verify};
 use topicsync::topic::{CommitNumber, Moment};
 use topicsync::types::Registry;
 
-use crate::simulation::hunt;
-use crate::world::{Checked, Kind, kind, kinds, same};
+use crate::hunt::{Checked, hunt, kind, same};
 use live::{Live, State, Step, step};
+use topicsync::testkit::Kind;
+use topicsync::testkit::world::kinds;
 
 fn scope(journal: &dyn Journal) -> Scope {
     Scope::of(journal, |_| true).expect("it is in memory")

@@ -14,7 +14,6 @@
 //! | [`replica`] | [`Replica`]: all topics of one client, its batches, services and session |
 //! | [`topic_replica`] | [`TopicReplica`]: one topic, confirmed and pending |
 //! | `pending` | pending changes, and how they follow when what is below them moves |
-//! | `diff` | the changes between two values, where a snapshot jumped |
 //! | [`event`] | what a program is told |
 //!
 //! With the feature `client`, and for tokio:
@@ -51,7 +50,6 @@
 
 #[cfg(feature = "client")]
 pub mod connection;
-mod diff;
 pub mod event;
 #[cfg(feature = "client")]
 mod frames;

@@ -22,7 +22,7 @@
 //! | [`cell`] | [`TopicCell`]: a topic, its lock, its subscribers |
 //! | [`submit`] | the decision on a change or action |
 //! | [`commit`], [`queue`], `failure` | from accepted to durable to published, or back |
-//! | [`numbers`] | commit numbers and client ids, never given twice |
+//! | `numbers` | commit numbers and client ids, never given twice |
 //! | [`publication`] | what subscribers are given |
 //! | [`author`], [`undo`] | who makes changes, and takes them back |
 //! | [`history`], [`past`] | past values; the part of a log that is in the journal alone |
@@ -92,9 +92,9 @@ pub struct EngineConfig {
     /// long as a client may be away and resume.
     pub resumable_ms: u64,
     /// Tells the time. Handed in, so that tests and replays repeat exactly.
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
     /// Makes the epoch of a new topic.
-    pub epochs: fn() -> Epoch,
+    pub epochs: Epochs,
     pub on_topic: Option<TopicListener>,
     /// Where logs are made durable.
     pub journal: Arc<dyn Journal>,
@@ -105,6 +105,12 @@ pub struct EngineConfig {
     /// Learns that the journal failed, and why, and that it works again.
     pub on_journal: Option<JournalListener>,
 }
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Makes epochs, no two of them alike.
+pub type Epochs = Arc<dyn Fn() -> Epoch + Send + Sync>;
 
 /// Learns that the journal failed, and why, and that it works again. Must not call the engine's
 /// [`settle`](Engine::settle).
@@ -117,8 +123,8 @@ impl Default for EngineConfig {
             registry: Registry::default(),
             validators: Vec::new(),
             resumable_ms: 60_000,
-            clock: Timestamp::now,
-            epochs: random_epoch,
+            clock: Arc::new(Timestamp::now),
+            epochs: Arc::new(random_epoch),
             on_topic: None,
             journal: Arc::new(MemoryJournal::new()),
             durability: Durability::Memory,

@@ -67,7 +67,7 @@ fn engine(journal: Arc<dyn Journal>, durability: Durability) -> Engine {
     let config = EngineConfig {
         journal,
         durability,
-        clock: || Timestamp(NOW.fetch_add(1, Ordering::Relaxed)),
+        clock: Arc::new(|| Timestamp(NOW.fetch_add(1, Ordering::Relaxed))),
         resumable_ms: 1_000,
         ..EngineConfig::default()
     };

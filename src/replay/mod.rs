@@ -9,14 +9,14 @@
 //! |---|---|
 //! | [`past`] | one topic's log: its value at any moment, its changes one by one |
 //! | [`commits`] | the changes of many topics in one order, an action at a time |
-//! | [`cut`] | all topics as they stood together |
-//! | [`diff`], [`text_diff`] | what is different between two values |
-//! | [`blame`] | who last wrote what |
-//! | [`format`] | the lines of an exported history |
-//! | [`export`], [`import`], `lines` | histories to and from such lines |
-//! | [`fork`] | a new topic out of an old version |
-//! | [`verify`] | folds every log and compares it with its checkpoints |
-//! | [`bisect`] | the first commit at which something does not hold |
+//! | [`mod@cut`] | all topics as they stood together |
+//! | [`mod@diff`], [`text_diff`] | what is different between two values |
+//! | [`mod@blame`] | who last wrote what |
+//! | [`mod@format`] | the lines of an exported history |
+//! | [`mod@export`], [`mod@import`], `lines` | histories to and from such lines |
+//! | [`mod@fork`] | a new topic out of an old version |
+//! | [`mod@verify`] | folds every log and compares it with its checkpoints |
+//! | [`mod@bisect`] | the first commit at which something does not hold |
 //! | [`regression`] | an exported history and its end as a test |
 
 pub mod bisect;

@@ -13,13 +13,12 @@ use super::outbox::Outgoing;
 use super::services::{PassedOn, Provider};
 use super::session::{Session, Waiting};
 use super::special::{self, Served};
-use crate::engine::{
-    ChangeBody, OpenError, Rejected, Submission, Submitted, TopicCell, Unavailable,
-};
+use crate::engine::{OpenError, Submission, TopicCell, Unavailable};
+use crate::exchange::{reject_update, submitted};
 use crate::protocol::decode::{Malformed, RawMessage};
 use crate::protocol::message::{
-    ClientMessage, ErrorMessage, Outcome, RejectUpdate, RequestId, SentChange, ServiceError,
-    Subscribe, TopicChange,
+    ClientMessage, ErrorMessage, Outcome, RejectUpdate, RequestId, ServiceError, Subscribe,
+    TopicChange,
 };
 use crate::protocol::{ErrorCode, RejectCode, ServerMessage, ServiceErrorCode};
 use crate::topic::{ActionId, Rejection, TopicName, TopicOptions};
@@ -337,37 +336,4 @@ fn answer_special(hub: Arc<Hub>, session: Arc<Session>, request_id: RequestId, s
 fn read_settled(hub: &Arc<Hub>, read: impl FnOnce() + Send + 'static) {
     let spawner = hub.clone();
     hub.engine.after_commit(Box::new(move |_| spawner.spawn_reading(read)));
-}
-
-/// The engine's form of a change that a client sent.
-pub fn submitted(change: TopicChange) -> Submitted {
-    let TopicChange { topic_name, epoch, change: SentChange { fields, id, base } } = change;
-    Submitted { topic: topic_name, epoch, change: ChangeBody::Fields(fields), id, base }
-}
-
-/// What the author of a rejected submission is told.
-pub fn reject_update(rejected: Rejected) -> RejectUpdate {
-    let Rejected { mut submission, index, rejection, head } = rejected;
-    let code = match &rejection {
-        rejection if rejection.is_stale() => RejectCode::Stale,
-        Rejection::UnknownTopic(_) => RejectCode::UnknownTopic,
-        Rejection::Forbidden(_) => RejectCode::Forbidden,
-        Rejection::Unavailable(_) => RejectCode::Unavailable,
-        Rejection::Busy => RejectCode::Busy,
-        _ => RejectCode::Invalid,
-    };
-    // The engine names a change that is there.
-    let Submitted { topic, change, id, base, .. } = submission.changes.swap_remove(index);
-    let fields = match change {
-        ChangeBody::Fields(fields) => fields,
-        ChangeBody::Typed(_) | ChangeBody::Malformed(_) => Default::default(),
-    };
-    RejectUpdate {
-        topic_name: topic.into(),
-        code,
-        reason: eco_format!("{rejection}"),
-        version: head,
-        action_id: submission.action_id.map(EcoString::from),
-        change: SentChange { fields, id, base },
-    }
 }

@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 
 use super::outbox::{End, Outbox};
 use crate::engine::{Author, Item, Origin, Publication};
+use crate::exchange::unavailable;
 use crate::journal::{Operation, SessionRecord};
-use crate::protocol::message::{RejectUpdate, SentChange};
-use crate::protocol::{RejectCode, ServerMessage};
+use crate::protocol::ServerMessage;
 use crate::topic::{ClientId, Timestamp};
 
 /// How many messages wait for a client that is away.
@@ -65,19 +65,6 @@ impl Origin for Link {
         };
         outbox.answer(&ServerMessage::RejectUpdate(reject));
     }
-}
-
-/// What the author of an accepted change, or action, that could not be made durable is told.
-pub fn unavailable(item: &Item, reason: &str) -> Option<RejectUpdate> {
-    let first = item.parts.first()?;
-    Some(RejectUpdate {
-        topic_name: first.topic.name().clone().into(),
-        code: RejectCode::Unavailable,
-        reason: reason.into(),
-        version: None,
-        action_id: item.action.as_ref().map(|action| action.id.clone().into()),
-        change: SentChange { fields: first.fields(), id: first.id.clone(), base: None },
-    })
 }
 
 impl Session {

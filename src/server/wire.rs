@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ecow::EcoString;
 use smallvec::SmallVec;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use crate::engine::{Body, Item, Part, Publication, TopicCell};
+use crate::engine::{Item, Publication, TopicCell};
+use crate::exchange::item_message;
 use crate::protocol::encode::{self, encode_into};
-use crate::protocol::message::{self, Action, PublishedChange, ServerMessage, Subscribed, Update};
-use crate::protocol::{Encoding, ServerMessage as Server};
+use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::Version;
 
 /// A publication as one frame.
@@ -84,64 +83,4 @@ fn frame(bytes: Vec<u8>, encoding: Encoding) -> Message {
         }
         Encoding::MessagePack => Message::Binary(bytes.into()),
     }
-}
-
-/// The wire's message for an item: an `action` if it came as one, else an `update`.
-pub fn item_message(item: &Item) -> ServerMessage {
-    let Some(action) = item.action.as_ref().filter(|_| item.composed.is_none()) else {
-        return update_message(item);
-    };
-    let reverses = action.reverses.as_ref();
-    let original = |redo| {
-        let reverses = reverses.filter(|reverses| reverses.redo == redo);
-        reverses.map(|reverses| EcoString::from(reverses.original.clone()))
-    };
-    Server::Action(Action {
-        action_id: action.id.clone(),
-        commit: item.commit,
-        author: item.author,
-        undoes: original(false),
-        redoes: original(true),
-        changes: item.parts.iter().map(part_message).collect(),
-    })
-}
-
-fn update_message(item: &Item) -> ServerMessage {
-    let (since, ids) = match &item.composed {
-        Some(composed) => (Some(composed.since), composed.ids.clone()),
-        None => (None, Vec::new()),
-    };
-    let part = &item.parts[0];
-    Server::Update(Update {
-        part: part_message(part),
-        commit: item.commit,
-        author: item.author,
-        snapshot: matches!(part.body, Body::Snapshot(_)),
-        since,
-        ids,
-    })
-}
-
-fn part_message(part: &Part) -> message::Part {
-    message::Part {
-        topic_name: part.topic.name().clone(),
-        version: part.version,
-        change: PublishedChange { fields: part.fields(), id: part.id.clone() },
-    }
-}
-
-/// The announcement of a subscription that begins at `version`.
-pub fn subscribed_message(
-    topic: &TopicCell,
-    version: Version,
-    since: Option<Version>,
-) -> ServerMessage {
-    Server::Subscribed(Subscribed {
-        topic_name: topic.name().clone(),
-        topic_type: topic.kind().name().into(),
-        options: topic.options().encode(),
-        epoch: topic.epoch().clone(),
-        version,
-        since,
-    })
 }

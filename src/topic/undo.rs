@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{ClientId, CommitNumber, Entry, Topic, Version};
 use crate::types::run::{self, MaybeChange};
-use crate::types::{AnyValue, Conflict};
+use crate::types::{AnyChange, AnyValue, Conflict};
 
 /// What takes an action's changes of one topic back.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,7 +156,10 @@ impl<'a> Walk<'a> {
     fn over_others(&mut self, group: &[Entry]) -> Result<(), StillInForce> {
         let kind = self.topic.kind();
         for entry in group {
-            let mut change = entry.change.clone();
+            // What changed nothing has no inverse, so it cannot be undone, and needs to be carried over
+            // nothing. It would stand in the way of what conflicts with any change.
+            let changed = |change: &AnyChange| kind.invert(change, &self.actual).is_some();
+            let mut change = entry.change.clone().filter(changed);
             for open in self.open.iter_mut().rev() {
                 change = run::carry(kind, &mut open.inverses, change)
                     .map_err(|_| StillInForce(open.commit))?;
@@ -186,8 +189,8 @@ mod tests {
 
     use super::*;
     use crate::topic::{ActionId, ActionMark, ChangeId, Reverses, Timestamp};
+    use crate::types::TypeRef;
     use crate::types::string::{String, StringChange};
-    use crate::types::{AnyChange, TypeRef};
 
     const ME: ClientId = ClientId(1);
     const OTHER: ClientId = ClientId(2);

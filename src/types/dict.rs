@@ -165,6 +165,20 @@ impl TopicType for Dict {
         }
     }
 
+    fn differences(from: &DictValue, to: &DictValue) -> Option<Vec<DictChange>> {
+        let gone = from.keys().filter(|key| !to.contains_key(key));
+        let gone = gone.map(|key| Remove { key: key.clone() });
+        let put = to.iter().filter_map(|(key, value)| {
+            let (key, value) = (key.clone(), value.clone());
+            match from.get(&key) {
+                Some(old) if *old == value => None,
+                Some(_) => Some(ChangeValue { key, value }),
+                None => Some(Add { key, value }),
+            }
+        });
+        Some(gone.chain(put).collect())
+    }
+
     fn compose(first: &DictChange, second: &DictChange) -> Composed<DictChange> {
         match (first, second) {
             (_, DictChange::Set(_)) => Composed::One(second.clone()),

@@ -122,6 +122,7 @@ trait AnyType: Send + Sync {
     fn key<'a>(&self, change: &'a AnyChange) -> Option<&'a str>;
     fn removal(&self, value: &AnyValue, key: &str) -> Option<AnyChange>;
     fn writes(&self, change: &AnyChange, before: &AnyValue) -> Writes;
+    fn differences(&self, from: &AnyValue, to: &AnyValue) -> Option<Vec<AnyChange>>;
 }
 
 struct Erased<T>(PhantomData<fn() -> T>);
@@ -219,6 +220,11 @@ impl<T: TopicType> AnyType for Erased<T> {
 
     fn writes(&self, change: &AnyChange, before: &AnyValue) -> Writes {
         T::writes(change.expect::<T>(), before.expect::<T>())
+    }
+
+    fn differences(&self, from: &AnyValue, to: &AnyValue) -> Option<Vec<AnyChange>> {
+        let changes = T::differences(from.expect::<T>(), to.expect::<T>())?;
+        Some(changes.into_iter().map(AnyChange::new::<T>).collect())
     }
 }
 
@@ -321,6 +327,10 @@ impl TypeRef {
 
     pub fn writes(self, change: &AnyChange, before: &AnyValue) -> Writes {
         self.0.writes(change, before)
+    }
+
+    pub fn differences(self, from: &AnyValue, to: &AnyValue) -> Option<Vec<AnyChange>> {
+        self.0.differences(from, to)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every change but `set` is a taking out, a putting in, or both, so that all rebasing comes down to
 //! two functions: how a *gap* (a place between items) and how an *item* move over one of them.
 
+use super::alike::ends_in_common;
 use super::place::Place;
 use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, check_item, unknown_change};
 use crate::value::{Fields, Invalid, List as ListValue, Value};
@@ -322,6 +323,21 @@ impl TopicType for List {
             Replace { position, .. } => Writes::splice(at(position), 1, 1),
             Move { from, to } => Writes::Moved { from: at(from), to: at(to) },
         }
+    }
+
+    fn differences(from: &ListValue<Value>, to: &ListValue<Value>) -> Option<Vec<ListChange>> {
+        let forward = from.iter().zip(to.iter());
+        let backward = from.iter().rev().zip(to.iter().rev());
+        let (start, end) = ends_in_common((from.len(), to.len()), forward, backward);
+        let (gone, come) = (from.len() - start - end, to.len() - start - end);
+        let both = gone.min(come);
+        let middle = (start..start + come).zip(to.iter_from(start).cloned());
+        let put = middle.map(|(position, item)| match position < start + both {
+            true => Replace { position: At(position), item },
+            false => Insert { position: At(position), item },
+        });
+        let pop = || Pop { position: At(start + both) };
+        Some(put.chain(std::iter::repeat_with(pop).take(gone - both)).collect())
     }
 
     fn compose(first: &ListChange, second: &ListChange) -> Composed<ListChange> {

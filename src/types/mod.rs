@@ -7,7 +7,7 @@
 //! | type | file | value | changes |
 //! |---|---|---|---|
 //! | `generic` | [`generic`] | any value | set |
-//! | `bool` | [`bool`] | a boolean | set |
+//! | `bool` | [`mod@bool`] | a boolean | set |
 //! | `int`, `float` | [`int`], [`float`] | a number | set, add |
 //! | `string` | [`string`], [`edit`] | text | set, insert, delete, edit |
 //! | `list` | [`list`] | values in a row | set, insert, pop, replace, move |
@@ -15,6 +15,7 @@
 //! | `dict` | [`dict`] | values by key | set, add, remove, change_value |
 //! | `event` | [`event`] | none | emit |
 
+mod alike;
 pub mod bool;
 pub mod dict;
 pub mod edit;
@@ -54,9 +55,86 @@ pub use writes::{Parts, Splice, Writes};
 /// 2. *inverse*: `v · c · invert(c, v) = v`;
 /// 3. *rebase is total*: it answers every pair;
 /// 4. *the square closes*: `v · a · c' = v · c · a'` for what [`rebase`](Self::rebase) carried, and
-///    what it carried applies (unless a number leaves its range);
+///    what it carried applies, unless [the whole value](Invalid::is_of_the_whole_value) forbids it;
 /// 5. *compose agrees*: `v · compose(a, b) = v · a · b`;
 /// 6. *round trip*: decoding what was encoded gives an equal value or change.
+///
+/// # A type of one's own
+///
+/// A seat that one person at a time can take. Two who want it at once cannot both have it, and two who
+/// free it at once have both got what they wanted: that is all that its rebase has to say.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use topicsync::types::{Conflict, Rebased, Registry, TopicType};
+/// use topicsync::value::{Fields, Invalid, Value};
+///
+/// struct Seat;
+///
+/// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// #[serde(tag = "type", rename_all = "snake_case")]
+/// enum SeatChange {
+///     Take { by: String }, // On the wire: {"type":"take","by":"ann"}
+///     Free { from: String },
+/// }
+/// use SeatChange::{Free, Take};
+///
+/// impl TopicType for Seat {
+///     type Value = Option<String>;
+///     type Change = SeatChange;
+///     const NAME: &'static str = "seat";
+///
+///     fn initial() -> Option<String> {
+///         None
+///     }
+///     // How values and changes look to clients: plain values, and fields with a `type`.
+///     fn decode_value(value: &Value) -> Result<Option<String>, Invalid> {
+///         value.parse()
+///     }
+///     fn encode_value(value: &Option<String>) -> Value {
+///         Value::from_serialize(value).expect("a name is a plain value")
+///     }
+///     fn decode_change(fields: &Fields) -> Result<SeatChange, Invalid> {
+///         fields.parse()
+///     }
+///     fn encode_change(change: &SeatChange) -> Fields {
+///         Fields::from_serialize(change).expect("a change is a map")
+///     }
+///     // A change that does not fit says why, and leaves the value alone.
+///     fn apply(seat: &mut Option<String>, change: &SeatChange) -> Result<(), Invalid> {
+///         *seat = match (change, seat.as_deref()) {
+///             (Take { by }, None) if !by.is_empty() => Some(by.clone()),
+///             (Take { .. }, None) => return Err(Invalid::Other("nobody has no name".into())),
+///             (Take { .. }, Some(who)) => return Err(Invalid::Other(format!("{who} sits there"))),
+///             (Free { from }, Some(who)) if from == who => None,
+///             (Free { from }, _) => return Err(Invalid::Other(format!("{from} sits elsewhere"))),
+///         };
+///         Ok(())
+///     }
+///     fn rebase(
+///         incoming: &SeatChange,
+///         accepted: &SeatChange,
+///     ) -> Result<Rebased<SeatChange>, Conflict> {
+///         match (incoming, accepted) {
+///             (Free { .. }, Free { .. }) => Ok(Rebased { incoming: None, accepted: None }),
+///             (_, Take { by }) => Err(Conflict::Other(format!("{by} took the seat"))),
+///             (_, Free { from }) => Err(Conflict::Other(format!("{from} freed the seat"))),
+///         }
+///     }
+///     // What undo does, and what takes a rejected change out of a client's view.
+///     fn invert(change: &SeatChange, _before: &Option<String>) -> Option<SeatChange> {
+///         Some(match change {
+///             Take { by } => Free { from: by.clone() },
+///             Free { from } => Take { by: from.clone() },
+///         })
+///     }
+/// }
+///
+/// let registry = Registry::default().with::<Seat>(); // Or `Server::builder().topic_type::<Seat>()`.
+/// assert!(registry.get("seat").is_some());
+/// ```
+///
+/// With the feature `testkit`, `topicsync::laws!` makes tests of all laws out of it.
 pub trait TopicType: Send + Sync + 'static {
     /// What a topic of this type holds. A clone should be a pointer: one is taken for each snapshot.
     type Value: Clone + PartialEq + Debug + Send + Sync + 'static;
@@ -164,6 +242,19 @@ pub trait TopicType: Send + Sync + 'static {
     /// One change that does what `first` and then `second` do.
     fn compose(_first: &Self::Change, _second: &Self::Change) -> Composed<Self::Change> {
         Composed::Separate
+    }
+
+    /// Changes that lead from `from` to `to`. Where a snapshot jumped over what others did, a replica
+    /// carries its pending changes over these: the finer they are, the more of those survive. `None`
+    /// if the type has no changes that lead there.
+    ///
+    /// Unless a type says it better, a change `set` of the whole value, if it has one.
+    fn differences(from: &Self::Value, to: &Self::Value) -> Option<Vec<Self::Change>> {
+        let set = Fields::of_type("set").with("value", Self::encode_value(to));
+        let change = Self::decode_change(&set).ok()?;
+        let mut value = from.clone();
+        Self::apply(&mut value, &change).ok()?;
+        (value == *to).then(|| vec![change])
     }
 }
 

@@ -16,8 +16,14 @@ impl Registry {
 
     /// This registry with `T` in it; a type of the same name is replaced.
     #[must_use]
-    pub fn with<T: TopicType>(mut self) -> Registry {
-        self.0.insert(T::NAME, TypeRef::of::<T>());
+    pub fn with<T: TopicType>(self) -> Registry {
+        self.with_type(TypeRef::of::<T>())
+    }
+
+    /// As [`with`](Self::with), of a type that is known by reference.
+    #[must_use]
+    pub fn with_type(mut self, kind: TypeRef) -> Registry {
+        self.0.insert(kind.name(), kind);
         self
     }
 

@@ -112,6 +112,12 @@ impl TopicType for Set {
         }
     }
 
+    fn differences(from: &OrdSet<Value>, to: &OrdSet<Value>) -> Option<Vec<SetChange>> {
+        let gone = from.iter().filter(|item| !to.contains(*item)).cloned().map(Remove);
+        let come = to.iter().filter(|item| !from.contains(*item)).cloned().map(Append);
+        Some(gone.chain(come).collect())
+    }
+
     fn compose(first: &SetChange, second: &SetChange) -> Composed<SetChange> {
         match (first, second) {
             (_, SetChange::Set(_)) => Composed::One(second.clone()),

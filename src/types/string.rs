@@ -1,5 +1,6 @@
 //! `string`: a text that many hands edit at once.
 
+use super::alike::ends_in_common;
 use super::edit::{Deletion, Edit, Step, decode_len};
 use super::place::Place;
 use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, unknown_change};
@@ -180,6 +181,19 @@ impl TopicType for String {
             StringChange::Edit(edit) => Writes::Splices(edit.splices().collect()),
             StringChange::Append(end) => Writes::splice(before.len_chars(), 0, count_chars(end)),
         }
+    }
+
+    fn differences(from: &Text, to: &Text) -> Option<Vec<StringChange>> {
+        let chars = |text: &Text| text.chunks().flat_map(str::chars).collect::<Vec<char>>();
+        let (old, new) = (chars(from), chars(to));
+        let forward = old.iter().zip(&new);
+        let backward = old.iter().rev().zip(new.iter().rev());
+        let (start, end) = ends_in_common((old.len(), new.len()), forward, backward);
+        let mut edit = Edit::default();
+        edit.retain(start);
+        edit.insert(new[start..new.len() - end].iter().collect::<std::string::String>().into());
+        edit.delete(Deletion::of_text(from.slice(start..old.len() - end)));
+        Some(vec![StringChange::Edit(edit.finish())])
     }
 
     fn compose(first: &StringChange, second: &StringChange) -> Composed<StringChange> {

@@ -1,6 +1,6 @@
 //! A persistent map from keys to values, in the order of its keys.
 //!
-//! Most dicts are small (`{"x":10,"y":20}`): up to [`SMALL_MAX`] entries are one sorted, shared
+//! Most dicts are small (`{"x":10,"y":20}`): up to `SMALL_MAX` entries are one sorted, shared
 //! slice, where a tree would cost ten times the memory. Larger ones are an [`im::OrdMap`]. Which of
 //! the two a dict is shows only in its speed: equality, order and encoding go by content.
 

@@ -55,9 +55,21 @@ pub enum Invalid {
     EndWithBase,
     #[error("the result is beyond the range of numbers")]
     NumberRange,
+    /// A rule of the whole value would be broken, which a rebase cannot see, as it looks at two changes
+    /// alone: a cycle that an edge would close, say.
+    #[error("{0}")]
+    Rule(String),
     /// What a host's own type has to say.
     #[error("{0}")]
     Other(String),
+}
+
+impl Invalid {
+    /// Whether the whole value decides it, which a rebase does not see. A change that was carried and
+    /// is refused for this is stale, and its type is right all the same.
+    pub fn is_of_the_whole_value(&self) -> bool {
+        matches!(self, Invalid::NumberRange | Invalid::Rule(_))
+    }
 }
 
 impl From<super::list::OutOfBounds> for Invalid {

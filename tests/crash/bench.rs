@@ -23,10 +23,9 @@ use topicsync::replay;
 use topicsync::topic::{Moment, TopicName};
 use topicsync::types::Registry;
 
-use super::generate::{Choices, Random};
 use super::person::{Person, Phase, Shared, Stand};
 use super::witness::{Checked, Witness};
-use super::world::kind;
+use topicsync::testkit::choices::{Choices, Random};
 
 /// How long clients have to agree once nobody edits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -84,7 +83,8 @@ impl Drop for Server {
 pub async fn run(plan: Plan) -> Checked<Report> {
     let address = free_address()?;
     let topics = ["string", "list", "dict", "set", "int"];
-    let topic = |name: &str| (TopicName::new(name).expect("a name"), kind(name));
+    let of_name = |name: &str| Registry::default().get(name).expect("a built-in type");
+    let topic = |name: &str| (TopicName::new(name).expect("a name"), of_name(name));
     let shared = Arc::new(Shared {
         address,
         topics: topics.into_iter().map(topic).collect(),

@@ -2,12 +2,8 @@
 //! longer.
 
 mod bench;
-#[path = "../../proptests/generate.rs"]
-mod generate;
 mod person;
 mod witness;
-#[path = "../../proptests/world/mod.rs"]
-mod world;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_that_anybody_saw_is_lost_when_the_server_is_killed() {

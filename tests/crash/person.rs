@@ -19,11 +19,12 @@ use topicsync::protocol::Encoding;
 use topicsync::protocol::decode::decode_binary;
 use topicsync::protocol::encode::encode;
 use topicsync::topic::{TopicName, TopicOptions, Version};
+use topicsync::types::TypeRef;
 use topicsync::value::Value;
 
-use super::generate::{Choices, Ends, Random};
 use super::witness::{Checked, Witness};
-use super::world::Kind;
+use topicsync::testkit::choices::{Choices, Random};
+use topicsync::testkit::world::kind;
 
 /// What all persons are to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub type Stand = BTreeMap<TopicName, (Version, Value)>;
 /// What persons and the bench share.
 pub struct Shared {
     pub address: SocketAddr,
-    pub topics: Vec<(TopicName, Kind)>,
+    pub topics: Vec<(TopicName, TypeRef)>,
     pub witness: Mutex<Witness>,
     /// Where each person stands; `None` while something is pending or it is away.
     pub stands: Mutex<Vec<Option<Stand>>>,
@@ -64,7 +65,7 @@ impl Person {
     pub fn new(number: usize, seed: u64, shared: Arc<Shared>) -> Person {
         let mut replica = Replica::new();
         for (name, kind) in &shared.topics {
-            replica.subscribe(name, kind.of, TopicOptions::default());
+            replica.subscribe(name, *kind, TopicOptions::default());
         }
         let random = Random(seed ^ (number as u64) << 32);
         Person { number, shared, replica, random, was_confirmed: false }
@@ -132,12 +133,13 @@ impl Person {
         let mut planned = Vec::with_capacity(changes);
         let mut views = BTreeMap::new();
         for _ in 0..changes {
-            let (name, kind) = choices.pick(&self.shared.topics);
+            let (name, of) = choices.pick(&self.shared.topics);
             let Some(view) = self.replica.view(&name) else { continue };
             let view = views.entry(name.clone()).or_insert_with(|| view.clone());
-            let change = (kind.change)(choices, view, Ends::Never);
-            kind.of.apply(view, &change).map_err(|error| error.to_string())?;
-            planned.push(LocalChange::new(name, kind.of.encode_change(&change)));
+            let change = kind(of.name()).and_then(|kind| kind.change(choices, view));
+            let change = change.ok_or("a built-in type has changes for every value")?;
+            of.apply(view, &change).map_err(|error| error.to_string())?;
+            planned.push(LocalChange::new(name, of.encode_change(&change)));
         }
         if planned.is_empty() {
             return Ok(());
@@ -170,10 +172,10 @@ impl Person {
     }
 
     fn stand(&self) -> Option<Stand> {
-        let topic = |(name, kind): &(TopicName, Kind)| {
+        let topic = |(name, kind): &(TopicName, TypeRef)| {
             let replica = self.replica.topic(name)?;
             let is_quiet = replica.is_ready() && replica.pending_len() == 0;
-            let value = kind.of.encode_value(replica.confirmed());
+            let value = kind.encode_value(replica.confirmed());
             is_quiet.then(|| (name.clone(), (replica.version(), value)))
         };
         self.shared.topics.iter().map(topic).collect()

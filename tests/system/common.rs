@@ -49,7 +49,7 @@ impl TestServer {
     /// soon forgotten.
     pub fn forgetful(config: ServerConfig) -> TestServer {
         static SECONDS: AtomicU64 = AtomicU64::new(1);
-        let clock = || Timestamp(SECONDS.fetch_add(1, Ordering::Relaxed) * 1000);
+        let clock = Arc::new(|| Timestamp(SECONDS.fetch_add(1, Ordering::Relaxed) * 1000));
         TestServer::with_engine(config, EngineConfig { clock, ..EngineConfig::default() })
     }
 

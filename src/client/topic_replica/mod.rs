@@ -110,6 +110,11 @@ impl TopicReplica {
         self.kind
     }
 
+    /// The topic's present life; `None` before the first `subscribed`.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.as_ref()
+    }
+
     /// The last version received.
     pub fn version(&self) -> Version {
         self.version

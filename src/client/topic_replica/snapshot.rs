@@ -1,11 +1,10 @@
 //! Whole values: the first, and those that jump ahead.
 
 use super::{Link, Moved, News, Taken, TopicReplica, is_one_of};
-use crate::client::diff::diff;
 use crate::client::pending::{Footing, Pending, Walk};
 use crate::topic::ChangeId;
 use crate::types::run::MaybeChange;
-use crate::types::{AnyValue, Conflict, TypeRef};
+use crate::types::{AnyChange, AnyValue, Conflict, TypeRef};
 use crate::value::Invalid;
 
 impl TopicReplica {
@@ -66,7 +65,7 @@ impl TopicReplica {
             pending.form = apply_if_idempotent(self.kind, pending, &mut to);
             pending.hidden = pending.form.is_none();
         }
-        let bridge = if waiting.is_empty() { None } else { diff(self.kind, &from, &to) };
+        let bridge = if waiting.is_empty() { None } else { bridge(self.kind, &from, &to) };
         let whole = bridge.is_none();
         let mut fallen = Vec::new();
         if whole {
@@ -77,8 +76,22 @@ impl TopicReplica {
         fallen.extend(walk.run(&mut waiting, |_| false));
         self.view = walk.new;
         self.pending.append(&mut waiting);
-        Moved { changes: walk.bridge, whole, fallen }
+        // Without a bridge to begin with, what the walk has is no way from one view to the other.
+        let changes = if whole { Vec::new() } else { walk.bridge };
+        Moved { changes, whole, fallen }
     }
+}
+
+/// Changes that lead from `from` to `to`, as close to what others did as the two values tell; the
+/// server sees only the outcome, which stands on the snapshot. A type that is wrong about them has none.
+fn bridge(kind: TypeRef, from: &AnyValue, to: &AnyValue) -> Option<Vec<AnyChange>> {
+    if from == to {
+        return Some(Vec::new());
+    }
+    let changes = kind.differences(from, to)?;
+    let mut value = from.clone();
+    changes.iter().try_for_each(|change| kind.apply(&mut value, change)).ok()?;
+    (value == *to).then_some(changes)
 }
 
 /// Applies a change to `value` if it stands on anything and does nothing when applied again.

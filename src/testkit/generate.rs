@@ -1,85 +1,40 @@
 //! Values and changes of the built-in types, made out of choices.
 //!
-//! A generator asks for numbers below a bound and never where they come from: proptest's tapes, a
-//! random number generator and a fuzzer's bytes all serve. The choice 0 is always the simplest one, so
-//! that a shrunk tape gives a case that a person can read.
+//! A generator asks for numbers below a bound and never where they come from. Mostly they are small,
+//! equal, or at an edge, so that changes meet.
 
-// Each of those who include this file uses a part of it.
-#![allow(dead_code)]
+use super::choices::Choices;
+use super::law::Law;
+use crate::types::TopicType;
+use crate::types::bool::Bool;
+use crate::types::dict::{Dict, DictChange};
+use crate::types::edit::{Deletion, Edit};
+use crate::types::event::{Emit, Event};
+use crate::types::float::{Float, FloatChange};
+use crate::types::generic::{Generic, SetTo};
+use crate::types::int::{Int, IntChange};
+use crate::types::list::{List, ListChange};
+use crate::types::place::Place;
+use crate::types::set::{Set, SetChange};
+use crate::types::string::{String, StringChange};
+use crate::value::limits::INT_MAX;
+use crate::value::{Dict as DictValue, Key, List as ListValue, Text, Value};
 
-use topicsync::types::TopicType;
-use topicsync::types::bool::Bool;
-use topicsync::types::dict::{Dict, DictChange};
-use topicsync::types::edit::{Deletion, Edit};
-use topicsync::types::event::{Emit, Event};
-use topicsync::types::float::{Float, FloatChange};
-use topicsync::types::generic::{Generic, SetTo};
-use topicsync::types::int::{Int, IntChange};
-use topicsync::types::list::{List, ListChange};
-use topicsync::types::place::Place;
-use topicsync::types::set::{Set, SetChange};
-use topicsync::types::string::{String, StringChange};
-use topicsync::value::limits::INT_MAX;
-use topicsync::value::{Dict as DictValue, Key, List as ListValue, Text, Value};
-
-/// Where numbers come from.
-pub trait Choices {
-    /// The next 32 bits; 0 without end where there are no more.
-    fn next(&mut self) -> u32;
-}
-
-impl dyn Choices + '_ {
-    /// A number below `bound`, and 0 if that is 0.
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.next() as usize % bound.max(1)
-    }
-
-    /// True once in `times`.
-    pub fn once_in(&mut self, times: usize) -> bool {
-        // Not 0, which is the simplest choice.
-        self.below(times) == times - 1
-    }
-
-    pub fn pick<T: Clone>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len())].clone()
-    }
-
-    fn next_64(&mut self) -> u64 {
-        u64::from(self.next()) << 32 | u64::from(self.next())
-    }
-}
-
-/// S. Vigna's splitmix64.
-pub struct Random(pub u64);
-
-impl Choices for Random {
-    fn next(&mut self) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 32) as u32
-    }
-}
-
-/// Whether a change may name the end (-1), which goes without a base.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ends {
-    Allowed,
-    Never,
-}
-
-/// A type whose values and changes can be made.
+/// A type whose values and changes can be made: the built-in ones.
 pub trait Generate: TopicType {
+    /// The laws that must have something to say, as two changes can be kept, or composed.
+    const SPEAKS: &[Law] = &[Law::TheSquareCloses, Law::TheSquareOfARunCloses, Law::ComposeAgrees];
+
+    /// Any value.
     fn value(choices: &mut dyn Choices) -> Self::Value;
 
     /// A change that applies to `value`.
-    fn change(choices: &mut dyn Choices, value: &Self::Value, ends: Ends) -> Self::Change;
+    fn change(choices: &mut dyn Choices, value: &Self::Value) -> Self::Change;
 
     /// A change that may fit no value at hand.
     fn wild_change(choices: &mut dyn Choices) -> Self::Change {
         let value = Self::value(choices);
-        Self::change(choices, &value, Ends::Allowed)
+        Self::change(choices, &value)
     }
 }
 
@@ -110,12 +65,13 @@ const PIECES: [&str; 16] = [
     "\u{10ffff}",
 ];
 
+/// A text of so many pieces, each of one to three code points.
 pub fn text(choices: &mut dyn Choices, pieces: usize) -> std::string::String {
     (0..pieces).map(|_| choices.pick(&PIECES)).collect()
 }
 
 /// What somebody types: mostly a few letters, now and then nothing.
-fn typed(choices: &mut dyn Choices) -> Key {
+pub(super) fn typed(choices: &mut dyn Choices) -> Key {
     let pieces = if choices.once_in(16) { 0 } else { 1 + choices.below(3) };
     text(choices, pieces).into()
 }
@@ -207,7 +163,7 @@ fn item(choices: &mut dyn Choices) -> Value {
 }
 
 /// A key, mostly one of a few.
-fn key(choices: &mut dyn Choices) -> Key {
+pub(super) fn key(choices: &mut dyn Choices) -> Key {
     const KEYS: [&str; 7] = ["a", "b", "c", "", "é😀", "a key beyond fifteen bytes", "type"];
     match choices.below(4) {
         3 => format!("k{}", choices.below(24)).into(),
@@ -222,21 +178,25 @@ fn len(choices: &mut dyn Choices) -> usize {
 }
 
 impl Generate for Generic {
+    const SPEAKS: &[Law] = &[Law::ComposeAgrees];
+
     fn value(choices: &mut dyn Choices) -> Value {
         any_value(choices, 3)
     }
 
-    fn change(choices: &mut dyn Choices, _: &Value, _: Ends) -> SetTo<Value> {
+    fn change(choices: &mut dyn Choices, _: &Value) -> SetTo<Value> {
         SetTo(any_value(choices, 3))
     }
 }
 
 impl Generate for Bool {
+    const SPEAKS: &[Law] = &[Law::ComposeAgrees];
+
     fn value(choices: &mut dyn Choices) -> bool {
         choices.below(2) == 1
     }
 
-    fn change(choices: &mut dyn Choices, _: &bool, _: Ends) -> SetTo<bool> {
+    fn change(choices: &mut dyn Choices, _: &bool) -> SetTo<bool> {
         SetTo(choices.below(2) == 1)
     }
 }
@@ -246,7 +206,7 @@ impl Generate for Int {
         int(choices)
     }
 
-    fn change(choices: &mut dyn Choices, value: &i64, _: Ends) -> IntChange {
+    fn change(choices: &mut dyn Choices, value: &i64) -> IntChange {
         let target = int(choices);
         match choices.below(4) {
             // Between the value and the target, so within the range.
@@ -265,7 +225,7 @@ impl Generate for Float {
         dyadic(choices)
     }
 
-    fn change(choices: &mut dyn Choices, value: &f64, _: Ends) -> FloatChange {
+    fn change(choices: &mut dyn Choices, value: &f64) -> FloatChange {
         // Back towards 0, so that the value does not outgrow what sums exactly.
         let number = dyadic(choices).copysign(-value);
         match choices.below(4) {
@@ -315,11 +275,11 @@ impl Generate for String {
         text(choices, pieces).into()
     }
 
-    fn change(choices: &mut dyn Choices, value: &Text, ends: Ends) -> StringChange {
+    fn change(choices: &mut dyn Choices, value: &Text) -> StringChange {
         if choices.once_in(SET_ONCE_IN) {
             return StringChange::Set(String::value(choices));
         }
-        if ends == Ends::Allowed && choices.once_in(5) {
+        if choices.once_in(12) {
             return StringChange::Append(typed(choices));
         }
         let len = value.len_chars();
@@ -365,11 +325,11 @@ fn wild_position(choices: &mut dyn Choices) -> usize {
 }
 
 /// A position below `len`, or the end.
-fn place(choices: &mut dyn Choices, len: usize, ends: Ends) -> Place {
-    match ends {
-        Ends::Allowed if choices.once_in(4) => Place::End,
-        // Half of them among the first, where changes meet.
-        _ if choices.below(2) == 0 => Place::At(choices.below(len.min(3))),
+fn place(choices: &mut dyn Choices, len: usize) -> Place {
+    // Half of them among the first, where changes meet.
+    match choices.below(2) {
+        _ if choices.once_in(12) => Place::End,
+        0 => Place::At(choices.below(len.min(3))),
         _ => Place::At(choices.below(len)),
     }
 }
@@ -380,7 +340,7 @@ impl Generate for List {
         (0..len).map(|_| item(choices)).collect()
     }
 
-    fn change(choices: &mut dyn Choices, value: &ListValue<Value>, ends: Ends) -> ListChange {
+    fn change(choices: &mut dyn Choices, value: &ListValue<Value>) -> ListChange {
         if choices.once_in(SET_ONCE_IN) {
             return ListChange::Set(List::value(choices));
         }
@@ -388,16 +348,14 @@ impl Generate for List {
         let kind = choices.below(8);
         match kind {
             _ if len == 0 => {
-                ListChange::Insert { position: place(choices, 1, ends), item: item(choices) }
+                ListChange::Insert { position: place(choices, 1), item: item(choices) }
             }
             0..3 if len < LONG => {
-                ListChange::Insert { position: place(choices, len + 1, ends), item: item(choices) }
+                ListChange::Insert { position: place(choices, len + 1), item: item(choices) }
             }
-            0..4 => ListChange::Pop { position: place(choices, len, ends) },
-            4 => ListChange::Replace { position: place(choices, len, ends), item: item(choices) },
-            _ => {
-                ListChange::Move { from: place(choices, len, ends), to: place(choices, len, ends) }
-            }
+            0..4 => ListChange::Pop { position: place(choices, len) },
+            4 => ListChange::Replace { position: place(choices, len), item: item(choices) },
+            _ => ListChange::Move { from: place(choices, len), to: place(choices, len) },
         }
     }
 
@@ -420,7 +378,7 @@ impl Generate for Set {
         (0..len).map(|_| item(choices)).collect()
     }
 
-    fn change(choices: &mut dyn Choices, value: &Items, _: Ends) -> SetChange {
+    fn change(choices: &mut dyn Choices, value: &Items) -> SetChange {
         if choices.once_in(SET_ONCE_IN) {
             return SetChange::Set(Set::value(choices));
         }
@@ -441,7 +399,7 @@ impl Generate for Dict {
         (0..len).map(|_| (key(choices), item(choices))).collect()
     }
 
-    fn change(choices: &mut dyn Choices, value: &DictValue, _: Ends) -> DictChange {
+    fn change(choices: &mut dyn Choices, value: &DictValue) -> DictChange {
         if choices.once_in(SET_ONCE_IN) {
             return DictChange::Set(Dict::value(choices));
         }
@@ -455,9 +413,11 @@ impl Generate for Dict {
 }
 
 impl Generate for Event {
+    const SPEAKS: &[Law] = &[Law::TheSquareCloses, Law::TheSquareOfARunCloses];
+
     fn value(_: &mut dyn Choices) {}
 
-    fn change(choices: &mut dyn Choices, (): &(), _: Ends) -> Emit {
+    fn change(choices: &mut dyn Choices, (): &()) -> Emit {
         Emit(Dict::value(choices))
     }
 }

@@ -1,81 +1,96 @@
-//! The server's side of a session, over a real engine: what `topicsync::server` does around sockets,
+//! The server's side of a session, over a real engine: what the server does around sockets,
 //! without them and step by step.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use parking_lot::Mutex;
-use topicsync::engine::{
+use crate::engine::{
     Author, Direction, Engine, EngineConfig, Group, Item, Origin, Publication, Receipt, Submission,
     Subscriber, TopicCell,
 };
-use topicsync::journal::{Fault, Journal, MemoryJournal, Operation, SessionRecord};
-use topicsync::protocol::message::{
+use crate::exchange;
+use crate::journal::{Fault, Journal, MemoryJournal, Operation, SessionRecord};
+use crate::protocol::message::{
     ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
 };
-use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
-use topicsync::server::{dispatch, session, wire};
-use topicsync::topic::{
+use crate::protocol::{ErrorCode, RejectCode, ServerMessage};
+use crate::topic::{
     ActionId, ClientId, Durability, Epoch, Rejection, Timestamp, TopicName, TopicOptions, Version,
 };
-use topicsync::value::Dict;
+use crate::types::Registry;
+use crate::value::Dict;
+use parking_lot::Mutex;
 
+use super::Setup;
 use super::record::{Record, SentId};
-use super::{Checked, Setup};
+use crate::testkit::broken::Checked;
 
-thread_local! {
-    /// The engine takes plain functions; a world lives on one thread.
-    static NOW: Cell<u64> = const { Cell::new(0) };
-    static EPOCHS: Cell<u64> = const { Cell::new(0) };
+/// What an engine of a world hears of time and chance: both are the world's own.
+#[derive(Debug, Clone)]
+pub struct Outside {
+    ms: Arc<AtomicU64>,
+    epochs: Arc<AtomicU64>,
     /// So many changes more are refused by the validator.
-    static REFUSALS: Cell<u32> = const { Cell::new(0) };
+    refusals: Arc<AtomicU32>,
 }
 
-/// The time within a world, in milliseconds.
-pub fn now() -> Timestamp {
-    Timestamp(NOW.get())
+impl Outside {
+    fn new() -> Outside {
+        Outside {
+            ms: Arc::new(AtomicU64::new(1)),
+            epochs: Arc::default(),
+            refusals: Arc::default(),
+        }
+    }
+
+    /// The time within the world, in milliseconds.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.ms.load(Relaxed))
+    }
+
+    /// So many milliseconds pass.
+    pub fn pass(&self, ms: u64) {
+        self.ms.fetch_add(ms, Relaxed);
+    }
+
+    /// An engine whose clock and epochs are the world's, and the sessions that its journal holds.
+    fn engine(
+        &self,
+        registry: Registry,
+        resumable_ms: u64,
+        journal: Arc<dyn Journal>,
+    ) -> (Engine, Vec<SessionRecord>) {
+        let (clock, epochs, refusals) = (self.clone(), self.epochs.clone(), self.refusals.clone());
+        let config = EngineConfig {
+            registry,
+            validators: vec![Arc::new(move |_, _, _| {
+                let less = |left: u32| left.checked_sub(1);
+                match refusals.fetch_update(Relaxed, Relaxed, less) {
+                    Ok(_) => Err("refused".into()),
+                    Err(_) => Ok(()),
+                }
+            })],
+            resumable_ms,
+            clock: Arc::new(move || clock.now()),
+            epochs: Arc::new(move || {
+                let number = epochs.fetch_add(1, Relaxed) + 1;
+                Epoch::new(format!("epoch{number}")).expect("it is short")
+            }),
+            journal,
+            ..EngineConfig::default()
+        };
+        Engine::begin(config).expect("the journal in memory works")
+    }
 }
 
-pub fn pass_time(ms: u64) {
-    NOW.set(NOW.get() + ms);
-}
-
-fn next_epoch() -> Epoch {
-    EPOCHS.set(EPOCHS.get() + 1);
-    Epoch::new(format!("epoch{}", EPOCHS.get())).expect("it is short")
-}
-
-/// A new engine whose time begins now.
-pub fn new_engine(resumable_ms: u64) -> Engine {
-    first_engine(resumable_ms, Arc::new(MemoryJournal::new()))
-}
-
-fn first_engine(resumable_ms: u64, journal: Arc<dyn Journal>) -> Engine {
-    NOW.set(1);
-    EPOCHS.set(0);
-    REFUSALS.set(0);
-    engine(resumable_ms, journal).0
-}
-
-/// An engine whose clock and epochs are the world's, and the sessions that its journal holds.
-fn engine(resumable_ms: u64, journal: Arc<dyn Journal>) -> (Engine, Vec<SessionRecord>) {
-    let config = EngineConfig {
-        validators: vec![Arc::new(|_, _, _| match REFUSALS.get() {
-            0 => Ok(()),
-            left => {
-                REFUSALS.set(left - 1);
-                Err("refused".into())
-            }
-        })],
-        resumable_ms,
-        clock: now,
-        epochs: next_epoch,
-        journal,
-        ..EngineConfig::default()
-    };
-    Engine::begin(config).expect("the journal in memory works")
+/// A new engine of a world of its own, with a journal in memory.
+pub fn new_engine(resumable_ms: u64) -> (Engine, Outside) {
+    let (outside, journal) = (Outside::new(), Arc::new(MemoryJournal::new()));
+    let (engine, _) = outside.engine(Registry::default(), resumable_ms, journal);
+    (engine, outside)
 }
 
 /// A queue to one connection's socket, as `server::outbox`: published changes are bounded, and thrown
@@ -134,11 +149,17 @@ impl Subscriber for Outbox {
 /// What a message came to.
 #[derive(Debug)]
 pub enum Outcome {
+    /// A message that is no submission.
     Taken,
+    /// A session goes on.
     Resumed,
+    /// A session cannot go on.
     SessionOver,
+    /// A submission was accepted.
     Accepted(SentId, Receipt),
+    /// A submission was rejected.
     Rejected(SentId, Rejection),
+    /// There was no room for a submission.
     Busy(SentId),
     /// So many changes were made by an undo or redo.
     Reversed(Direction, usize),
@@ -147,11 +168,17 @@ pub enum Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Accepted(id, receipt) => write!(f, "accepts {id} as {:?}", receipt.versions),
+            Outcome::Accepted(id, receipt) => {
+                let versions: Vec<_> = receipt.versions.iter().map(Version::to_string).collect();
+                write!(f, "accepts {id} as version {}", versions.join(", "))
+            }
             Outcome::Rejected(id, why) => write!(f, "rejects {id}: {why}"),
             Outcome::Busy(id) => write!(f, "has no room for {id}"),
-            Outcome::Reversed(direction, count) => write!(f, "{direction:?}, {count} changes"),
-            other => write!(f, "{other:?}"),
+            Outcome::Reversed(Direction::Undo, count) => write!(f, "undoes {count} changes"),
+            Outcome::Reversed(Direction::Redo, count) => write!(f, "redoes {count} changes"),
+            Outcome::Resumed => f.write_str("resumes the session"),
+            Outcome::SessionOver => f.write_str("knows the session no more"),
+            Outcome::Taken => f.write_str("takes a message"),
         }
     }
 }
@@ -186,7 +213,7 @@ impl Origin for Link {
     }
 
     fn unavailable(&self, item: &Item, reason: &str) {
-        let reject = session::unavailable(item, reason).map(ServerMessage::RejectUpdate);
+        let reject = exchange::unavailable(item, reason).map(ServerMessage::RejectUpdate);
         if let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, reject) {
             outbox.push(Outgoing::Answer(reject));
         }
@@ -200,9 +227,9 @@ impl Session {
     }
 
     /// One from before a crash, whose client is away.
-    fn from_before(id: ClientId, life: u64) -> Session {
+    fn from_before(id: ClientId, life: u64, now: Timestamp) -> Session {
         let link = Arc::new(Link::default());
-        link.0.lock().away_since = Some(now());
+        link.0.lock().away_since = Some(now);
         let author = Author::from_before(id, Some(link.clone()), life);
         Session { author, link, recorded: Cell::new(true) }
     }
@@ -233,11 +260,15 @@ struct Subscription {
 
 /// A server whose clients are numbered from 0.
 pub struct Server {
+    /// The real one.
     pub engine: Engine,
+    /// What it did so far.
     pub record: Record,
     sessions: HashMap<ClientId, Session>,
     connections: Vec<Option<Connection>>,
     journal: Arc<MemoryJournal>,
+    outside: Outside,
+    registry: Registry,
     resumable_ms: u64,
     /// Accepted, and maybe not yet durable.
     undurable: Vec<(SentId, Receipt)>,
@@ -251,9 +282,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server with the topics of a world.
     pub fn new(setup: &Setup) -> Server {
         let journal = Arc::new(MemoryJournal::new());
-        let engine = first_engine(setup.resumable_ms, journal.clone());
+        let outside = Outside::new();
+        let kinds = setup.topics.iter().map(|topic| topic.kind.of);
+        let registry = kinds.fold(Registry::default(), Registry::with_type);
+        let (engine, _) = outside.engine(registry.clone(), setup.resumable_ms, journal.clone());
         let cells = setup.topics.iter().map(|topic| {
             let made = engine.make(&topic.name, topic.kind.of, topic.options.clone());
             made.expect("a new engine has no topics")
@@ -265,6 +300,8 @@ impl Server {
             sessions: HashMap::new(),
             connections: (0..setup.clients).map(|_| None).collect(),
             journal,
+            outside,
+            registry,
             resumable_ms: setup.resumable_ms,
             undurable: Vec::new(),
             failed: Vec::new(),
@@ -275,19 +312,25 @@ impl Server {
         }
     }
 
-    /// The next `count` changes that come to the validator are refused.
-    pub fn refuse(&mut self, count: u32) {
-        REFUSALS.set(REFUSALS.get() + count);
+    /// So many milliseconds pass.
+    pub fn pass_time(&self, ms: u64) {
+        self.outside.pass(ms);
     }
 
+    /// The next `count` changes that come to the validator are refused.
+    pub fn refuse(&self, count: u32) {
+        self.outside.refusals.fetch_add(count, Relaxed);
+    }
+
+    /// Whether it refuses nothing out of hand.
     pub fn is_at_ease(&self) -> bool {
-        self.busy == 0 && REFUSALS.get() == 0
+        self.busy == 0 && self.outside.refusals.load(Relaxed) == 0
     }
 
     /// Takes everything again from now on.
     pub fn be_at_ease(&mut self) {
         self.busy = 0;
-        REFUSALS.set(0);
+        self.outside.refusals.store(0, Relaxed);
     }
 
     /// A client's socket is there: a new session is offered.
@@ -316,7 +359,7 @@ impl Server {
             subscription.topic.detach(&*connection.outbox);
         }
         let mut link = self.sessions[&connection.session].link.0.lock();
-        (link.outbox, link.away_since) = (None, Some(now()));
+        (link.outbox, link.away_since) = (None, Some(self.outside.now()));
         drop(link);
         self.publish();
     }
@@ -326,10 +369,12 @@ impl Server {
         self.sessions.remove(&session);
     }
 
+    /// Publishes what was accepted.
     pub fn publish(&mut self) {
         self.engine.publish(&mut self.group);
     }
 
+    /// Publishes, then what `latest` topics have.
     pub fn tick(&mut self) {
         self.publish();
         self.engine.tick();
@@ -358,10 +403,11 @@ impl Server {
     pub fn crash(&mut self) -> Checked {
         self.connections.iter_mut().for_each(|connection| *connection = None);
         self.group = Group::default();
-        let (engine, sessions) = engine(self.resumable_ms, self.journal.clone());
-        let life = engine.life();
+        let (engine, sessions) =
+            self.outside.engine(self.registry.clone(), self.resumable_ms, self.journal.clone());
+        let (life, now) = (engine.life(), self.outside.now());
         self.sessions =
-            sessions.iter().map(|it| (it.id, Session::from_before(it.id, life))).collect();
+            sessions.iter().map(|it| (it.id, Session::from_before(it.id, life, now))).collect();
         self.record.restarted(&engine);
         self.engine = engine;
         // Of what nobody was told, some may be there, though its commit failed.
@@ -395,7 +441,7 @@ impl Server {
                     _ => Direction::Redo,
                 };
                 let told = self.reverse(id, direction)?;
-                let outcome = Ok(topicsync::value::Value::Null);
+                let outcome = Ok(crate::value::Value::Null);
                 self.sessions[&id].answer(ServerMessage::Response { request_id, outcome });
                 return Ok(told);
             }
@@ -415,8 +461,9 @@ impl Server {
     fn resume(&mut self, client: usize, fresh: ClientId, token: &str) -> Outcome {
         let old = ClientId(token.trim_start_matches("token").parse().unwrap_or_default());
         let is_over = |session: &Session| {
-            let away_since = session.link.0.lock().away_since.unwrap_or(now());
-            now().0 - away_since.0 > self.session_ms
+            let now = self.outside.now();
+            let away_since = session.link.0.lock().away_since.unwrap_or(now);
+            now.0 - away_since.0 > self.session_ms
         };
         if self.sessions.get(&old).is_some_and(|session| !is_over(session)) {
             self.sessions.remove(&fresh);
@@ -465,7 +512,7 @@ impl Server {
         }
         if !session.recorded.replace(true) {
             let (token, services) = (format!("token{id}").into(), Vec::new());
-            let record = SessionRecord { id, token, since: now(), services };
+            let record = SessionRecord { id, token, since: self.outside.now(), services };
             self.engine.keep(Operation::Session(record));
         }
         let durable = |change: &TopicChange| {
@@ -473,7 +520,7 @@ impl Server {
             topic.is_some_and(|it| it.cell.durability() != Durability::Memory)
         };
         let waits = changes.iter().any(durable);
-        let changes = changes.into_iter().map(dispatch::submitted).collect();
+        let changes = changes.into_iter().map(exchange::submitted).collect();
         let submission = Submission { action_id, changes };
         match self.engine.submit(&session.author, submission, &mut self.group) {
             Ok(receipt) => {
@@ -486,7 +533,7 @@ impl Server {
             Err(rejected) => {
                 let rejection = rejected.rejection.clone();
                 self.record.rejected(&sent, &rejection)?;
-                let reject = dispatch::reject_update(*rejected);
+                let reject = exchange::reject_update(*rejected);
                 session.answer(ServerMessage::RejectUpdate(reject));
                 Ok(Outcome::Rejected(sent, rejection))
             }
@@ -565,7 +612,7 @@ impl Connection {
         topic.attach(self.outbox.clone());
         let catch_up = topic.catch_up(since);
         let continued = since.filter(|_| catch_up.continues);
-        self.wire.push_back(wire::subscribed_message(topic, catch_up.version, continued));
+        self.wire.push_back(exchange::subscribed_message(topic, catch_up.version, continued));
         let subscription = Subscription { topic: topic.clone(), written: catch_up.version };
         self.subscriptions.insert(topic.name().clone(), subscription);
         self.write_items(&catch_up.items);
@@ -592,14 +639,14 @@ impl Connection {
     }
 
     fn write_items(&mut self, items: &[Item]) {
-        self.wire.extend(items.iter().map(wire::item_message));
+        self.wire.extend(items.iter().map(exchange::item_message));
     }
 }
 
 /// The messages of a publication, made by the first who asks.
 fn messages(publication: &Publication) -> Arc<Vec<ServerMessage>> {
     let made = publication.encoded[0].get_or_init(|| {
-        Arc::new(publication.items.iter().map(wire::item_message).collect::<Vec<_>>())
+        Arc::new(publication.items.iter().map(exchange::item_message).collect::<Vec<_>>())
     });
     made.clone().downcast().expect("nothing else is put into the slot")
 }

@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use topicsync::client::{Event, Origin, Replica, Ticket};
-use topicsync::protocol::decode::{RawMessage, decode_binary, decode_text};
-use topicsync::protocol::encode::encode;
-use topicsync::protocol::message::ClientMessage;
-use topicsync::protocol::{Encoding, ServerMessage};
-use topicsync::topic::{ClientId, TopicName};
-use topicsync::types::{AnyChange, AnyValue};
+use crate::client::{Event, Origin, Replica, Ticket};
+use crate::protocol::decode::{RawMessage, decode_binary, decode_text};
+use crate::protocol::encode::encode;
+use crate::protocol::message::ClientMessage;
+use crate::protocol::{Encoding, ServerMessage};
+use crate::topic::{ClientId, TopicName};
+use crate::types::{AnyChange, AnyValue};
 
-use super::{Checked, same};
+use crate::testkit::broken::{Breaks, Checked, same};
+use crate::testkit::law::Law;
 
+/// A client: its replica, and what its program was told.
 pub struct Client {
+    /// The real one.
     pub replica: Replica,
+    /// It has a connection.
     pub connected: bool,
     /// On the way to the server.
     pub up: VecDeque<ClientMessage>,
@@ -33,14 +37,19 @@ pub struct Client {
     pub unknown: usize,
 }
 
+/// What became of a local action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
+    /// It was accepted.
     Confirmed,
+    /// It came back.
     Rejected,
+    /// Its session was over before that could be known.
     Unknown,
 }
 
 impl Client {
+    /// A client that was never connected.
     pub fn new(encoding: Option<Encoding>) -> Client {
         Client {
             replica: Replica::new(),
@@ -67,7 +76,8 @@ impl Client {
         for event in self.replica.events() {
             match event {
                 Event::Changed { topic_name, value, changes, origin } => {
-                    self.check_told(topic_name, &value, changes, origin)?;
+                    let told = self.check_told(topic_name, &value, changes, origin);
+                    told.breaks(Law::ReplicasConverge)?;
                 }
                 Event::Confirmed { ticket, id } => {
                     self.confirmed.extend(id);
@@ -87,7 +97,7 @@ impl Client {
                     self.told.remove(&topic_name);
                 }
                 Event::Closed { error: Some(error), .. } | Event::Error(error) => {
-                    return Err(format!("the replica complains: {error:?}"));
+                    return Err(format!("the replica complains: {error:?}").into());
                 }
                 Event::Ready { .. }
                 | Event::Request { .. }
@@ -129,7 +139,7 @@ impl Client {
     fn meet(&mut self, ticket: Ticket, fate: Fate) -> Checked {
         match self.fates.insert(ticket, Some(fate)).flatten() {
             None => Ok(()),
-            Some(before) => Err(format!("{ticket:?} was {before:?} and is {fate:?}")),
+            Some(before) => Err(format!("{ticket:?} was {before:?} and is {fate:?}").into()),
         }
     }
 
@@ -137,7 +147,7 @@ impl Client {
     pub fn check_fates(&self) -> Checked {
         match self.fates.iter().find(|(_, fate)| fate.is_none()) {
             None => Ok(()),
-            Some((ticket, _)) => Err(format!("{ticket:?} has met no fate")),
+            Some((ticket, _)) => Err(format!("{ticket:?} has met no fate").into()),
         }
     }
 
@@ -145,14 +155,14 @@ impl Client {
     pub fn decoded(&self, message: ServerMessage) -> Checked<ServerMessage> {
         let Some(encoding) = self.encoding else { return Ok(message) };
         let decoded = raw(&encode(&message, encoding), encoding)?.server();
-        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}"))
+        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}").into())
     }
 
     /// A message from this client as it comes out of its encoding.
     pub fn encoded(&self, message: ClientMessage) -> Checked<ClientMessage> {
         let Some(encoding) = self.encoding else { return Ok(message) };
         let decoded = raw(&encode(&message, encoding), encoding)?.client();
-        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}"))
+        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}").into())
     }
 }
 

@@ -3,15 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use topicsync::engine::history::Stood;
-use topicsync::engine::{Engine, Receipt, TopicCell};
-use topicsync::protocol::message::TopicChange;
-use topicsync::topic::{
+use crate::engine::history::Stood;
+use crate::engine::{Engine, Receipt, TopicCell};
+use crate::protocol::message::TopicChange;
+use crate::topic::{
     ActionId, ChangeId, ClientId, CommitNumber, Entry, Moment, Rejection, TopicName, Version,
 };
-use topicsync::types::AnyValue;
+use crate::types::AnyValue;
 
-use super::{Checked, same};
+use crate::testkit::broken::{Checked, same};
 
 /// The id under which something was sent: an action's, or that of a lone change.
 pub type SentId = std::string::String;
@@ -27,15 +27,18 @@ pub struct Record {
     sent_under: HashMap<ChangeId, SentId>,
     /// What a cut at the newest commit gave, while it was the newest.
     cuts: Vec<Cut>,
+    /// How many changes met which fate.
     pub counts: Counts,
 }
 
 /// How many changes met which fate at the server.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
+    /// With something left to do.
     pub accepted: u64,
     /// Accepted, with nothing left to do.
     pub none: u64,
+    /// Sent back.
     pub rejected: u64,
     /// Made by undos and redos.
     pub reversed: u64,
@@ -44,6 +47,7 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Counts what another record has.
     pub fn add(&mut self, other: Counts) {
         self.accepted += other.accepted;
         self.none += other.none;
@@ -61,7 +65,9 @@ struct Sent {
     rejections: u64,
 }
 
+/// One topic, from its beginning.
 pub struct TopicRecord {
+    /// The topic in the engine.
     pub cell: Arc<TopicCell>,
     /// The whole log, whatever the topic keeps of it.
     pub entries: Vec<Entry>,
@@ -100,6 +106,7 @@ impl TopicRecord {
 }
 
 impl Record {
+    /// A record of new topics.
     pub fn new(cells: Vec<Arc<TopicCell>>) -> Record {
         Record {
             topics: cells.into_iter().map(TopicRecord::new).collect(),
@@ -130,10 +137,12 @@ impl Record {
         Ok(held)
     }
 
+    /// All topics.
     pub fn topics(&self) -> &[TopicRecord] {
         &self.topics
     }
 
+    /// The topic of this name.
     pub fn topic(&self, name: &TopicName) -> Option<&TopicRecord> {
         self.topics.iter().find(|topic| topic.cell.name() == name)
     }
@@ -183,12 +192,14 @@ impl Record {
         Ok(())
     }
 
+    /// Law 8, at the server: what was accepted is not rejected when it comes again.
     pub fn rejected(&mut self, sent: &SentId, rejection: &Rejection) -> Checked {
         let it = self.of_sent(sent);
         if it.accepted.is_some() {
             return Err(format!(
                 "{sent} was accepted, and is rejected when sent again: {rejection}"
-            ));
+            )
+            .into());
         }
         it.rejections += 1;
         if it.rejections == 1 {
@@ -240,11 +251,11 @@ impl Record {
         let mut commits: HashMap<&ChangeId, CommitNumber> = HashMap::new();
         for entry in self.topics.iter().flat_map(|topic| &topic.entries) {
             if commits.insert(&entry.id, entry.commit).is_some() {
-                return Err(format!("{} was accepted twice", entry.id));
+                return Err(format!("{} was accepted twice", entry.id).into());
             }
             let is_reversal = entry.action.as_ref().is_some_and(|it| it.reverses.is_some());
             if !is_reversal && !self.sent_under.contains_key(&entry.id) {
-                return Err(format!("{} was accepted, and nobody sent it", entry.id));
+                return Err(format!("{} was accepted, and nobody sent it", entry.id).into());
             }
         }
         for (id, sent) in &self.sent {
@@ -337,6 +348,8 @@ impl TopicRecord {
             }
         }
         let gone = (0..base).step_by(stride).find(|version| at(*version).is_ok());
-        gone.map_or(Ok(()), |version| Err(format!("version {version} is not kept, and there")))
+        gone.map_or(Ok(()), |version| {
+            Err(format!("version {version} is not kept, and there").into())
+        })
     }
 }

@@ -4,12 +4,14 @@
 
 use std::fmt::{Debug, Write};
 
+use crate::types::run::{self, MaybeChange};
+use crate::types::{
+    AnyChange, AnyValue, Composed, Conflict, Rebased, Splice, TopicType, TypeRef, Writes,
+};
+use crate::value::decode::ValueSeed;
+use crate::value::fields::FieldsSeed;
+use crate::value::{Fields, Invalid, LimitError, Value};
 use serde::de::DeserializeSeed;
-use topicsync::types::run::{self, MaybeChange};
-use topicsync::types::{AnyChange, AnyValue, Composed, Conflict, Rebased, TopicType, TypeRef};
-use topicsync::value::decode::ValueSeed;
-use topicsync::value::fields::FieldsSeed;
-use topicsync::value::{Fields, Invalid, LimitError, Value};
 
 /// What a check found.
 pub type Checked = Result<(), String>;
@@ -93,16 +95,20 @@ pub fn square_closes<T: TopicType>(
     let Ok(rebased) = T::rebase(incoming, accepted) else { return Ok(false) };
     let over_accepted = must_apply::<T>(value, accepted)?;
     let left = match &rebased.incoming {
-        None => over_accepted,
+        None => over_accepted.clone(),
         Some(carried) => match applied::<T>(&over_accepted, carried) {
             // The author is told that it is stale.
-            Err(Invalid::NumberRange) => return Ok(true),
-            result => result.map_err(|error| format!("{rebased:?}: incoming: {error}"))?,
+            Err(invalid) if invalid.is_of_the_whole_value() => return Ok(true),
+            result => result.map_err(|error| {
+                format!("c' = {carried:?} does not apply to v · a = {over_accepted:?}: {error}")
+            })?,
         },
     };
     let over_incoming = must_apply::<T>(value, incoming)?;
     let right = maybe_apply::<T>(&over_incoming, rebased.accepted.as_ref())?;
-    same(&format!("the square of {rebased:?}"), &left, &right)?;
+    let Rebased { incoming, accepted } = &rebased;
+    let what = format!("c' = {incoming:?}, a' = {accepted:?}; v · a · c', then v · c · a'");
+    same(&what, &left, &right)?;
     Ok(true)
 }
 
@@ -146,6 +152,12 @@ pub fn rebases_over_composed<T: TopicType>(
             return Ok(true);
         }
     };
+    if let Ok((_, accepted)) = &in_turn
+        && breaks_a_rule::<T>(&over_incoming, accepted)
+    {
+        // The incoming change is stale, or would be if it had been rebased over the first alone.
+        return Ok(true);
+    }
     match (T::rebase(incoming, &composed), in_turn) {
         (Err(at_once), Err(in_turn)) => same("the conflict", &at_once, &in_turn)?,
         (Ok(at_once), Ok((carried, [first, second]))) => {
@@ -160,6 +172,13 @@ pub fn rebases_over_composed<T: TopicType>(
         (at_once, in_turn) => return Err(format!("at once {at_once:?}, in turn {in_turn:?}")),
     }
     Ok(true)
+}
+
+/// Whether the changes do not apply in a row, for what the whole value decides.
+fn breaks_a_rule<T: TopicType>(value: &T::Value, changes: &[Option<T::Change>]) -> bool {
+    let mut value = value.clone();
+    let applied = changes.iter().flatten().try_for_each(|change| T::apply(&mut value, change));
+    applied.is_err_and(|invalid| invalid.is_of_the_whole_value())
 }
 
 /// `incoming` carried over two changes, and both carried over it.
@@ -234,6 +253,137 @@ pub fn what_follows_survives<T: TopicType>(
     follow.iter().try_for_each(change_survives::<T>)
 }
 
+/// Law 6 for a value, changes made on it, and all that can follow from them.
+pub fn round_trips<T: TopicType>(
+    value: &T::Value,
+    changes: &[T::Change],
+    accepted: &[T::Change],
+) -> Checked {
+    value_survives::<T>(value)?;
+    changes.iter().chain(accepted).try_for_each(change_survives::<T>)?;
+    match (changes, accepted) {
+        ([incoming], [accepted]) => what_follows_survives::<T>(value, incoming, accepted),
+        _ => Ok(()),
+    }
+}
+
+/// Takes `first` out of a run of which `rest` follows: what is left closes the square with its inverse.
+pub fn can_be_taken_back<T: TopicType>(
+    value: &T::Value,
+    first: &T::Change,
+    rest: &[MaybeChange],
+) -> Checked {
+    let after = must_apply::<T>(value, first)?;
+    let inverse = T::invert(first, value).map(AnyChange::new::<T>);
+    let (kind, after) = (TypeRef::of::<T>(), AnyValue::new::<T>(after));
+    rest_of_run_closes(kind, &after, rest, &inverse).map(drop)
+}
+
+/// `v · differences(v, w) = w`, `w` being what some changes make of `v`. Gives whether there are any.
+pub fn differences_lead_there<T: TopicType>(
+    value: &T::Value,
+    changes: &[T::Change],
+) -> Result<bool, String> {
+    let mut target = value.clone();
+    for change in changes {
+        target = must_apply::<T>(&target, change)?;
+    }
+    let Some(differences) = T::differences(value, &target) else { return Ok(false) };
+    let mut there = value.clone();
+    for change in &differences {
+        there = must_apply::<T>(&there, change)?;
+    }
+    same(&format!("by {differences:?}"), &there, &target)?;
+    Ok(!changes.is_empty())
+}
+
+/// A change leaves what `writes` does not name: an entry under another key, another member, and as many
+/// positions as the splices leave.
+pub fn writes_are_true<T: TopicType>(value: &T::Value, change: &T::Change) -> Checked {
+    let resolved = T::resolve(change, value).map_err(debug)?;
+    let change = resolved.as_ref().unwrap_or(change);
+    let writes = T::writes(change, value);
+    let before = T::encode_value(value);
+    let after = T::encode_value(&must_apply::<T>(value, change)?);
+    let what = format!("{change:?} writes {writes:?}");
+    match (&writes, &before, &after) {
+        (Writes::Whole, ..) => Ok(()),
+        (Writes::Nothing, ..) => same(&what, &before, &after),
+        (Writes::Key(key) | Writes::KeyGone(key), Value::Dict(before), Value::Dict(after)) => {
+            let (mut before, mut after) = (before.clone(), after.clone());
+            let is_there = after.remove(key).is_some();
+            same(&what, &is_there, &matches!(writes, Writes::Key(_)))?;
+            before.remove(key);
+            same(&what, &before, &after)
+        }
+        (
+            Writes::Member(item) | Writes::MemberGone(item),
+            Value::List(before),
+            Value::List(after),
+        ) => {
+            let others = |list: &crate::value::List<Value>| {
+                list.iter().filter(|it| *it != item).cloned().collect::<Vec<_>>()
+            };
+            let is_there = after.iter().any(|it| it == item);
+            same(&what, &is_there, &matches!(writes, Writes::Member(_)))?;
+            same(&what, &others(before), &others(after))
+        }
+        (Writes::Splices(splices), ..) => {
+            same(&what, &spliced(&positions(&before)?, splices)?, &positions(&after)?)
+        }
+        (Writes::Moved { from, to }, ..) => {
+            let mut moved = positions(&before)?;
+            let item = moved.get(*from).cloned().ok_or_else(|| what.clone())?;
+            moved.remove(*from);
+            moved.insert((*to).min(moved.len()), item);
+            same(&what, &moved, &positions(&after)?)
+        }
+        _ => Err(format!("{what}, which a value such as {after:?} has none of")),
+    }
+}
+
+/// What a positional value holds, a position each.
+type Positions = Vec<Wild>;
+
+/// A position, or one that may hold anything.
+#[derive(Debug, Clone)]
+enum Wild {
+    Kept(Value),
+    Written,
+}
+
+impl PartialEq for Wild {
+    fn eq(&self, other: &Wild) -> bool {
+        match (self, other) {
+            (Wild::Kept(a), Wild::Kept(b)) => a == b,
+            _ => true,
+        }
+    }
+}
+
+fn positions(value: &Value) -> Result<Positions, String> {
+    match value {
+        Value::List(list) => Ok(list.iter().cloned().map(Wild::Kept).collect()),
+        Value::String(text) => {
+            let chars = text.chunks().flat_map(str::chars);
+            Ok(chars.map(|it| Wild::Kept(it.to_string().into())).collect())
+        }
+        other => Err(format!("{other:?} has no positions")),
+    }
+}
+
+fn spliced(before: &Positions, splices: &[Splice]) -> Result<Positions, String> {
+    let mut positions = before.clone();
+    for Splice { at, removed, inserted } in splices {
+        let end = at + removed;
+        if end > positions.len() {
+            return Err(format!("a splice at {at} takes out {removed} of {}", positions.len()));
+        }
+        positions.splice(*at..end, std::iter::repeat_n(Wild::Written, *inserted));
+    }
+    Ok(positions)
+}
+
 /// Making a change exact changes nothing about what it does; it takes a base then.
 pub fn resolving_keeps_the_effect<T: TopicType>(value: &T::Value, change: &T::Change) -> Checked {
     let resolved = T::resolve(change, value).map_err(debug)?;
@@ -274,8 +424,8 @@ pub fn run_square_closes(
         }
         let left = run_applied(kind, value, &[&accepted[..=index], &carried].concat());
         let right = run_applied(kind, value, &[run, &over_run].concat());
-        if [&left, &right].contains(&&Err(Invalid::NumberRange)) {
-            // On one of the two ways a number leaves its range: the run is stale, or would be if its
+        if [&left, &right].into_iter().any(is_of_the_whole_value) {
+            // On one of the two ways a number leaves its range, say: the run is stale, or would be if its
             // author had known no more than this. What follows is no prediction any more.
             return Ok(true);
         }
@@ -311,7 +461,7 @@ pub fn rest_of_run_closes(
         run_applied(kind, value, &[first, second].concat())
     };
     let over_accepted = both(std::slice::from_ref(accepted), &carried);
-    if over_accepted == Err(Invalid::NumberRange) {
+    if is_of_the_whole_value(&over_accepted) {
         return Ok(out.len());
     }
     let over_left = both(&left, std::slice::from_ref(&over_run));
@@ -333,6 +483,10 @@ pub fn composing_all_agrees(kind: TypeRef, value: &AnyValue, changes: &[AnyChang
     Ok(())
 }
 
+fn is_of_the_whole_value(applied: &Result<AnyValue, Invalid>) -> bool {
+    applied.as_ref().is_err_and(Invalid::is_of_the_whole_value)
+}
+
 fn debug(error: impl Debug) -> String {
     let mut text = String::new();
     write!(text, "{error:?}").unwrap();
@@ -343,6 +497,7 @@ fn sound<T>(decoded: Result<T, String>, problem: Option<LimitError>) -> Result<T
     problem.map_or(decoded, |problem| Err(problem.to_string()))
 }
 
+/// Reads the fields of a change from JSON, as the server does.
 pub fn fields_from_json(text: &str) -> Result<Fields, String> {
     let mut problem = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -350,6 +505,7 @@ pub fn fields_from_json(text: &str) -> Result<Fields, String> {
     sound(fields.map_err(debug), problem)
 }
 
+/// Reads the fields of a change from MessagePack, as the server does.
 pub fn fields_from_msgpack(bytes: &[u8]) -> Result<Fields, String> {
     let mut problem = None;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
@@ -357,6 +513,7 @@ pub fn fields_from_msgpack(bytes: &[u8]) -> Result<Fields, String> {
     sound(fields.map_err(debug), problem)
 }
 
+/// Reads a plain value from JSON, as the server does.
 pub fn value_from_json(text: &str) -> Result<Value, String> {
     let mut problem = None;
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -364,6 +521,7 @@ pub fn value_from_json(text: &str) -> Result<Value, String> {
     sound(value.map_err(debug), problem)
 }
 
+/// Reads a plain value from MessagePack, as the server does.
 pub fn value_from_msgpack(bytes: &[u8]) -> Result<Value, String> {
     let mut problem = None;
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);

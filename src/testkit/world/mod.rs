@@ -9,8 +9,8 @@
 //!
 //! Each client has a link of its own, along which messages wait until a [`Step`] moves them: late, and
 //! in any order between clients, never within one. A lost connection takes with it what is on the way
-//! both ways. Nothing here reads a clock or chance: the steps, and the choices that go with them, are
-//! all there is, so every run repeats exactly.
+//! both ways. Nothing here reads a clock or chance: the steps are all there is, so every run
+//! repeats exactly.
 //!
 //! | module | holds |
 //! |---|---|
@@ -19,180 +19,45 @@
 //! | [`client`] | a replica, and a program that believes what it is told |
 //! | [`record`] | what the server did, noted as it happened |
 
-// Each of those who include this file uses a part of it.
-#![allow(dead_code)]
-
 pub mod client;
 pub mod record;
 pub mod server;
+pub mod setup;
+pub mod step;
 
 use std::collections::BTreeSet;
-use std::fmt::{Debug, Display, Write};
 
-use topicsync::client::{Footing, LocalChange};
-use topicsync::engine::{Author, ChangeBody, Submission, Submitted};
-use topicsync::journal::Fault;
-use topicsync::protocol::{Encoding, ServerMessage};
-use topicsync::topic::{ClientId, Delivery, Entry, Rejection, TopicName, TopicOptions, Version};
-use topicsync::types::{AnyChange, AnyValue, TypeRef};
-use topicsync::value::Fields;
-
-use crate::generate::{Choices, Ends, Generate};
+use super::broken::{Breaks, Checked, same};
+use super::choices::Choices;
+use super::law::Law;
+use crate::client::LocalChange;
+use crate::engine::{Author, ChangeBody, Submission, Submitted};
+use crate::protocol::message::{ClientMessage, Part};
+use crate::protocol::{Encoding, ServerMessage};
+use crate::topic::{ClientId, Delivery, Entry, Rejection, TopicName, Version};
+use crate::types::{AnyChange, AnyValue, TypeRef};
+use crate::value::Fields;
 use client::Client;
 use record::TopicRecord;
 use server::Server;
 
-/// What a check found.
-pub type Checked<T = ()> = Result<T, String>;
+pub use setup::{Kind, Setup, Topic, kind, kinds};
+pub use step::{Made, Step};
 
-/// Fails with `what` and both sides unless they are equal.
-pub fn same<T: PartialEq + Debug + ?Sized>(what: impl Display, left: &T, right: &T) -> Checked {
-    if left == right { Ok(()) } else { Err(format!("{what}:\n  {left:?}\n  {right:?}")) }
-}
-
-/// A type, and how to make its changes.
-#[derive(Clone, Copy)]
-pub struct Kind {
-    pub of: TypeRef,
-    pub change: fn(&mut dyn Choices, &AnyValue, Ends) -> AnyChange,
-}
-
-impl Kind {
-    pub fn of<T: Generate>() -> Kind {
-        let change = |choices: &mut dyn Choices, value: &AnyValue, ends| {
-            let value = value.get::<T>().expect("a value of its own type");
-            AnyChange::new::<T>(T::change(choices, value, ends))
-        };
-        Kind { of: TypeRef::of::<T>(), change }
-    }
-}
-
-/// Every built-in type.
-pub fn kinds() -> Vec<Kind> {
-    use topicsync::types::{bool, dict, event, float, generic, int, list, set, string};
-    vec![
-        Kind::of::<generic::Generic>(),
-        Kind::of::<bool::Bool>(),
-        Kind::of::<int::Int>(),
-        Kind::of::<float::Float>(),
-        Kind::of::<string::String>(),
-        Kind::of::<list::List>(),
-        Kind::of::<set::Set>(),
-        Kind::of::<dict::Dict>(),
-        Kind::of::<event::Event>(),
-    ]
-}
-
-pub fn kind(name: &str) -> Kind {
-    kinds().into_iter().find(|kind| kind.of.name() == name).expect("a built-in type")
-}
-
-/// A topic that every client subscribes to from the beginning.
-#[derive(Clone)]
-pub struct Topic {
-    pub name: TopicName,
-    pub kind: Kind,
-    pub options: TopicOptions,
-}
-
-impl Topic {
-    pub fn new(name: &str, kind: Kind) -> Topic {
-        let name = TopicName::new(name).expect("a name");
-        Topic { name, kind, options: TopicOptions::default() }
-    }
-
-    #[must_use]
-    pub fn with(self, options: TopicOptions) -> Topic {
-        Topic { options, ..self }
-    }
-}
-
-/// What a world is made of.
-#[derive(Clone)]
-pub struct Setup {
-    pub clients: usize,
-    pub topics: Vec<Topic>,
-    /// How long a session outlives its connection.
-    pub session_ms: u64,
-    /// How long a topic remembers a change at least, whatever it keeps.
-    pub resumable_ms: u64,
-    /// From how many publications in its queue on a connection lags.
-    pub queue_max: usize,
-    /// Whether every message goes through an encoding.
-    pub encodings: bool,
-    /// How many versions, and commits, lie between two looks into the past.
-    pub stride: usize,
-}
-
-impl Setup {
-    pub fn new(clients: usize, topics: Vec<Topic>) -> Setup {
-        let (session_ms, resumable_ms) = (60_000, 61_000);
-        Setup {
-            clients,
-            topics,
-            session_ms,
-            resumable_ms,
-            queue_max: 64,
-            encodings: true,
-            stride: 1,
-        }
-    }
-}
-
-/// What happens next. What else there is to choose comes with it as [`Choices`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// A client makes a change of some topic.
-    Change(usize),
-    /// A client makes so many changes, of any topics, as an action.
-    Act(usize, usize),
-    Undo(usize),
-    Redo(usize),
-    /// A client hands what it has to say to its link.
-    Send(usize),
-    /// The server takes the next message of a client, and publishes after it perhaps.
-    Serve(usize),
-    Publish,
-    /// The journal takes what waits for it.
-    Commit,
-    /// The journal fails, having written or not, and works again.
-    Fail(Fault),
-    /// The server crashes and is started again; the clients lose their connections.
-    Crash,
-    /// The server's tick comes, and with it the updates of `latest` topics.
-    Tick,
-    /// So many messages arrive at a client.
-    Deliver(usize, usize),
-    Disconnect(usize),
-    Connect(usize),
-    /// The server gives up the session of a client that is away.
-    Forget(usize),
-    /// A client ends its subscription of some topic, or takes it up again.
-    Toggle(usize),
-    /// A validator refuses the next change.
-    Refuse,
-    /// The server has no room for the next submission.
-    Busy,
-    /// A client sends again what the server had no room for.
-    Retry(usize),
-    /// A client makes so many changes in a row, and hears of each before it makes the next.
-    Burst(usize, usize),
-    /// So many milliseconds pass. What is under way arrives long before.
-    Pass(u64),
-    /// A cut of all topics is kept, to be compared with what it is later.
-    Cut,
-}
-
+/// A server, its clients and the network between them, moved on step by step.
 pub struct World {
+    /// The server, with what it did.
     pub server: Server,
+    /// The clients, in the order of their numbers.
     pub clients: Vec<Client>,
     topics: Vec<Topic>,
+    topic_names: Vec<TopicName>,
     /// Whether a look is taken at every message that arrives, or at every 16th.
     pub thorough: bool,
     stride: usize,
     looks: u64,
     /// What happened so far, if that is asked for.
-    pub story: Option<std::string::String>,
+    pub story: Option<Vec<std::string::String>>,
     /// How many changes clients made.
     pub made: u64,
     /// Some subscription was interrupted: its client may have missed events.
@@ -200,6 +65,10 @@ pub struct World {
 }
 
 impl World {
+    /// A world in which every client has subscribed to every topic, and all is quiet.
+    ///
+    /// # Errors
+    /// A law that does not even hold so far.
     pub fn new(setup: &Setup) -> Checked<World> {
         let encodings = [None, Some(Encoding::Json), Some(Encoding::MessagePack)];
         let encoding = |client| if setup.encodings { encodings[client % 3] } else { None };
@@ -207,6 +76,7 @@ impl World {
             server: Server::new(setup),
             clients: (0..setup.clients).map(|client| Client::new(encoding(client))).collect(),
             topics: setup.topics.clone(),
+            topic_names: setup.topics.iter().map(|topic| topic.name.clone()).collect(),
             thorough: true,
             stride: setup.stride,
             looks: 0,
@@ -225,60 +95,70 @@ impl World {
 
     fn tell(&mut self, line: impl FnOnce() -> std::string::String) {
         if let Some(story) = &mut self.story {
-            writeln!(story, "{}", line()).expect("a string takes all");
+            story.push(line());
         }
     }
 
+    /// The names of its topics.
+    pub fn topic_names(&self) -> &[TopicName] {
+        &self.topic_names
+    }
+
+    /// What was told since this was last asked.
+    pub(super) fn told(&mut self) -> impl Iterator<Item = std::string::String> + use<> {
+        self.story.as_mut().map(std::mem::take).unwrap_or_default().into_iter()
+    }
+
     /// Plays one step. One that makes no sense at this point does nothing.
-    pub fn play(&mut self, step: Step, choices: &mut dyn Choices) -> Checked {
+    ///
+    /// # Errors
+    /// A law that turned out not to hold.
+    pub fn play(&mut self, step: &Step) -> Checked {
+        let client = step.client().map_or(0, |client| client.saturating_sub(1));
+        if client >= self.clients.len() {
+            return Ok(());
+        }
         match step {
-            Step::Change(client) => self.act(client, 1, choices),
-            Step::Act(client, changes) => self.act(client, changes, choices),
-            Step::Undo(client) => {
-                self.tell(|| format!("client {client} asks for an undo"));
+            Step::Change(_, made) => self.change(client, made),
+            Step::Undo(_) => {
                 self.clients[client].replica.undo();
                 Ok(())
             }
-            Step::Redo(client) => {
-                self.tell(|| format!("client {client} asks for a redo"));
+            Step::Redo(_) => {
                 self.clients[client].replica.redo();
                 Ok(())
             }
-            Step::Send(client) => self.send(client),
-            Step::Serve(client) => {
-                self.serve(client)?;
-                if choices.below(2) == 0 {
-                    self.server.publish();
-                }
-                Ok(())
-            }
+            Step::Send(_) => self.send(client),
+            Step::Take(_) => self.serve(client, false).map(drop),
+            Step::TakeTwice(_) => self.serve(client, true).map(drop),
+            Step::ReceiveTwice(_) => self.deliver(client, true).map(drop),
             Step::Publish => {
                 self.server.publish();
                 Ok(())
             }
-            Step::Commit => self.server.commit(None),
+            Step::Commit => self.server.commit(None).breaks(Law::EveryChangeHasOneFate),
             Step::Fail(fault) => {
-                self.tell(|| format!("the journal fails: {fault:?}"));
-                self.server.commit(Some(fault))
+                self.server.commit(Some(*fault)).breaks(Law::EveryChangeHasOneFate)
             }
             Step::Crash => self.crash(),
             Step::Tick => {
                 self.server.tick();
                 Ok(())
             }
-            Step::Deliver(client, messages) => {
-                (0..messages).try_for_each(|_| self.deliver(client).map(drop))
+            Step::Receive(_, messages) => {
+                (0..*messages).try_for_each(|_| self.deliver(client, false).map(drop))
             }
-            Step::Disconnect(client) => self.disconnect(client),
-            Step::Connect(client) => {
+            Step::Disconnect(_) => self.disconnect(client),
+            Step::Connect(_) => {
                 self.connect(client);
                 Ok(())
             }
-            Step::Forget(client) => {
+            Step::Forget(_) => {
                 self.forget(client);
                 Ok(())
             }
-            Step::Toggle(client) => self.toggle(client, choices),
+            Step::Leave(_, topic) => self.leave(client, topic),
+            Step::Join(_, topic) => self.join(client, topic),
             Step::Refuse => {
                 self.server.refuse(1);
                 Ok(())
@@ -287,65 +167,75 @@ impl World {
                 self.server.busy += 1;
                 Ok(())
             }
-            Step::Retry(client) => {
+            Step::Retry(_) => {
                 self.clients[client].replica.resend_busy();
                 self.send(client)
             }
-            Step::Burst(client, changes) => self.burst(client, changes, choices),
             Step::Pass(ms) => {
                 self.drain()?;
-                self.tell(|| format!("{ms} ms pass"));
-                server::pass_time(ms);
+                self.server.pass_time(*ms);
                 Ok(())
             }
             Step::Cut => {
                 // A cut is given once every lower commit is settled.
-                self.server.commit(None)?;
+                self.server.commit(None).breaks(Law::EveryChangeHasOneFate)?;
                 self.server.record.cut(&self.server.engine);
                 Ok(())
             }
         }
     }
 
-    fn act(&mut self, number: usize, changes: usize, choices: &mut dyn Choices) -> Checked {
-        let mut planned = Vec::with_capacity(changes);
-        let client = &self.clients[number];
+    /// Chooses so many changes for a client, of any topics, each on top of those before it. There may
+    /// be fewer, or none.
+    pub fn plan(&self, client: usize, changes: usize, choices: &mut dyn Choices) -> Step {
+        let mut made = Vec::with_capacity(changes);
+        let replica = &self.clients[client - 1].replica;
         let mut views: Vec<Option<AnyValue>> = vec![None; self.topics.len()];
         for _ in 0..changes {
             let index = choices.below(self.topics.len());
             let Topic { name, kind, .. } = &self.topics[index];
-            let Some(view) = client.replica.view(name) else { continue };
-            // Without a base: names the end perhaps, or shall simply win.
+            let Some(view) = replica.view(name) else { continue };
             let overwriting = choices.once_in(8);
-            let ends = if overwriting { Ends::Allowed } else { Ends::Never };
             let view = views[index].get_or_insert_with(|| view.clone());
-            let change = (kind.change)(choices, view, ends);
-            kind.of.apply(view, &change).map_err(|error| format!("{change:?}: {error}"))?;
-            let change = LocalChange::new(name.clone(), kind.of.encode_change(&change));
-            planned.push(if overwriting { change.overwriting() } else { change });
-        }
-        if planned.is_empty() {
-            return Ok(());
-        }
-        self.made += planned.len() as u64;
-        if let Some(story) = &mut self.story {
-            for it in &planned {
-                let json = serde_json::to_string(&it.fields).expect("fields are JSON");
-                let base = match it.footing {
-                    Footing::Seen => "",
-                    Footing::Anything => ", on anything",
-                };
-                writeln!(story, "client {number} changes {}: {json}{base}", it.topic_name)
-                    .expect("a string takes all");
+            let Some(change) = kind.change(choices, view) else { continue };
+            if kind.of.apply(view, &change).is_ok() {
+                let change = kind.of.encode_change(&change);
+                made.push(Made { topic: name.clone(), change, overwriting });
             }
         }
+        Step::Change(client, made)
+    }
+
+    fn change(&mut self, number: usize, made: &[Made]) -> Checked {
         let client = &mut self.clients[number];
-        let ticket = client.replica.local(planned).map_err(|error| error.to_string())?;
-        client.made(ticket)
+        let changes = made.iter().map(|made| {
+            let change = LocalChange::new(made.topic.clone(), made.change.clone());
+            if made.overwriting { change.overwriting() } else { change }
+        });
+        // In a shortened script it may fit no longer.
+        let Ok(ticket) = client.replica.local(changes.collect()) else {
+            self.tell(|| "which does not fit what it sees: nothing happens".into());
+            return Ok(());
+        };
+        client.made(ticket).breaks(Law::EveryChangeHasOneFate)?;
+        self.made += made.len() as u64;
+        if self.story.is_some() {
+            let mut topics: Vec<&TopicName> = made.iter().map(|made| &made.topic).collect();
+            topics.sort_unstable();
+            topics.dedup();
+            for name in topics {
+                let line = self.clients[number].replica.topic(name).map(|replica| {
+                    let view = plain(replica.kind(), replica.view());
+                    format!("at version {}; it sees {view}", replica.version())
+                });
+                self.tell(|| line.unwrap_or_default());
+            }
+        }
+        Ok(())
     }
 
     /// A client hands what it has to say to its link; without one, to nobody.
-    pub fn send(&mut self, number: usize) -> Checked {
+    fn send(&mut self, number: usize) -> Checked {
         let client = &mut self.clients[number];
         let messages = client.replica.outbox();
         client.hear()?;
@@ -355,31 +245,50 @@ impl World {
         Ok(())
     }
 
-    /// The server takes one message of a client; `false` if there is none.
-    pub fn serve(&mut self, number: usize) -> Checked<bool> {
+    /// The server takes one message of a client, `twice` if it is accepted; `false` if there is none.
+    fn serve(&mut self, number: usize, twice: bool) -> Checked<bool> {
         let client = &mut self.clients[number];
         let Some(message) = client.up.pop_front() else { return Ok(false) };
         let message = client.encoded(message)?;
-        let outcome = self.server.receive(number, message)?;
-        self.tell(|| format!("server, to client {number}: {outcome}"));
+        let again = twice.then(|| message.clone());
+        let accepted = self.receive(number, message)?;
+        if let Some(message) = again.filter(|_| accepted) {
+            self.receive(number, message)?;
+        }
         Ok(true)
     }
 
-    /// A client gets one message; `false` if there is none.
-    pub fn deliver(&mut self, number: usize) -> Checked<bool> {
+    /// The server takes a message; gives whether it is a submission that it accepted.
+    fn receive(&mut self, number: usize, message: ClientMessage) -> Checked<bool> {
+        let outcome = self.server.receive(number, message).breaks(Law::EveryChangeHasOneFate)?;
+        if !matches!(outcome, server::Outcome::Taken) {
+            self.tell(|| format!("the server {outcome}, for {}", who(number)));
+        }
+        Ok(matches!(outcome, server::Outcome::Accepted(..)))
+    }
+
+    /// A client gets one message, `twice` if it is a published change; `false` if there is none.
+    fn deliver(&mut self, number: usize, twice: bool) -> Checked<bool> {
         let Some(message) = self.server.next_for(number) else { return Ok(false) };
         let message = self.clients[number].decoded(message)?;
-        self.tell(|| format!("client {number} receives {message:?}"));
+        if let Some(line) = self.story.as_ref().and_then(|_| told(&message)) {
+            self.tell(|| format!("{} gets {line}", who(number)));
+        }
         self.looks += 1;
         if self.thorough {
-            self.check_published(&message)?;
+            self.check_published(&message).breaks(Law::ReplicasConverge)?;
         }
         let look = self.thorough || self.looks.is_multiple_of(16);
         let topics = if look { topics_of(&message) } else { Vec::new() };
         let client = &mut self.clients[number];
-        client.replica.receive(message);
-        client.hear()?;
-        topics.iter().try_for_each(|name| self.check_confirmed(number, name))?;
+        let is_published = matches!(message, ServerMessage::Update(_) | ServerMessage::Action(_));
+        let again = (twice && is_published).then(|| message.clone());
+        for message in std::iter::once(message).chain(again) {
+            client.replica.receive(message);
+            client.hear().breaks(Law::ReplicasConverge)?;
+        }
+        let confirmed = topics.iter().try_for_each(|name| self.check_confirmed(number, name));
+        confirmed.breaks(Law::ReplicasConverge)?;
         Ok(true)
     }
 
@@ -415,9 +324,9 @@ impl World {
         let Some(replica) = self.clients[number].replica.topic(name) else { return Ok(()) };
         let version = replica.version();
         match self.record(name)?.values.get(version.0 as usize) {
-            None => Err(format!("client {number} has {name:?} at {version}, past the head")),
+            None => Err(format!("{} has {name:?} at {version}, past the head", who(number)).into()),
             Some(Some(value)) if replica.is_ready() => {
-                let what = format_args!("{name:?} at {version}, at client {number} and the server");
+                let what = format_args!("{name:?} at {version}, at {} and the server", who(number));
                 same(what, replica.confirmed(), value)
             }
             Some(_) => Ok(()),
@@ -425,30 +334,27 @@ impl World {
     }
 
     fn record(&self, name: &TopicName) -> Checked<&TopicRecord> {
-        self.server.record.topic(name).ok_or_else(|| format!("no topic {name:?}"))
+        self.server.record.topic(name).ok_or_else(|| format!("no topic {name:?}").into())
     }
 
-    pub fn connect(&mut self, number: usize) {
+    fn connect(&mut self, number: usize) {
         if !std::mem::replace(&mut self.clients[number].connected, true) {
-            self.tell(|| format!("client {number} connects"));
             self.server.connect(number);
         }
     }
 
-    pub fn disconnect(&mut self, number: usize) -> Checked {
+    fn disconnect(&mut self, number: usize) -> Checked {
         let client = &mut self.clients[number];
         if std::mem::take(&mut client.connected) {
             client.up.clear();
             client.replica.disconnected();
             client.hear()?;
-            self.tell(|| format!("client {number} loses its connection"));
             self.server.disconnect(number);
         }
         Ok(())
     }
 
     fn crash(&mut self) -> Checked {
-        self.tell(|| "the server crashes".into());
         for client in &mut self.clients {
             if std::mem::take(&mut client.connected) {
                 client.up.clear();
@@ -456,57 +362,44 @@ impl World {
                 client.hear()?;
             }
         }
-        self.server.crash()
+        self.server.crash().breaks(Law::TheLogReplays)
     }
 
     fn forget(&mut self, number: usize) {
         let client = &self.clients[number];
         if let Some(id) = client.ids.last().copied().filter(|_| !client.connected) {
-            self.tell(|| format!("the server forgets the session of client {number}"));
             self.server.forget(id);
         }
     }
 
-    fn toggle(&mut self, number: usize, choices: &mut dyn Choices) -> Checked {
+    fn leave(&mut self, number: usize, topic: &TopicName) -> Checked {
         self.has_toggled = true;
-        let topic = &self.topics[choices.below(self.topics.len())];
         let client = &mut self.clients[number];
-        match client.replica.topic(&topic.name) {
-            Some(_) => client.replica.unsubscribe(&topic.name),
-            None => {
-                let _ = client.replica.subscribe(&topic.name, topic.kind.of, topic.options.clone());
-            }
-        }
+        client.replica.unsubscribe(topic);
         client.hear()
     }
 
-    fn burst(&mut self, number: usize, changes: usize, choices: &mut dyn Choices) -> Checked {
-        self.tell(|| format!("client {number} makes {changes} changes in a row"));
-        let story = self.story.take();
-        let played = (0..changes).try_for_each(|_| {
-            self.act(number, 1, choices)?;
-            self.send(number)?;
-            while self.serve(number)? {}
-            self.server.publish();
-            while self.deliver(number)? {}
-            Ok(())
-        });
-        self.story = story;
-        played
+    fn join(&mut self, number: usize, name: &TopicName) -> Checked {
+        if let Some(topic) = self.topics.iter().find(|topic| topic.name == *name) {
+            let client = &mut self.clients[number];
+            client.replica.subscribe(name, topic.kind.of, topic.options.clone());
+            client.hear()?;
+        }
+        Ok(())
     }
 
     /// Lets what is under way on connections that are there arrive.
     fn drain(&mut self) -> Checked<bool> {
         let mut any = false;
         for number in 0..self.clients.len() {
-            while self.serve(number)? {
+            while self.serve(number, false)? {
                 any = true;
             }
         }
-        self.server.commit(None)?;
+        self.server.commit(None).breaks(Law::EveryChangeHasOneFate)?;
         self.server.tick();
         for number in 0..self.clients.len() {
-            while self.deliver(number)? {
+            while self.deliver(number, false)? {
                 any = true;
             }
         }
@@ -549,18 +442,23 @@ impl World {
     }
 
     /// Lets everything arrive, and checks all that then has to hold.
+    ///
+    /// # Errors
+    /// The first law that does not hold.
     pub fn check(&mut self) -> Checked {
         for client in &mut self.clients {
             for topic in &self.topics {
                 client.replica.subscribe(&topic.name, topic.kind.of, topic.options.clone());
             }
         }
+        self.tell(|| "then everything arrives".into());
         self.settle()?;
-        self.check_converged()?;
-        self.check_exactly_once()?;
-        self.check_heard()?;
-        self.server.record.check_replay(self.stride)?;
-        self.server.record.check_cuts(&self.server.engine, self.stride as u64)
+        self.check_converged().breaks(Law::ReplicasConverge)?;
+        self.check_exactly_once().breaks(Law::EveryChangeHasOneFate)?;
+        self.check_heard().breaks(Law::ReplicasConverge)?;
+        let record = &self.server.record;
+        record.check_replay(self.stride).breaks(Law::TheLogReplays)?;
+        record.check_cuts(&self.server.engine, self.stride as u64).breaks(Law::TheLogReplays)
     }
 
     /// Law 7: all replicas hold the server's value, and nothing is pending. It is the same to the last
@@ -573,7 +471,7 @@ impl World {
             let value = topic.cell.snapshot().value;
             for (number, client) in self.clients.iter().enumerate() {
                 let replica = client.replica.topic(name).ok_or("a topic is not subscribed")?;
-                let what = |of| format!("the {of} of {name:?}, at client {number} and the server");
+                let what = |of| format!("the {of} of {name:?}, at {} and the server", who(number));
                 for (of, held) in
                     [("confirmed value", replica.confirmed()), ("view", replica.view())]
                 {
@@ -594,7 +492,7 @@ impl World {
         let record = &self.server.record;
         record.check_exactly_once()?;
         for (number, client) in self.clients.iter().enumerate() {
-            client.check_fates().map_err(|what| format!("client {number}: {what}"))?;
+            client.check_fates().map_err(|what| format!("{}: {what}", who(number)))?;
             let mut confirmed = BTreeSet::new();
             for id in &client.confirmed {
                 let sent = record.submission(id);
@@ -603,7 +501,7 @@ impl World {
             let accepted = client.ids.iter().flat_map(|id| record.accepted_of(*id)).collect();
             let unsung = BTreeSet::difference(&accepted, &confirmed).count();
             if unsung > client.unknown || !confirmed.is_subset(&accepted) {
-                let what = format!("client {number}, what it knows to be accepted, and what was");
+                let what = format!("{}, what it knows to be accepted, and what was", who(number));
                 same(&what, &confirmed, &accepted)?;
             }
         }
@@ -623,7 +521,7 @@ impl World {
                 let all = heard == emitted || self.has_toggled && is_within(heard, &emitted);
                 if !all {
                     same(
-                        format_args!("what client {number} heard, and what was emitted"),
+                        format_args!("what {} heard, and what was emitted", who(number)),
                         heard,
                         &emitted,
                     )?;
@@ -648,5 +546,37 @@ fn topics_of(message: &ServerMessage) -> Vec<TopicName> {
             action.changes.iter().map(|part| part.topic_name.clone()).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// A client as scripts name it.
+fn who(number: usize) -> std::string::String {
+    format!("client {}", number + 1)
+}
+
+/// A value as plain JSON.
+fn plain(kind: TypeRef, value: &AnyValue) -> std::string::String {
+    serde_json::to_string(&kind.encode_value(value)).expect("plain values are JSON")
+}
+
+/// What a message says of topics, for a story.
+fn told(message: &ServerMessage) -> Option<std::string::String> {
+    let part = |part: &Part| {
+        let change = serde_json::to_string(&part.change.fields).expect("fields are JSON");
+        format!("version {} of {:?}: {change}", part.version, &*part.topic_name)
+    };
+    match message {
+        ServerMessage::Update(update) if update.snapshot => {
+            Some(format!("a snapshot, {}", part(&update.part)))
+        }
+        ServerMessage::Update(update) => Some(part(&update.part)),
+        ServerMessage::Action(action) => {
+            Some(action.changes.iter().map(part).collect::<Vec<_>>().join(" and "))
+        }
+        ServerMessage::RejectUpdate(reject) => {
+            Some(format!("a rejection, {}: {}", reject.code.as_str(), reject.reason))
+        }
+        ServerMessage::Error(error) => Some(format!("an error: {}", error.reason)),
+        _ => None,
     }
 }

@@ -1,0 +1,455 @@
+//! Hunts through random worlds for a law that does not hold, and shortens what it finds.
+//!
+//! A run is a list of [`Step`]s, chosen one by one as they are played, since what a client can change
+//! depends on what it sees. The list is plain data: it is shortened by leaving steps out and by making
+//! changes simpler, and what is left is the script that is printed. A general state machine library
+//! would need a second model of the whole system to know which steps make sense, and could only show the
+//! steps as they were chosen, not as they were understood; a step that makes no sense does nothing here.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use proptest::test_runner::Config;
+
+use super::broken::{Broken, Checked};
+use super::cases::Cases;
+use super::choices::{Choices, Random};
+use super::failure::{Failure, any_seed};
+use super::law::Law;
+use super::world::record::Counts;
+use super::world::{Setup, Step, Topic, World};
+use super::{quiet, script, simpler};
+use crate::journal::Fault;
+use crate::topic::{Delivery, Durability, TopicOptions};
+use crate::types::TopicType;
+
+/// Which steps a run is made of, beside changes, messages and lost connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mix {
+    /// Several changes as one action.
+    pub actions: bool,
+    /// Undo and redo.
+    pub undo: bool,
+    /// Sessions are forgotten, subscriptions interrupted.
+    pub breaks: bool,
+    /// The tick of `latest` topics.
+    pub ticks: bool,
+    /// Many changes in a row are made, and time passes.
+    pub long: bool,
+    /// Validators refuse, and the server is busy, more often than rarely.
+    pub refusals: bool,
+    /// The journal commits when it is told to, or fails; the server crashes.
+    pub crashes: bool,
+}
+
+/// Random runs through worlds of one make.
+#[derive(Debug, Clone)]
+pub struct Simulation {
+    /// What each world is made of.
+    pub setup: Setup,
+    /// What may happen.
+    pub mix: Mix,
+    /// How many times a run goes on at most: mostly by one step.
+    pub steps: usize,
+    /// How many runs there are.
+    pub runs: u32,
+    /// The seed of the first run; the next one has the next.
+    pub seed: u64,
+}
+
+/// What a hunt went through.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Report {
+    /// How many runs were played.
+    pub runs: u32,
+    /// How many steps they took in all.
+    pub steps: u64,
+    /// How many changes clients made.
+    pub changes: u64,
+    /// What became of them at the server.
+    pub counts: Counts,
+}
+
+impl Report {
+    /// Counts another hunt with this one.
+    pub fn add(&mut self, other: Report) {
+        self.runs += other.runs;
+        self.steps += other.steps;
+        self.changes += other.changes;
+        self.counts.add(other.counts);
+    }
+}
+
+/// How many shorter scripts are played.
+const PLAYS_MAX: usize = 4_000;
+
+impl Simulation {
+    /// As many runs as proptest has cases, of up to 40 steps; a quarter of them if each makes many
+    /// changes in a row.
+    pub fn new(setup: Setup, mix: Mix) -> Simulation {
+        let cases = Config::default().cases;
+        let runs = if mix.long { cases.div_ceil(4) } else { cases };
+        Simulation { setup, mix, steps: 40, runs, seed: any_seed() }
+    }
+
+    /// Three clients and a topic of one type, called `one`.
+    pub fn of<T: TopicType>(cases: &Cases<T>) -> Simulation {
+        let mix = Mix { actions: true, breaks: true, ..Mix::default() };
+        Simulation::new(Setup::new(3, vec![Topic::new("one", cases.kind())]), mix)
+    }
+
+    /// With undo and redo: connections are lost, sessions and subscriptions too.
+    #[must_use]
+    pub fn lossy(mut self) -> Simulation {
+        self.mix.undo = true;
+        self
+    }
+
+    /// Subscribers get a composed update a tick, if the type has a value.
+    #[must_use]
+    pub fn latest(mut self) -> Simulation {
+        self.mix.ticks = true;
+        for topic in self.setup.topics.iter_mut().filter(|topic| topic.kind.of.stateful()) {
+            topic.options.delivery = Delivery::Latest;
+        }
+        self
+    }
+
+    /// Validators refuse changes, and the server turns some away for being busy.
+    #[must_use]
+    pub fn refusing(mut self) -> Simulation {
+        self.mix.refusals = true;
+        self
+    }
+
+    /// The server crashes and restarts from its journal, which fails at times.
+    #[must_use]
+    pub fn crashing(mut self) -> Simulation {
+        (self.mix.undo, self.mix.crashes, self.steps) = (true, true, 60);
+        for topic in &mut self.setup.topics {
+            let options = topic.options.clone();
+            topic.options = TopicOptions { durability: Some(Durability::Commit), ..options };
+        }
+        self
+    }
+
+    /// So many steps in each run.
+    #[must_use]
+    pub fn steps(self, steps: usize) -> Simulation {
+        Simulation { steps, ..self }
+    }
+
+    /// So many runs, from this seed on: the same ones each time.
+    #[must_use]
+    pub fn runs(self, runs: u32, seed: u64) -> Simulation {
+        Simulation { runs, seed, ..self }
+    }
+
+    /// Plays the runs.
+    ///
+    /// # Errors
+    /// The shortest script that breaks a law.
+    pub fn hunt(&self) -> Result<Report, Box<Failure>> {
+        self.hunt_then(&|_| Ok(()))
+    }
+
+    /// As [`hunt`](Self::hunt), with something more to check at the end of each run.
+    ///
+    /// # Errors
+    /// The shortest script that breaks a law, or fails the check.
+    pub fn hunt_then(&self, then: &dyn Fn(&World) -> Checked) -> Result<Report, Box<Failure>> {
+        let mut report = Report::default();
+        for run in 0..self.runs {
+            let mut steps = Vec::with_capacity(self.steps);
+            let seed = self.seed.wrapping_add(run.into());
+            let played = caught(|| self.run(seed, &mut steps, then));
+            match played {
+                Ok((changes, counts)) => {
+                    report.changes += changes;
+                    report.counts.add(counts);
+                }
+                Err(broken) => {
+                    return Err(Box::new(shortest(&self.setup, steps, &broken, then)));
+                }
+            }
+            report.runs += 1;
+            report.steps += steps.len() as u64;
+        }
+        Ok(report)
+    }
+
+    /// Plays one run, and notes its steps.
+    fn run(
+        &self,
+        seed: u64,
+        steps: &mut Vec<Step>,
+        then: &dyn Fn(&World) -> Checked,
+    ) -> Checked<(u64, Counts)> {
+        let mut random = Random(seed);
+        let mut world = World::new(&self.setup)?;
+        world.thorough = self.setup.stride == 1;
+        let weights = weights(self.mix);
+        let choices: &mut dyn Choices = &mut random;
+        for _ in 0..1 + choices.below(self.steps) {
+            let client = 1 + choices.below(world.clients.len());
+            let sort = chosen(&weights, choices);
+            // In a burst the client hears of each change before it makes the next.
+            let changes = if let Sort::Burst = sort { 50 + choices.below(250) } else { 1 };
+            for _ in 0..changes {
+                for step in next(sort, client, &world, choices) {
+                    steps.push(step);
+                    world.play(&steps[steps.len() - 1])?;
+                }
+            }
+        }
+        world.check()?;
+        then(&world)?;
+        Ok((world.made, world.server.record.counts))
+    }
+}
+
+/// Calls what may panic in a type's code; the panic is a finding like others.
+fn caught<T>(act: impl FnOnce() -> Checked<T>) -> Checked<T> {
+    let caught = quiet::quietly(|| catch_unwind(AssertUnwindSafe(act)));
+    caught.unwrap_or_else(|panic| Err(format!("a panic: {}", quiet::text(&*panic)).into()))
+}
+
+/// Kinds of steps, before it is chosen who does what.
+#[derive(Debug, Clone, Copy)]
+enum Sort {
+    Change,
+    Act,
+    Undo,
+    Redo,
+    Send,
+    Take,
+    TakeTwice,
+    Publish,
+    Receive,
+    ReceiveTwice,
+    Tick,
+    Disconnect,
+    Connect,
+    Forget,
+    Toggle,
+    Burst,
+    Pass,
+    Commit,
+    Full,
+    Unsynced,
+    Crash,
+    Refuse,
+    Busy,
+    Retry,
+    Cut,
+}
+
+fn weights(mix: Mix) -> Vec<(usize, Sort)> {
+    let only = |on: bool, weight: usize| if on { weight } else { 0 };
+    let rarely = |often: bool| if often { 4 } else { 1 };
+    vec![
+        (20, Sort::Change),
+        (only(mix.actions, 8), Sort::Act),
+        (only(mix.undo, 6), Sort::Undo),
+        (only(mix.undo, 4), Sort::Redo),
+        (14, Sort::Send),
+        (14, Sort::Take),
+        (1, Sort::TakeTwice),
+        (6, Sort::Publish),
+        (16, Sort::Receive),
+        (1, Sort::ReceiveTwice),
+        (only(mix.ticks, 6), Sort::Tick),
+        (2, Sort::Disconnect),
+        (4, Sort::Connect),
+        (only(mix.breaks, 1), Sort::Forget),
+        (only(mix.breaks, 1), Sort::Toggle),
+        (only(mix.long, 8), Sort::Burst),
+        (only(mix.long, 4), Sort::Pass),
+        (only(mix.crashes, 8), Sort::Commit),
+        (only(mix.crashes, 1), Sort::Full),
+        (only(mix.crashes, 1), Sort::Unsynced),
+        (only(mix.crashes, 2), Sort::Crash),
+        (rarely(mix.refusals), Sort::Refuse),
+        (rarely(mix.refusals), Sort::Busy),
+        (rarely(mix.refusals), Sort::Retry),
+        (1, Sort::Cut),
+    ]
+}
+
+fn chosen(weights: &[(usize, Sort)], choices: &mut dyn Choices) -> Sort {
+    let mut left = choices.below(weights.iter().map(|(weight, _)| weight).sum());
+    for (weight, sort) in weights {
+        match left.checked_sub(*weight) {
+            Some(rest) => left = rest,
+            None => return *sort,
+        }
+    }
+    Sort::Change
+}
+
+/// What happens next: mostly one step.
+fn next(sort: Sort, client: usize, world: &World, choices: &mut dyn Choices) -> Vec<Step> {
+    let step = match sort {
+        Sort::Change => world.plan(client, 1, choices),
+        Sort::Act => world.plan(client, 2 + choices.below(3), choices),
+        Sort::Undo => Step::Undo(client),
+        Sort::Redo => Step::Redo(client),
+        Sort::Send => Step::Send(client),
+        Sort::Take if choices.below(2) == 0 => return vec![Step::Take(client), Step::Publish],
+        Sort::Take => Step::Take(client),
+        Sort::TakeTwice => Step::TakeTwice(client),
+        Sort::ReceiveTwice => Step::ReceiveTwice(client),
+        Sort::Publish => Step::Publish,
+        Sort::Receive => Step::Receive(client, 1 + choices.below(3)),
+        Sort::Tick => Step::Tick,
+        Sort::Disconnect => Step::Disconnect(client),
+        Sort::Connect => Step::Connect(client),
+        Sort::Forget => Step::Forget(client),
+        Sort::Toggle => {
+            let topic = choices.pick(world.topic_names());
+            match world.clients[client - 1].replica.topic(&topic) {
+                Some(_) => Step::Leave(client, topic),
+                None => Step::Join(client, topic),
+            }
+        }
+        Sort::Burst => {
+            let change = world.plan(client, 1, choices);
+            let (send, take) = (Step::Send(client), Step::Take(client));
+            return vec![change, send, take, Step::Publish, Step::Receive(client, 64)];
+        }
+        Sort::Pass => Step::Pass(10 + choices.below(50) as u64),
+        Sort::Commit => Step::Commit,
+        Sort::Full => Step::Fail(Fault::Full),
+        Sort::Unsynced => Step::Fail(Fault::Unsynced),
+        Sort::Crash => Step::Crash,
+        Sort::Refuse => Step::Refuse,
+        Sort::Busy => Step::Busy,
+        Sort::Retry => Step::Retry(client),
+        Sort::Cut => Step::Cut,
+    };
+    vec![step]
+}
+
+/// Plays a script, and checks all that then has to hold.
+fn play(setup: &Setup, steps: &[Step], then: &dyn Fn(&World) -> Checked) -> Checked {
+    caught(|| {
+        let mut world = World::new(setup)?;
+        steps.iter().try_for_each(|step| world.play(step))?;
+        world.check()?;
+        then(&world)
+    })
+}
+
+/// Plays a script again.
+///
+/// # Errors
+/// What is broken still.
+pub(super) fn replay(law: Law, setup: &Setup, steps: &[Step]) -> Result<(), Failure> {
+    match play(setup, steps, &|_| Ok(())) {
+        Ok(()) => Ok(()),
+        Err(broken) => {
+            let law = broken.law.unwrap_or(law);
+            Err(told(law, setup, steps, broken.what))
+        }
+    }
+}
+
+fn shortest(
+    setup: &Setup,
+    steps: Vec<Step>,
+    broken: &Broken,
+    then: &dyn Fn(&World) -> Checked,
+) -> Failure {
+    let (mut setup, mut steps) = (setup.clone(), steps);
+    let mut plays_left = PLAYS_MAX;
+    let mut breaks = |setup: &Setup, steps: &[Step]| {
+        plays_left = plays_left.saturating_sub(1);
+        let same_law = |found: &Broken| found.law == broken.law;
+        plays_left > 0 && play(setup, steps, then).is_err_and(|found| same_law(&found))
+    };
+    loop {
+        let found = shorter(&setup, &steps).find(|(setup, steps)| breaks(setup, steps));
+        match found {
+            Some(shorter) => (setup, steps) = shorter,
+            None => break,
+        }
+    }
+    let what = play(&setup, &steps, then).err().unwrap_or_else(|| broken.clone()).what;
+    // A panic, or the simulator's own complaint, breaks what the hunt was for: convergence.
+    told(broken.law.unwrap_or(Law::ReplicasConverge), &setup, &steps, what)
+}
+
+/// Shorter and simpler scripts, the shortest first.
+fn shorter<'a>(
+    setup: &'a Setup,
+    steps: &'a [Step],
+) -> impl Iterator<Item = (Setup, Vec<Step>)> + 'a {
+    let fewer = simpler::fewer(steps).into_iter().map(|steps| (setup.clone(), steps));
+    let fewer_clients = std::iter::once_with(|| with_fewer_clients(setup, steps)).flatten();
+    let simpler = (0..steps.len()).flat_map(move |index| {
+        let offers = simpler_steps(&steps[index]).into_iter();
+        offers.map(move |step| {
+            let mut steps = steps.to_vec();
+            steps[index] = step;
+            (setup.clone(), steps)
+        })
+    });
+    fewer.chain(fewer_clients).chain(simpler)
+}
+
+/// Without the clients that do nothing; one may be needed to look on.
+fn with_fewer_clients(setup: &Setup, steps: &[Step]) -> Option<(Setup, Vec<Step>)> {
+    let mut present: Vec<usize> = steps.iter().filter_map(Step::client).collect();
+    present.sort_unstable();
+    present.dedup();
+    let clients = present.len().max(1);
+    let number = |client| present.iter().position(|it| *it == client).map_or(1, |index| index + 1);
+    let renamed = |step: &Step| match step.client() {
+        Some(client) => step.clone().by(number(client)),
+        None => step.clone(),
+    };
+    let setup = (clients < setup.clients).then(|| Setup { clients, ..setup.clone() })?;
+    Some((setup, steps.iter().map(renamed).collect()))
+}
+
+fn simpler_steps(step: &Step) -> Vec<Step> {
+    match step {
+        Step::Change(client, made) => {
+            let fewer = simpler::fewer(made).into_iter().filter(|made| !made.is_empty());
+            let simpler = made.iter().enumerate().flat_map(|(index, one)| {
+                let offers = simpler::of_fields(&one.change).into_iter();
+                offers.map(move |change| {
+                    let mut made = made.clone();
+                    made[index].change = change;
+                    made
+                })
+            });
+            fewer.chain(simpler).map(|made| Step::Change(*client, made)).collect()
+        }
+        Step::Receive(client, count) if *count > 1 => vec![Step::Receive(*client, 1)],
+        _ => Vec::new(),
+    }
+}
+
+/// The failure with its script, and what came of each step.
+fn told(law: Law, setup: &Setup, steps: &[Step], what: String) -> Failure {
+    let mut script = script::head(law, setup);
+    let mut lines: Vec<String> = Vec::new();
+    // That it fails is known.
+    let _ = caught(|| {
+        let mut world = World::new(setup)?;
+        world.story = Some(Vec::new());
+        for step in steps {
+            lines.push(step.to_string());
+            let played = caught(|| world.play(step));
+            lines.extend(world.told().map(|line| format!("    # {line}")));
+            played?;
+        }
+        let checked = caught(|| world.check());
+        lines.extend(world.told().map(|line| format!("    # {line}")));
+        checked
+    });
+    let types =
+        setup.topics.iter().map(|topic| topic.kind.of.name()).collect::<Vec<_>>().join(", ");
+    script.push_str(&lines.join("\n"));
+    Failure { law: Some(law), types, what, script, steps: steps.len(), seed: None }
+}
