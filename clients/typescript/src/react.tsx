@@ -28,7 +28,7 @@ const ClientContext = createContext<CoreClient | undefined>(undefined)
 
 /** Gives a client to the components below. */
 export function ClientProvider(props: { client: CoreClient; children?: ReactNode }): ReactNode {
-  return <ClientContext value={props.client}>{props.children}</ClientContext>
+  return <ClientContext.Provider value={props.client}>{props.children}</ClientContext.Provider>
 }
 
 /** The client of the nearest {@link ClientProvider}. */

@@ -114,14 +114,13 @@ export class CoreClient {
 
   /** The topic of a declaration, which is not subscribed to until somebody {@link Topic.hold | holds} it. */
   handle<T extends AnyTopic>(declaration: Declaration<T>): T {
-    const { name, type } = declaration
-    const topic =
-      this.#topics.get(name) ?? new declaration.kind(this.#core, declaration as never)
-    if (topic.type !== type) {
-      throw new TypeError(`topic ${JSON.stringify(name)} is a ${topic.type.name} topic here`)
+    const { name, type, kind } = declaration
+    const topic = this.#topics.get(name) ?? new kind(this.#core, declaration)
+    if (topic.type !== type || !(topic instanceof kind)) {
+      throw new TypeError(`topic ${JSON.stringify(name)} is declared otherwise elsewhere`)
     }
     this.#topics.set(name, topic)
-    return topic as T
+    return topic
   }
 
   /**

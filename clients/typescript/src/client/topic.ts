@@ -166,8 +166,11 @@ export class Topic<View, Event> {
     }
   }
 
-  /** @internal Keeps the topic subscribed until {@link leave}. */
+  /**
+   * @internal Keeps the topic subscribed until {@link leave}, and takes it up again if it was removed.
+   */
   open(): this {
+    if (this.#error && this.#own) this.#subscribe()
     this.#own ??= this.hold()
     return this
   }
@@ -198,8 +201,7 @@ export class Topic<View, Event> {
   #subscribe(): void {
     this.#error = undefined
     this.core.act((replica) => {
-      const fits = replica.subscribe(this.name, this.type, this.#options as JsonObject)
-      if (!fits) throw new TypeError(`topic ${JSON.stringify(this.name)} has another type here`)
+      replica.subscribe(this.name, this.type, this.#options as JsonObject)
     })
   }
 

@@ -134,6 +134,20 @@ describe("topics", () => {
     await expect(wrong.ready()).rejects.toThrow(TopicError)
     expect((wrong.error as TopicError).code).toBe("wrong_type")
     expect(() => a.list(topic)).toThrow(TypeError)
+    expect(() => a.open(topics.presence("p")) && a.dict("p")).toThrow(TypeError)
+  })
+
+  test("a topic that was removed can be taken up again", async () => {
+    const client = open()
+    const int = await client.int(name("int")).ready()
+    await int.add(3)
+    await client.request("_topicsync/remove_topic", { topic_name: int.name })
+    await until(() => int.error !== undefined)
+    expect(int.error).toMatchObject({ code: "topic_removed" })
+    expect(() => int.add(1)).toThrow(/not subscribed/)
+    await client.int(int.name).ready()
+    await int.add(1)
+    expect([int.value, int.error]).toEqual([1, undefined])
   })
 
   test("a topic that is left is no longer subscribed, and can be taken up again", async () => {
