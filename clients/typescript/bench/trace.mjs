@@ -16,8 +16,9 @@ if (!existsSync(file)) {
   console.log(`skipped: the trace is not there (${file})`)
   process.exit(0)
 }
-const trace = JSON.parse(gunzipSync(readFileSync(file)))
-const keystrokes = trace.txns.flatMap((txn) => txn.patches)
+const { endContent, txns } = JSON.parse(gunzipSync(readFileSync(file)))
+const keystrokes = txns.flatMap((txn) => txn.patches)
+txns.length = 0
 
 /** A socket to a server that is a few lines of this file. */
 class LoopSocket {
@@ -68,20 +69,29 @@ async function heapMiB() {
   return process.memoryUsage().heapUsed / 2 ** 20
 }
 
-async function measure(name, run) {
+/** Runs pieces of work one after the other, and says how long they took together. */
+async function measure(name, work) {
   const { client, text, socket } = await open()
-  const [start, cpu] = [performance.now(), process.cpuUsage()]
-  await run(text, socket)
-  const value = text.value
-  const seconds = (performance.now() - start) / 1000
-  const { user, system } = process.cpuUsage(cpu)
-  if (value !== trace.endContent) throw new Error(`${name}: the text is not that of the trace`)
+  let [seconds, processor] = [0, 0]
+  for await (const piece of work(text, socket)) {
+    const [start, cpu] = [performance.now(), process.cpuUsage()]
+    await piece()
+    seconds += (performance.now() - start) / 1000
+    const { user, system } = process.cpuUsage(cpu)
+    processor += (user + system) / 1e6
+  }
+  if (text.value !== endContent) throw new Error(`${name}: the text is not that of the trace`)
   const used = (await heapMiB()) - prepared
   console.log(
     `${name}: ${seconds.toFixed(2)} s for ${keystrokes.length.toLocaleString("en")} keystrokes ` +
-      `(${((user + system) / 1e6).toFixed(2)} s of processor time), ${used.toFixed(1)} MiB in use afterwards`,
+      `(${processor.toFixed(2)} s of processor time), ${used.toFixed(1)} MiB more in use afterwards`,
   )
   await client.close()
+}
+
+/** Keystrokes in portions: what is only of this program is done between them. */
+function* portions(size) {
+  for (let at = 0; at < keystrokes.length; at += size) yield keystrokes.slice(at, at + size)
 }
 
 function type(text, [position, deleted, inserted]) {
@@ -89,44 +99,58 @@ function type(text, [position, deleted, inserted]) {
   if (inserted !== "") text.insert(position, inserted)
 }
 
-const updates = keystrokes.flatMap(([position, deleted, inserted]) => [
-  ...(deleted > 0 ? [{ type: "delete", position, length: deleted }] : []),
-  ...(inserted !== "" ? [{ type: "insert", position, insertion: inserted }] : []),
-])
-const frames = updates.map((change, at) =>
-  JSON.stringify({
-    type: "update",
-    content: { topic_name: "text", version: at + 1, commit: at + 1, author: 2, change: { ...change, id: `2_${at}` } },
-  }),
-)
 const prepared = await heapMiB()
 
-const typing = [
-  ["typed here, offline", Infinity],
-  ["typed here, answered after every 100", 100],
-]
-for (const [name, every] of typing) {
-  await measure(name, async (text, socket) => {
-    let version = 0
-    for (let at = 0; at < keystrokes.length; at++) {
-      type(text, keystrokes[at])
-      if ((at + 1) % every !== 0 && at + 1 < keystrokes.length) continue
-      // What is in flight is answered, and what waited goes out.
-      for (await null; every !== Infinity && socket.sent.length > 0; await null) {
-        const { topic_name, change } = socket.sent.shift()
-        const { base, ...published } = change
-        socket.say("update", { topic_name, version: ++version, commit: version, author: 1, change: published })
-      }
+await measure("typed here, offline", function* (text) {
+  for (const some of portions(10_000)) yield () => some.forEach((it) => type(text, it))
+  yield () => text.value
+})
+
+await measure("typed here, answered after every 100", function* (text, socket) {
+  let version = 0
+  const answer = async () => {
+    // What is in flight is answered, and what waited goes out.
+    for (await null; socket.sent.length > 0; await null) {
+      const { topic_name, change } = socket.sent.shift()
+      const { base, ...published } = change
+      version++
+      socket.say("update", { topic_name, version, commit: version, author: 1, change: published })
     }
-  })
+  }
+  for (const some of portions(100)) {
+    yield () => {
+      some.forEach((it) => type(text, it))
+      return answer()
+    }
+  }
+  yield () => text.value
+})
+
+/** The frames of what another client typed. */
+function* received(socket) {
+  let version = 0
+  for (const some of portions(10_000)) {
+    const changes = some.flatMap(([position, deleted, inserted]) => [
+      ...(deleted > 0 ? [{ type: "delete", position, length: deleted }] : []),
+      ...(inserted !== "" ? [{ type: "insert", position, insertion: inserted }] : []),
+    ])
+    const frames = changes.map((change) => {
+      version++
+      const content = { topic_name: "text", version, commit: version, author: 2, change: { ...change, id: `2_${version}` } }
+      return JSON.stringify({ type: "update", content })
+    })
+    yield () => frames.forEach((data) => socket.onmessage({ data }))
+  }
 }
 
-await measure("received, a frame each", (text, socket) => {
-  for (const data of frames) socket.onmessage({ data })
+await measure("received, a frame each", function* (text, socket) {
+  yield* received(socket)
+  yield () => text.value
 })
-await measure("received, a frame each, with a listener", (text, socket) => {
+
+await measure("received, a frame each, with a listener", function* (text, socket) {
   let events = 0
   text.onChange(() => events++)
-  for (const data of frames) socket.onmessage({ data })
+  yield* received(socket)
   if (events < keystrokes.length) throw new Error("events are missing")
 })

@@ -24,7 +24,9 @@ export function outbox(state: State): ClientMessage[] {
 }
 
 function onlineOutbox(state: State): ClientMessage[] {
-  const messages = [...state.queue, ...state.calls.offersToSend()]
+  const { stirred, resend, calls } = state
+  if (stirred.size + resend.size + state.queue.length === 0 && calls.isIdle) return []
+  const messages = [...state.queue, ...calls.offersToSend()]
   state.queue = []
   let names = takeStirred(state, [])
   messages.push(...subscribes(state, names), ...resends(state))
@@ -33,10 +35,10 @@ function onlineOutbox(state: State): ClientMessage[] {
     if (message) messages.push(message)
     messages.push(...closeIfDone(state, name))
     // What turns out to be done stirs its topic again, for the next batch.
-    if (state.stirred.size > 0) names = takeStirred(state, names)
+    if (stirred.size > 0) names = takeStirred(state, names)
   }
   const oldest: BatchId = state.batches.keys().next().value ?? Infinity
-  messages.push(...state.calls.toSend(oldest, () => state.nextId()))
+  messages.push(...calls.toSend(oldest, () => state.nextId()))
   return messages
 }
 

@@ -133,7 +133,9 @@ function took(
     if (!snapshot) return askAgain(state, topicName, "afresh", taken.message)
     return close(state, topicName, { code: "malformed", to: "subscribe", reason: taken.message })
   }
-  state.stirred.add(topicName)
+  const topic = state.topics.get(topicName)!
+  // Of a topic on which nothing waits there is nothing to send, however much of it comes in.
+  if (topic.pending.length > 0 || topic.closing || topic.isPresence) state.stirred.add(topicName)
   if (snapshot) moved(state, topicName, taken, "snapshot")
   else moved(state, topicName, taken, "remote", author)
 }
