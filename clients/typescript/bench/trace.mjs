@@ -136,7 +136,13 @@ function* received(socket) {
     ])
     const frames = changes.map((change) => {
       version++
-      const content = { topic_name: "text", version, commit: version, author: 2, change: { ...change, id: `2_${version}` } }
+      const content = {
+        topic_name: "text",
+        version,
+        commit: version,
+        author: 2,
+        change: { ...change, id: `2_${version}` },
+      }
       return JSON.stringify({ type: "update", content })
     })
     yield () => frames.forEach((data) => socket.onmessage({ data }))

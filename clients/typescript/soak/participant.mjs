@@ -81,7 +81,8 @@ const edits = {
   },
   text() {
     const [a, b] = [textPosition(), textPosition()].sort((a, b) => a - b)
-    if (b > a && random() < (text.length > 400 ? 0.8 : 0.3)) text.delete(a, Math.min(b, a + 40) - a + repair(a, b))
+    if (b > a && random() < (text.length > 400 ? 0.8 : 0.3))
+      text.delete(a, Math.min(b, a + 40) - a + repair(a, b))
     else if (random() < 0.2) text.append(pick(words))
     else text.insert(a, pick(words))
   },
@@ -135,7 +136,8 @@ client.onError((error) => fail(new Error(JSON.stringify(error))))
 
 function check() {
   if (told.text !== text.value) fail("the events of the text tell another one")
-  if (JSON.stringify(told.list) !== JSON.stringify(list.value)) fail("the events of the list tell another one")
+  if (JSON.stringify(told.list) !== JSON.stringify(list.value))
+    fail("the events of the list tell another one")
 }
 
 async function settle() {
@@ -144,7 +146,8 @@ async function settle() {
   check()
 }
 
-const values = () => JSON.stringify(Object.fromEntries(Object.entries(topics).map(([name, topic]) => [name, topic.value])))
+const values = () =>
+  JSON.stringify(Object.fromEntries(Object.entries(topics).map(([name, topic]) => [name, topic.value])))
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, count] = line.trim().split(" ")

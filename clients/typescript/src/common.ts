@@ -2,15 +2,7 @@
 
 export type { Undone } from "./client/core-client.js"
 export { Closed, FateUnknown, Rejected, ServiceError, TopicError } from "./client/errors.js"
-export type {
-  Cut,
-  History,
-  HistoryEntry,
-  Moment,
-  PastTopic,
-  PastValue,
-  ViewOf,
-} from "./client/history.js"
+export type { Cut, History, HistoryEntry, Moment, PastTopic, PastValue, ViewOf } from "./client/history.js"
 export type {
   BoolTopic,
   DictTopic,

@@ -123,8 +123,16 @@ export function usePresence<T>(declaration: Declaration<PresenceTopic<T>>): Pres
 export function useStatus(): { readonly status: Status; readonly pending: number } {
   const client = useClient()
   const subscribe = useCallback((callback: () => void) => client.subscribe(callback), [client])
-  const status = useSyncExternalStore(subscribe, () => client.status, () => client.status)
-  const pending = useSyncExternalStore(subscribe, () => client.pending, () => client.pending)
+  const status = useSyncExternalStore(
+    subscribe,
+    () => client.status,
+    () => client.status,
+  )
+  const pending = useSyncExternalStore(
+    subscribe,
+    () => client.pending,
+    () => client.pending,
+  )
   return { status, pending }
 }
 

@@ -164,9 +164,7 @@ export class CoreClient {
     { timeoutMs }: { timeoutMs?: number } = {},
   ): Promise<Answer> {
     const given = checked(args)
-    return this.#core.call((replica) =>
-      replica.request(serviceName, given, timeoutMs),
-    ) as Promise<Answer>
+    return this.#core.call((replica) => replica.request(serviceName, given, timeoutMs)) as Promise<Answer>
   }
 
   /**
@@ -195,10 +193,7 @@ export class CoreClient {
   /**
    * A topic's changes, from version `from` (1) to `to` (the head), at most `limit` (1,000) at a time.
    */
-  history(
-    topicName: string,
-    range: { from?: number; to?: number; limit?: number } = {},
-  ): Promise<History> {
+  history(topicName: string, range: { from?: number; to?: number; limit?: number } = {}): Promise<History> {
     return ask(this.#core, "history", { topic_name: topicName, ...range })
   }
 

@@ -139,7 +139,7 @@ export class Core {
 
   /** Takes what happened in the replica: first the views, all of them, then who is to be told. */
   settle(): void {
-    for (let events = this.replica.takeEvents(); events.length > 0; ) {
+    for (let events = this.replica.takeEvents(); events.length > 0;) {
       for (const event of events) this.#take(event)
       events = this.replica.takeEvents()
     }
@@ -158,7 +158,9 @@ export class Core {
         return
       case "closed": {
         const { topicName, error } = event
-        this.#news.push(() => handle?.closed(error && new TopicError(error.code, error.reason ?? "", `${topicName}: `)))
+        this.#news.push(() =>
+          handle?.closed(error && new TopicError(error.code, error.reason ?? "", `${topicName}: `)),
+        )
         return
       }
       case "confirmed":
@@ -170,7 +172,9 @@ export class Core {
         return
       }
       case "unknown":
-        return this.#settle(event.ticket, { error: new FateUnknown("the session, or the topic's life, ended before the answer") })
+        return this.#settle(event.ticket, {
+          error: new FateUnknown("the session, or the topic's life, ended before the answer"),
+        })
       case "response":
         this.#calls.get(event.call)?.(event.outcome)
         this.#calls.delete(event.call)
@@ -247,4 +251,3 @@ function refusePromise(result: unknown): void {
     throw new TypeError("an action is made at once: its function must not be async")
   }
 }
-

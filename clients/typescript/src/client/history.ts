@@ -8,10 +8,7 @@ import { Listeners } from "./listeners.js"
 import type { AnyTopic, Declaration, Topic } from "./topic.js"
 
 /** A moment of a topic: a version, a commit number, or a time in milliseconds since 1970, UTC. */
-export type Moment =
-  | { readonly version: number }
-  | { readonly commit: number }
-  | { readonly time: number }
+export type Moment = { readonly version: number } | { readonly commit: number } | { readonly time: number }
 
 /** A value as it was. */
 export interface PastValue {

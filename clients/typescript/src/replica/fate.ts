@@ -59,13 +59,7 @@ export function lose(state: State, id: BatchId, loss: Loss): void {
 }
 
 /** Tells the program how a view moved, and loses what could not move with it. */
-export function moved(
-  state: State,
-  topicName: string,
-  moved: Moved,
-  origin: Origin,
-  author?: number,
-): void {
+export function moved(state: State, topicName: string, moved: Moved, origin: Origin, author?: number): void {
   state.tellMoved(topicName, moved, origin, author)
   for (const fallen of moved.fallen) lose(state, fallen.batch, fall(topicName, fallen))
 }

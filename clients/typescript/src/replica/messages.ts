@@ -5,14 +5,7 @@ import type { Fields } from "../types/type.js"
 
 /** Why a change was sent back. */
 export type RejectCode =
-  | "stale"
-  | "invalid"
-  | "unknown_topic"
-  | "wrong_type"
-  | "forbidden"
-  | "too_large"
-  | "busy"
-  | "unavailable"
+  "stale" | "invalid" | "unknown_topic" | "wrong_type" | "forbidden" | "too_large" | "busy" | "unavailable"
 
 /** A change with its id, and on its way to the server its base: the version its author had seen. */
 export type WireChange = Fields & { readonly id?: string; readonly base?: number }

@@ -173,9 +173,7 @@ export class Walk {
    * new ground, giving `now`.
    */
   #bridgeBetween(was: Maybe<unknown>, form: Maybe<unknown>, old: unknown, now: unknown): unknown[] {
-    const crossings = [true, false].map((isNewcomer) =>
-      orNoConflict(() => this.#carried(was, isNewcomer)),
-    )
+    const crossings = [true, false].map((isNewcomer) => orNoConflict(() => this.#carried(was, isNewcomer)))
     const kept = crossings.find((it) => it?.[0] !== undefined && sameChange(this.#type, it[0], form))
     if (kept && this.#isWayFrom(old, kept[1])) return kept[1]
     return sameValue(this.#type, old, now) ? [] : this.#detour(was, form)
@@ -196,7 +194,10 @@ export class Walk {
   #detour(was: Maybe<unknown>, form: Maybe<unknown>): unknown[] {
     const back = was === undefined ? undefined : this.#type.invert(was, this.#old)
     const steps = [back, ...this.bridge, form]
-    return composed(this.#type, steps.filter((step) => step !== undefined))
+    return composed(
+      this.#type,
+      steps.filter((step) => step !== undefined),
+    )
   }
 
   /**

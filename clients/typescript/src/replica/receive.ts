@@ -89,12 +89,7 @@ function unsubscribed(state: State, topicName: string): void {
 }
 
 /** Takes a published change to its topic; `extra` is what an update has and a part of an action not. */
-function published(
-  state: State,
-  part: Part,
-  author: number | undefined,
-  extra: Partial<Update> = {},
-): void {
+function published(state: State, part: Part, author: number | undefined, extra: Partial<Update> = {}): void {
   const { topic_name: topicName, version, change } = part
   const topic = state.topics.get(topicName)
   if (!topic) return
@@ -141,12 +136,7 @@ function took(
 }
 
 /** Subscribes again, as what came does not fit what is here. */
-function askAgain(
-  state: State,
-  topicName: string,
-  link: "continue" | "afresh",
-  reason: string,
-): void {
+function askAgain(state: State, topicName: string, link: "continue" | "afresh", reason: string): void {
   const topic = state.topics.get(topicName)
   if (!topic) return
   topic.link = link

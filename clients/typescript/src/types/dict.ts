@@ -25,7 +25,10 @@ export class Entries {
 
   static of(object: JsonObject): Entries {
     const keys = Object.keys(object).sort()
-    const entries = new Entries(keys, keys.map((key) => object[key]!))
+    const entries = new Entries(
+      keys,
+      keys.map((key) => object[key]!),
+    )
     entries.#object = object
     return entries
   }
@@ -131,7 +134,9 @@ export const dict = settable<Entries, DictChange, JsonObject, DictEvent>({
   describe({ type, key, value }, before) {
     if (type === "add") return [{ type: "added", key, value }]
     const previous = before.get(key) ?? null
-    return [type === "remove" ? { type: "removed", key, previous } : { type: "changed", key, value, previous }]
+    return [
+      type === "remove" ? { type: "removed", key, previous } : { type: "changed", key, value, previous },
+    ]
   },
 })
 

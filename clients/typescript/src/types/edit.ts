@@ -265,8 +265,7 @@ export function checkLength(value: Json, field: string): number {
 
 /** Reads the wire's list: a number keeps, a string inserts, `{"d": …}` deletes. */
 export function decodeEdit(value: Json): Edit {
-  const wrong = (found: Json) =>
-    wrongField("edit", 'a list of numbers, strings and {"d": …}', found)
+  const wrong = (found: Json) => wrongField("edit", 'a list of numbers, strings and {"d": …}', found)
   if (!Array.isArray(value)) throw wrong(value)
   const edit = new Builder()
   let reach = 0

@@ -223,9 +223,7 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
     }
     if (second.type === "replace" && first.type !== "move") return { ...first, item: second.item }
     if (second.type !== "move" || first.type === "replace") return SEPARATE
-    return first.type === "move"
-      ? { ...first, to: second.to }
-      : { ...first, position: second.to }
+    return first.type === "move" ? { ...first, to: second.to } : { ...first, position: second.to }
   },
   diff(from, to) {
     const [start, end] = sharedEnds(from, to, equal)

@@ -20,8 +20,7 @@ export interface SetChange {
 
 /** What a program is told of a change of a set. */
 export type SetTopicEvent<T = Json> =
-  | { readonly type: "added" | "removed"; readonly item: T }
-  | SetEvent<readonly T[]>
+  { readonly type: "added" | "removed"; readonly item: T } | SetEvent<readonly T[]>
 
 /** Where `item` is, or would be put. O(log n). */
 function find(items: Items, item: Json): number {

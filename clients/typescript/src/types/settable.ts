@@ -18,10 +18,7 @@ export interface SetEvent<View> {
 }
 
 /** A type without its `set`. Its changes go over the wire as they are, unless it says otherwise. */
-type Parts<V, C, View, E> = Omit<
-  TopicType<V, C, View, E>,
-  "encodeChange" | "rebase" | "compose" | "diff"
-> &
+type Parts<V, C, View, E> = Omit<TopicType<V, C, View, E>, "encodeChange" | "rebase" | "compose" | "diff"> &
   Partial<Pick<TopicType<V, C, View, E>, "encodeChange" | "compose" | "diff">> & {
     /** As in a whole type; if this is not there, no two changes touch each other. */
     rebase?: TopicType<V, C>["rebase"]
@@ -50,8 +47,7 @@ export function settable<V, C, View = V, E = C>(
         ? { type: "set", value: parts.encodeValue(change.value) }
         : (parts.encodeChange?.(change) ?? ({ ...change } as unknown as Fields)),
     takesBase: (change) => isSet(change) || (parts.takesBase?.(change) ?? true),
-    resolve: (change, value) =>
-      isSet(change) || !parts.resolve ? change : parts.resolve(change, value),
+    resolve: (change, value) => (isSet(change) || !parts.resolve ? change : parts.resolve(change, value)),
     apply,
     rebase(incoming, accepted) {
       if (isSet(incoming)) throw changed()

@@ -38,7 +38,9 @@ function decodeDelete(fields: Fields): StringChange {
   const text = fields["deletion"]
   if (text !== undefined && typeof text !== "string") throw wrongField("deletion", "a string", text)
   const what =
-    text === undefined ? edits.checkLength(fields["length"] ?? required(fields, "deletion"), "length") : Text.of(text)
+    text === undefined
+      ? edits.checkLength(fields["length"] ?? required(fields, "deletion"), "length")
+      : Text.of(text)
   return edit(edits.editAt(position, edits.deletion(what)))
 }
 

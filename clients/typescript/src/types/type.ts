@@ -141,11 +141,7 @@ export interface TopicType<V, C, View = V, E = C> {
 export type AnyType = TopicType<any, any, any, any>
 
 /** What one change and the one after it are as one, by their type. */
-export function compose<C>(
-  type: TopicType<unknown, C>,
-  first: C,
-  second: C,
-): Maybe<C> | typeof SEPARATE {
+export function compose<C>(type: TopicType<unknown, C>, first: C, second: C): Maybe<C> | typeof SEPARATE {
   return type.compose ? type.compose(first, second) : SEPARATE
 }
 

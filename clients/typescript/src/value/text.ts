@@ -62,7 +62,7 @@ function leaves(string: string, points: number): Node[] {
   if (string.length <= LEAF_MAX) return string === "" ? [] : [leaf(string, points)]
   const nodes = []
   const size = Math.ceil(string.length / Math.ceil(string.length / (LEAF_MAX - 1)))
-  for (let start = 0; start < string.length; ) {
+  for (let start = 0; start < string.length;) {
     let end = Math.min(start + size, string.length)
     if (end < string.length && isHigh(string.charCodeAt(end - 1))) end++
     const piece = string.slice(start, end)
@@ -196,11 +196,6 @@ export class Text {
   concat(other: Text): Text {
     if (this.points < other.points) return other.splice(0, 0, this.toString())
     return this.splice(this.points, this.points, other.toString())
-  }
-
-  equals(other: Text): boolean {
-    if (this.#root === other.#root) return true
-    return this.units === other.units && this.toString() === other.toString()
   }
 
   /**

@@ -30,9 +30,7 @@ async function open(name: string, frames: string[]): Promise<Page> {
   const page = await browser.newPage()
   page.on("pageerror", (error) => errors.push(String(error)))
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()))
-  page.on("websocket", (socket) =>
-    socket.on("framesent", ({ payload }) => frames.push(String(payload))),
-  )
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => frames.push(String(payload))))
   await page.goto(`${site.url}?server=${encodeURIComponent(server.url)}#${name}`)
   await page.waitForFunction(() => document.getElementById("status")?.textContent === "online")
   return page
@@ -40,10 +38,11 @@ async function open(name: string, frames: string[]): Promise<Page> {
 
 function shows(page: Page, selector: string) {
   return expect.poll(
-    () => page.evaluate((selector) => {
-      const element = document.querySelector(selector)!
-      return "value" in element && element.tagName === "TEXTAREA" ? element.value : element.textContent
-    }, selector),
+    () =>
+      page.evaluate((selector) => {
+        const element = document.querySelector(selector)!
+        return "value" in element && element.tagName === "TEXTAREA" ? element.value : element.textContent
+      }, selector),
     { timeout: 5000 },
   )
 }

@@ -65,7 +65,11 @@ function Everything(): ReactNode {
     <>
       <output id="status">{status}</output>
       <output id="pending">{pending}</output>
-      <output id="others">{Object.values(others).map((it) => it.name).join()}</output>
+      <output id="others">
+        {Object.values(others)
+          .map((it) => it.name)
+          .join()}
+      </output>
       <button id="hello" onClick={() => set({ name: name.current })} />
       <button id="undo" onClick={() => void undo()} />
       <button id="redo" onClick={() => void redo()} />

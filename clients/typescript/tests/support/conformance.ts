@@ -86,7 +86,11 @@ export function runCase({ case: name, steps }: Case): void {
     if (kind === "send") expectSame(result, expected.sent ?? [], where)
     expectSame(topicsOf(replica), topics, where)
     const events = replica.takeEvents()
-    checkFates(events.flatMap((event) => fateOf(event, tickets)), expected.fates ?? [], where)
+    checkFates(
+      events.flatMap((event) => fateOf(event, tickets)),
+      expected.fates ?? [],
+      where,
+    )
     const changed = events.flatMap((event) => changedOf(types, event))
     expectSame(changed, expected.changed ?? [], where)
   }

@@ -42,7 +42,8 @@ export async function bundle(file: string): Promise<string> {
 
 /** Serves an empty page that runs a program; gives its address, and what ends it. */
 export async function serve(program: string): Promise<{ url: string; close: () => void }> {
-  const html = '<!doctype html><meta charset="utf-8"><div id="root"></div><script type="module" src="/program.js"></script>'
+  const html =
+    '<!doctype html><meta charset="utf-8"><div id="root"></div><script type="module" src="/program.js"></script>'
   const server = createServer((request, response) => {
     const isProgram = request.url === "/program.js"
     response.setHeader("content-type", isProgram ? "text/javascript" : "text/html")

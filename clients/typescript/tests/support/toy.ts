@@ -197,9 +197,17 @@ export class Toy {
       const runs = new Map<string, Maybe<unknown>[]>()
       for (const { topic_name: name } of changes) {
         if (runs.has(name)) continue
-        runs.set(name, this.#carried(this.topics.get(name)!, changes.filter((it) => it.topic_name === name)))
+        runs.set(
+          name,
+          this.#carried(
+            this.topics.get(name)!,
+            changes.filter((it) => it.topic_name === name),
+          ),
+        )
       }
-      return changes.map((sent) => this.#acceptOne(sent, runs.get(sent.topic_name)!.shift(), author, actionId))
+      return changes.map((sent) =>
+        this.#acceptOne(sent, runs.get(sent.topic_name)!.shift(), author, actionId),
+      )
     } catch (error) {
       for (const [name, topic] of saved) this.topics.set(name, topic)
       throw error

@@ -110,7 +110,11 @@ const OWN: Record<string, (value: never) => fc.Arbitrary<Fields>[]> = {
     edits(value),
   ],
   list: (value: readonly Json[]) => [
-    fc.record({ type: fc.constant("insert"), position: fc.integer({ min: -1, max: value.length }), item: json }),
+    fc.record({
+      type: fc.constant("insert"),
+      position: fc.integer({ min: -1, max: value.length }),
+      item: json,
+    }),
     ...(value.length === 0 ? [] : itemChanges(value.length)),
   ],
   set: (value: readonly Json[]) => [

@@ -38,7 +38,13 @@ function name(of: string): string {
 describe("topics", () => {
   test("what one client does shows in the other", async () => {
     const [a, b] = [open(), open(server.url, { codec: msgpack })]
-    const of = { list: name("list"), text: name("text"), dict: name("dict"), set: name("set"), int: name("int") }
+    const of = {
+      list: name("list"),
+      text: name("text"),
+      dict: name("dict"),
+      set: name("set"),
+      int: name("int"),
+    }
     const [list, text, dict] = [a.list<string>(of.list), a.string(of.text), a.dict<number>(of.dict)]
     const [set, int] = [a.set<number>(of.set), a.int(of.int)]
     await Promise.all([list.append("b"), list.insert(0, "a"), text.insert(0, "h😀llo"), text.delete(1, 2)])
@@ -58,7 +64,10 @@ describe("topics", () => {
     const texts = [a.string(topic), b.string(topic)] as const
     await Promise.all(texts.map((text) => text.ready()))
     for (let at = 0; at < 200; at++) {
-      for (const [text, letter] of [[texts[0], "ä"], [texts[1], "😀"]] as const) {
+      for (const [text, letter] of [
+        [texts[0], "ä"],
+        [texts[1], "😀"],
+      ] as const) {
         text.insert(at % 3 === 0 ? 0 : text.length, letter)
       }
       if (at % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 1))
@@ -206,7 +215,7 @@ describe("rejections", () => {
     expect(() => list.insert(-1, "a")).toThrow(Invalid)
     expect(() => list.append(new Date() as never)).toThrow(/Date is not a value/)
     expect(() => list.append(NaN as never)).toThrow(/not finite/)
-    expect(() => list.append(2 ** 53 as never)).toThrow(/beyond ±\(2\^53 − 1\)/)
+    expect(() => list.append((2 ** 53) as never)).toThrow(/beyond ±\(2\^53 − 1\)/)
     expect(client.pending).toBe(0)
   })
 
@@ -387,9 +396,7 @@ describe("services, presence, undo and history", () => {
       if (n < 0) throw new Error("negative")
       return Promise.resolve({ double: n * 2, by: clientId })
     })
-    await expect
-      .poll(() => b.request(service, 21).catch(String))
-      .toEqual({ double: 42, by: b.id })
+    await expect.poll(() => b.request(service, 21).catch(String)).toEqual({ double: 42, by: b.id })
     await expect(b.request(service, -1)).rejects.toMatchObject({ code: "failed", reason: "negative" })
     stop()
     await expect

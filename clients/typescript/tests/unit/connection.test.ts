@@ -33,7 +33,11 @@ describe("a connection", () => {
     const { client, at } = await open()
     const int = client.int("int")
     await turn()
-    expect(at(0).take().map((it) => it.type)).toEqual(["subscribe"])
+    expect(
+      at(0)
+        .take()
+        .map((it) => it.type),
+    ).toEqual(["subscribe"])
     at(0).give("int", "int", 0)
     int.add(1)
     int.add(2)
@@ -120,7 +124,11 @@ describe("a connection", () => {
     const { client, at } = await open({ silenceMs: 1000 })
     at(0).take()
     await vi.advanceTimersByTimeAsync(1000)
-    expect(at(0).take().map((it) => it.type)).toEqual(["unsubscribe"])
+    expect(
+      at(0)
+        .take()
+        .map((it) => it.type),
+    ).toEqual(["unsubscribe"])
     at(0).say({ type: "unsubscribed", content: { topic_name: "_topicsync/ping" } })
     await vi.advanceTimersByTimeAsync(1000)
     expect(client.status).toBe("online")

@@ -49,7 +49,10 @@ function play(sim: Sim, [kind, client, numbers]: Step): void {
       break
     case "act":
       try {
-        sim.act(client, numbers.map((number) => change(sim, client, number)))
+        sim.act(
+          client,
+          numbers.map((number) => change(sim, client, number)),
+        )
       } catch (error) {
         // The second change of a topic may not fit what the first one leaves.
         if (!(error instanceof Invalid)) throw error

@@ -16,9 +16,7 @@ function exact(type: AnyType, value: unknown): fc.Arbitrary<unknown> {
 
 /** A value, and two exact changes of it. */
 function concurrent(type: AnyType) {
-  return valueOf(type).chain((value) =>
-    fc.tuple(fc.constant(value), exact(type, value), exact(type, value)),
-  )
+  return valueOf(type).chain((value) => fc.tuple(fc.constant(value), exact(type, value), exact(type, value)))
 }
 
 /** A value, a change of it, and one of what that leaves. */
@@ -85,9 +83,7 @@ describe.each(TYPES.map((type) => [type.name, type] as const))("%s", (_name, typ
   })
 
   test("law 6: what is encoded decodes to the same", () => {
-    const pairs = valueOf(type).chain((value) =>
-      fc.tuple(fc.constant(value), changeOf(type, value)),
-    )
+    const pairs = valueOf(type).chain((value) => fc.tuple(fc.constant(value), changeOf(type, value)))
     const through = <T>(json: T) => JSON.parse(JSON.stringify(json)) as T
     fc.assert(
       fc.property(pairs, ([value, change]) => {

@@ -25,7 +25,10 @@ const poll: TopicType<Votes, Vote, readonly string[]> = {
   apply: (votes, { option }) => ({ ...votes, [option]: (votes[option] ?? 0) + 1 }),
   rebase: (incoming, accepted) => ({ incoming, accepted }),
   invert: () => undefined,
-  view: (votes) => Object.entries(votes).sort(([, a], [, b]) => b - a).map(([option]) => option),
+  view: (votes) =>
+    Object.entries(votes)
+      .sort(([, a], [, b]) => b - a)
+      .map(([option]) => option),
 }
 
 test("a topic of one's own type works as any other", async () => {
@@ -52,6 +55,9 @@ test("a topic of one's own type works as any other", async () => {
   socket.say({ type: "action", content: { action_id, author: 1, changes: parts } })
   expect(await voted).toBe(action_id)
   expect(lunch.confirmed).toEqual(["soup", "rice"])
-  expect(events).toEqual([["vote", true], ["vote", true]])
+  expect(events).toEqual([
+    ["vote", true],
+    ["vote", true],
+  ])
   await client.close()
 })

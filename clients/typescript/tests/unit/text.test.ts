@@ -86,11 +86,20 @@ describe.skipIf(!found)("the automerge-paper trace", () => {
     replica.outbox()
     const first = { topic_name: "text", version: 0 }
     replica.receive({ type: "subscribed", content: { ...first, type: "string", epoch: "e" } })
-    replica.receive({ type: "update", content: { ...first, snapshot: true, change: { type: "set", value: "" } } })
-    txns.flatMap((txn) => txn.patches).flatMap(fields).forEach((change, at) => {
-      replica.receive({ type: "update", content: { topic_name: "text", version: at + 1, author: 2, change } })
-      replica.takeEvents()
+    replica.receive({
+      type: "update",
+      content: { ...first, snapshot: true, change: { type: "set", value: "" } },
     })
+    txns
+      .flatMap((txn) => txn.patches)
+      .flatMap(fields)
+      .forEach((change, at) => {
+        replica.receive({
+          type: "update",
+          content: { topic_name: "text", version: at + 1, author: 2, change },
+        })
+        replica.takeEvents()
+      })
     expect(String(replica.topic("text")!.view)).toBe(endContent)
   })
 })
