@@ -212,9 +212,9 @@ export class Topic<View, Event> {
   #tell(changed: Changed): void {
     if (this.#changeListeners.size > 0) {
       const { origin, author } = changed
-      const source = { origin, author, local: origin === "local" }
+      const local = origin === "local"
       for (const event of this.#describe(changed)) {
-        this.#changeListeners.tell({ ...event, ...source } as Event & Source)
+        this.#changeListeners.tell({ local, origin, author, ...event })
       }
     }
     this.#moveListeners.tell()
