@@ -1,0 +1,273 @@
+/** A topic as a program holds it; the kinds of topics add the changes of their types. */
+
+import type { Changed } from "../replica/events.js"
+import type { AnyType, Fields, TopicType } from "../types/type.js"
+import type { JsonObject } from "../value/json.js"
+import type { Core, Handle } from "./core.js"
+import type { Source, Stop } from "./listeners.js"
+import { Listeners } from "./listeners.js"
+import type { Pending } from "./pending.js"
+
+/** What a topic is made with, by who subscribes first. */
+export interface TopicOptions {
+  /** False: no log beyond what resuming needs, and no undo. */
+  readonly history?: boolean
+  /** How much of the log is kept; all of it by default. */
+  readonly keep?: { readonly versions: number } | { readonly seconds: number }
+  /** `latest`: at most one update every 50 ms, composed. */
+  readonly delivery?: "every" | "latest"
+  /** When a change counts as done; by default as the server does. */
+  readonly durability?: "commit" | "relaxed" | "memory"
+  /** A dict in which each session has the entry under its own id, gone with the session. */
+  readonly presence?: boolean
+}
+
+/** A topic's name and type, and what a program has it as: what a client subscribes to. */
+export interface Declaration<T extends AnyTopic = AnyTopic> {
+  readonly name: string
+  readonly type: AnyType
+  readonly options: TopicOptions
+  /** @internal */
+  readonly kind: new (core: Core, declaration: Declaration) => T
+}
+
+/** A topic of any kind. */
+export type AnyTopic = Topic<any, any>
+
+/** How long a topic stays subscribed that nobody holds any more, in milliseconds. */
+const GRACE_MS = 1000
+
+/**
+ * A topic: a value that many share.
+ *
+ * {@link value} is the same object until the value changes, and never changes itself.
+ *
+ * @typeParam View - its value
+ * @typeParam Event - what it tells of changes
+ */
+export class Topic<View, Event> {
+  /** The topic's name. */
+  readonly name: string
+  /** The topic's type. */
+  readonly type: AnyType
+  /** @internal */
+  protected readonly core: Core
+  readonly #options: TopicOptions
+  readonly #changeListeners = new Listeners<Event & Source>()
+  readonly #moveListeners = new Listeners()
+  #waiting: { resolve: () => void; reject: (error: Error) => void }[] = []
+  #error: Error | undefined
+  #holders = 0
+  #own: Stop | undefined
+  #grace: ReturnType<typeof setTimeout> | undefined
+  /** The view as its type has it, and as the program sees it. */
+  #inner: unknown
+  #seen: { readonly inner: unknown; readonly view: View } | undefined
+
+  /** @internal */
+  constructor(core: Core, { name, type, options }: Declaration) {
+    this.name = name
+    this.type = type
+    this.core = core
+    this.#options = options
+    this.#inner = type.initial
+    const handle: Handle = {
+      moved: ({ value }) => (this.#inner = value),
+      tell: (changed) => this.#tell(changed),
+      ready: () => this.#settle(undefined),
+      closed: (error) => this.#closed(error),
+    }
+    core.handles.set(name, handle)
+  }
+
+  /**
+   * The value as it is seen here, own changes included that the server has not answered yet. Until it
+   * came it is the type's initial one.
+   */
+  get value(): View {
+    const inner = this.inner
+    if (this.#seen?.inner !== inner) this.#seen = { inner, view: this.#view(inner) }
+    return this.#seen!.view
+  }
+
+  /** The value at {@link version}, without what is pending. */
+  get confirmed(): View {
+    const topic = this.core.replica.topic(this.name)
+    return this.#view(topic ? topic.confirmed : this.type.initial)
+  }
+
+  /** The last version received: how many changes the topic had accepted by then. */
+  get version(): number {
+    return this.core.replica.topic(this.name)?.version ?? 0
+  }
+
+  /** How many changes made here the server has not answered. Those that wait are composed. */
+  get pending(): number {
+    return this.core.replica.topic(this.name)?.pending.length ?? 0
+  }
+
+  /** Whether the value has been received. */
+  get isReady(): boolean {
+    return this.core.replica.topic(this.name)?.ready ?? false
+  }
+
+  /** Why the topic cannot be had, or is no longer: it has another type, say. */
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  /**
+   * Waits for the first value.
+   *
+   * @returns the topic itself
+   * @throws {@link TopicError} if there will be none.
+   */
+  async ready(): Promise<this> {
+    if (this.#error) throw this.#error
+    if (!this.isReady) {
+      await new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    }
+    return this
+  }
+
+  /**
+   * Calls back for every change of the value, in order, at once. Each event says what changed, and
+   * whether it was made here. A whole value, as the first is, comes as `set`.
+   *
+   * @returns what ends it
+   */
+  onChange(callback: (event: Event & Source) => void): Stop {
+    return this.#changeListeners.add(callback)
+  }
+
+  /**
+   * Calls back whenever {@link value} is another, or the topic's state changed, without saying how.
+   *
+   * @returns what ends it
+   */
+  subscribe(callback: () => void): Stop {
+    return this.#moveListeners.add(callback)
+  }
+
+  /**
+   * Keeps the topic subscribed until the answer is called. It stays so for a second longer, so that
+   * who takes it up again at once finds it as it was.
+   *
+   * @returns what lets it go
+   */
+  hold(): Stop {
+    clearTimeout(this.#grace)
+    if (this.#holders++ === 0) this.#subscribe()
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      if (--this.#holders === 0) this.#grace = setTimeout(() => this.#unsubscribe(), GRACE_MS)
+    }
+  }
+
+  /**
+   * @internal Keeps the topic subscribed until {@link leave}, and takes it up again if it was removed.
+   */
+  open(): this {
+    if (this.#error && this.#own) this.#subscribe()
+    this.#own ??= this.hold()
+    return this
+  }
+
+  /** Ends the subscription, unless somebody else {@link hold | holds} the topic. */
+  leave(): void {
+    this.#own?.()
+    this.#own = undefined
+  }
+
+  /** The view as its type has it. */
+  protected get inner(): unknown {
+    return this.core.viewOf(this.name, this.#inner)
+  }
+
+  /**
+   * Makes a change, as on the wire: with a base if it can have one, or, `overwriting`, of whatever is
+   * there by then.
+   */
+  protected make(change: Fields, overwriting = false): Pending {
+    return this.core.make({ topicName: this.name, change, overwriting })
+  }
+
+  #view(inner: unknown): View {
+    return this.type.view ? (this.type.view(inner) as View) : (inner as View)
+  }
+
+  #subscribe(): void {
+    this.#error = undefined
+    this.core.act((replica) => {
+      replica.subscribe(this.name, this.type, this.#options as JsonObject)
+    })
+  }
+
+  #unsubscribe(): void {
+    if (this.#holders === 0) this.core.act((replica) => replica.unsubscribe(this.name))
+  }
+
+  #tell(changed: Changed): void {
+    if (this.#changeListeners.size > 0) {
+      const { origin, author } = changed
+      const local = origin === "local"
+      for (const event of this.#describe(changed)) {
+        this.#changeListeners.tell({ local, origin, author, ...event })
+      }
+    }
+    this.#moveListeners.tell()
+  }
+
+  #describe({ before, value, changes }: Changed): Event[] {
+    if (changes.length === 0) return [{ type: "set", value: this.#view(value) } as Event]
+    const events: Event[] = []
+    let at = before
+    for (const change of changes) {
+      events.push(...(this.type.describe?.(change, at) ?? [change]))
+      if (changes.length > 1) at = this.type.apply(at, change)
+    }
+    return events
+  }
+
+  #closed(error: Error | undefined): void {
+    this.#error = error
+    this.#inner = this.core.replica.topic(this.name)?.view ?? this.type.initial
+    if (error) this.#settle(error)
+    // Somebody holds it again, who came while it was being left.
+    else if (this.#holders > 0 && !this.core.replica.topic(this.name)) this.#subscribe()
+  }
+
+  #settle(error: Error | undefined): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { resolve, reject } of waiting) error ? reject(error) : resolve()
+    this.#moveListeners.tell()
+  }
+}
+
+/** A topic of a type of one's own: its changes are made as the type has them. */
+export class TypedTopic<C, View, Event> extends Topic<View, Event> {
+  /**
+   * Makes a change, with a base if it can have one: others' changes carry it along, or reject it.
+   *
+   * @throws {@link Invalid} if it does not fit the value.
+   */
+  change(change: C): Pending {
+    return this.make(this.#fields(change))
+  }
+
+  /**
+   * Makes a change of whatever is there by then: it simply wins.
+   *
+   * @throws {@link Invalid} if it does not fit the value.
+   */
+  overwrite(change: C): Pending {
+    return this.make(this.#fields(change), true)
+  }
+
+  #fields(change: C): Fields {
+    return (this.type as TopicType<unknown, C>).encodeChange(change)
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * All topics of one client: what it made, what it sent, and what is still to be answered.
+ *
+ * The replica is plain data: it never sees a socket, a clock or chance, so that every run of it
+ * repeats exactly. A connection feeds it with {@link Replica.receive} and sends what
+ * {@link Replica.outbox} gives; a program changes it with {@link Replica.local}, and is told by
+ * {@link Replica.takeEvents}.
+ */
+
+import type { Json, JsonObject } from "../value/json.js"
+import type { AnyType } from "../types/type.js"
+import type { ReplicaEvent, Ticket } from "./events.js"
+import type { LocalChange } from "./local.js"
+import { Draft, local } from "./local.js"
+import type { ClientMessage, Outcome, ServerMessage } from "./messages.js"
+import { outbox } from "./outbox.js"
+import { tendPresence } from "./presence.js"
+import { receive } from "./receive.js"
+import { disconnected } from "./session.js"
+import { State } from "./state.js"
+import { TopicReplica } from "./topic-replica.js"
+
+/** All topics of one client. */
+export class Replica extends State {
+  /** Whether a session is in force on the present connection. */
+  get isOnline(): boolean {
+    return this.phase.type === "online"
+  }
+
+  /** A topic, if it is subscribed. */
+  topic(topicName: string): Readonly<TopicReplica> | undefined {
+    return this.topics.get(topicName)
+  }
+
+  /** What has happened since this was last asked, in order. */
+  takeEvents(): ReplicaEvent[] {
+    const { events } = this
+    if (events.length > 0) this.events = []
+    return events
+  }
+
+  /**
+   * Subscribes to a topic, and has it made if there is none. A topic that is subscribed stays so, with
+   * the type that it has; the answer tells whether that is `type`.
+   *
+   * Until its value comes it has the type's initial one, and can be changed already.
+   */
+  subscribe(topicName: string, type: AnyType, options: JsonObject = {}): boolean {
+    const { topics, stirred } = this
+    const topic = topics.get(topicName) ?? new TopicReplica(type, options)
+    topics.set(topicName, topic)
+    stirred.add(topicName)
+    topic.closing = false
+    return topic.type === type
+  }
+
+  /** Ends a subscription, once what is pending on the topic is answered. */
+  unsubscribe(topicName: string): void {
+    const topic = this.topics.get(topicName)
+    if (!topic) return
+    topic.closing = true
+    topic.presence = undefined
+    this.stirred.add(topicName)
+  }
+
+  /** Makes changes; see {@link local}. */
+  local(changes: readonly LocalChange[]): Ticket {
+    return local(this, changes)
+  }
+
+  /** Begins changes that are to take effect together. */
+  draft(): Draft {
+    return new Draft(this)
+  }
+
+  /**
+   * Wants this client's entry in a presence topic to be `entry`, or not to be. It is put there again
+   * whenever the session or the topic begins a new life. The topic has to be subscribed.
+   */
+  setPresence(topicName: string, entry: Json | undefined): void {
+    const topic = this.topics.get(topicName)
+    if (!topic) return
+    topic.presence = entry
+    this.stirred.add(topicName)
+    tendPresence(this, topicName)
+  }
+
+  /** Offers a service, now and in every later session. */
+  registerService(serviceName: string): void {
+    this.calls.offer(serviceName)
+  }
+
+  /** Takes back an offer. */
+  unregisterService(serviceName: string): void {
+    if (!this.calls.withdraw(serviceName)) return
+    const content = { service_name: serviceName }
+    this.queue.push({ type: "unregister_service", content })
+  }
+
+  /** Asks a service, as soon as there is a session; the outcome is an event that names the call. */
+  request(serviceName: string, args: Json, timeoutMs?: number): number {
+    return this.calls.ask(serviceName, args, timeoutMs, 0)
+  }
+
+  /** Undoes or redoes. What was made here before is sent and answered first. */
+  undo(which: "undo" | "redo"): number {
+    const { calls, batchesMade } = this
+    return calls.ask(`_topicsync/${which}`, null, undefined, batchesMade)
+  }
+
+  /** Answers somebody's request. */
+  respond(requestId: string, outcome: Outcome): void {
+    const content = { request_id: requestId, ...outcome }
+    this.queue.push({ type: "response", content })
+  }
+
+  /** Takes one message of the server. */
+  receive(message: ServerMessage): void {
+    receive(this, message)
+  }
+
+  /** The messages to be sent now, in order. Each is given once, and counts as sent. */
+  outbox(): ClientMessage[] {
+    return outbox(this)
+  }
+
+  /** The connection is lost. What was in flight will be sent again, just as it was. */
+  disconnected(): void {
+    disconnected(this)
+  }
+
+  /** The time has come to send again what the server had no room for. */
+  resendBusy(): void {
+    const { resend, busy } = this
+    for (const id of busy) resend.add(id)
+    busy.clear()
+  }
+}

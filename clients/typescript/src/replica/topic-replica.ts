@@ -1,0 +1,381 @@
+/** One topic as one client sees it: what the server has confirmed, then what it has not. */
+
+import { tryTo } from "../value/errors.js"
+import type { Json, JsonObject } from "../value/json.js"
+import { required } from "../types/fields.js"
+import type { AnyType, Fields, Maybe } from "../types/type.js"
+import { compose, overwritten, resolve, SEPARATE } from "../types/type.js"
+import type { ClientMessage, Subscribed } from "./messages.js"
+import type { BatchId, Fallen, Pending } from "./pending.js"
+import { sameChange, sameValue, Walk } from "./pending.js"
+
+/** How far back a change looks for one of the same key to be composed with. */
+const COMPOSE_REACH = 1024
+
+/**
+ * Where a subscription stands, on the present connection: not asked for yet, to continue from the
+ * version that is here or to start afresh; asked for; with the whole value to come next; or live,
+ * with every version coming in order.
+ */
+export type Link = "continue" | "afresh" | "asked" | "snapshot" | "live"
+
+/** What a published change is, to one topic. */
+export interface News {
+  readonly version: number
+  /** The version before the first of several. */
+  readonly since: number | undefined
+  readonly snapshot: boolean
+  readonly fields: Fields
+  /** Those that are this client's own. */
+  readonly ids: readonly string[]
+}
+
+/** How a view moved. */
+export interface Moved {
+  readonly before: unknown
+  /** From the view as it was to the view as it is. */
+  readonly changes: readonly unknown[]
+  /** The view is to be taken as a whole, `changes` being unknown. */
+  readonly whole: boolean
+  readonly fallen: readonly Fallen[]
+}
+
+/** What became of published news: it moved the view, was known, or has versions missing before it. */
+export type Taken = Moved | "known" | "gap"
+
+/**
+ * One topic's replica.
+ *
+ * ```text
+ *   view = confirmed · in flight · waiting
+ * ```
+ *
+ * Changes in flight come first in `pending`, and belong to one batch. What waits is relative to them:
+ * each change is made on the value that the one before leaves.
+ */
+export class TopicReplica {
+  readonly type: AnyType
+  readonly options: JsonObject
+  link: Link = "continue"
+  /** Names one life of the topic; there is none before the first `subscribed`. */
+  epoch: string | undefined
+  /** The last version received. */
+  version = 0
+  /** The head when the subscription began: from there on nothing is missing. */
+  head = 0
+  /** Whether a first value was received. Before, it is the type's initial one. */
+  ready = false
+  /** The value at `version`, without what is pending. */
+  confirmed: unknown
+  /** The value as the program sees it: confirmed and pending. */
+  view: unknown
+  pending: Pending[] = []
+  /** To be unsubscribed once nothing is pending. */
+  closing = false
+  /** This client's entry in a presence topic, as the program wants it. */
+  presence: Json | undefined
+
+  constructor(type: AnyType, options: JsonObject) {
+    this.type = type
+    this.options = options
+    this.confirmed = this.view = type.initial
+  }
+
+  get isPresence(): boolean {
+    return this.options["presence"] === true
+  }
+
+  /** Whether the server is yet to be asked for this topic. */
+  get unasked(): boolean {
+    return this.link === "continue" || this.link === "afresh"
+  }
+
+  /** Whether everything up to the head that the subscription began with was received. */
+  get caughtUp(): boolean {
+    return this.link === "live" && this.version >= this.head
+  }
+
+  /** Whether a batch can be sent: the topic is received, and nothing of it is in flight. */
+  get isFree(): boolean {
+    return this.link === "live" && this.pending[0]?.id === undefined
+  }
+
+  subscribe(topicName: string): ClientMessage {
+    const { epoch, version, options } = this
+    const since = this.link === "continue" && this.ready && epoch !== undefined
+    this.link = "asked"
+    return {
+      type: "subscribe",
+      content: {
+        topic_name: topicName,
+        type: this.type.name,
+        ...(Object.keys(options).length > 0 && { options }),
+        ...(since && { since: { epoch, version } }),
+      },
+    }
+  }
+
+  /** Takes up a subscription of the life that is known, or of the first one. */
+  subscribed({ epoch, version, since }: Subscribed): void {
+    this.epoch = epoch
+    this.head = version
+    if (since !== undefined && this.ready) {
+      this.link = "live"
+    } else if (this.type.stateless) {
+      this.version = version
+      this.ready = true
+      this.link = "live"
+    } else {
+      this.link = "snapshot"
+    }
+  }
+
+  /** Forgets all but what was asked for: the topic has a new life. */
+  startAfresh(): Moved {
+    const before = this.view
+    this.epoch = undefined
+    this.version = this.head = 0
+    this.ready = false
+    this.confirmed = this.view = this.type.initial
+    this.pending = []
+    return { before, changes: [], whole: true, fallen: [] }
+  }
+
+  /**
+   * Appends a local change that was made on the view and gives `view`. It is composed with an earlier
+   * one where `joinable` says that this is its batch's to decide.
+   *
+   * Gives the batch that it became part of, if that is an earlier one.
+   */
+  push(pending: Pending, view: unknown, joinable: (batch: BatchId) => boolean): Maybe<BatchId> {
+    this.view = view
+    const joined = joinable(pending.batch) ? this.#join(pending, joinable) : undefined
+    if (joined === undefined) this.pending.push(pending)
+    return joined
+  }
+
+  /**
+   * Composes a change with a waiting one: the last, or the last of the same key if all between are of
+   * other keys, as those do not touch each other.
+   */
+  #join(added: Pending, joinable: (batch: BatchId) => boolean): Maybe<BatchId> {
+    const keyOf = (change: unknown) => this.type.key?.(change)
+    const key = keyOf(added.made)
+    const last = this.pending.length - 1
+    for (let at = last; at >= 0 && at > last - COMPOSE_REACH; at--) {
+      const earlier = this.pending[at]!
+      const fits = earlier.id === undefined && earlier.overwriting === added.overwriting
+      if (!fits || earlier.form === undefined || !joinable(earlier.batch)) return undefined
+      const sameKey = key !== undefined && keyOf(earlier.form) === key
+      if (sameKey || at === last) {
+        if (this.#compose(at, earlier, added)) return earlier.batch
+        if (sameKey) return undefined
+      }
+      if (key === undefined || keyOf(earlier.form) === undefined) return undefined
+    }
+    return undefined
+  }
+
+  /** Makes one of the change at `at` and one that follows it, or none if that takes it back. */
+  #compose(at: number, first: Pending, second: Pending): boolean {
+    const form = compose(this.type, first.form, second.form)
+    const made = first.overwriting ? compose(this.type, first.made, second.made) : form
+    if (form === SEPARATE || made === SEPARATE) return false
+    if ((form === undefined) !== (made === undefined)) return false
+    if (form === undefined) {
+      this.pending.splice(at, 1)
+    } else {
+      first.form = form
+      first.made = made
+    }
+    return true
+  }
+
+  /**
+   * Takes published news: in version order, each once.
+   *
+   * @throws {@link Invalid} if the change cannot be read, or does not fit the confirmed value.
+   */
+  take(news: News): Taken {
+    const ahead = news.version > this.version
+    if (news.snapshot && (this.link === "snapshot" || (this.link === "live" && ahead))) {
+      return this.#takeSnapshot(news)
+    }
+    if (this.link === "live" && ahead && !news.snapshot) return this.#takeChange(news)
+    if (!ahead && news.ids.length > 0) return this.remove(isOneOf(news.ids))
+    return "known"
+  }
+
+  #takeChange({ version, since, fields, ids }: News): Taken {
+    if ((since ?? version - 1) !== this.version) return "gap"
+    let confirmed = this.confirmed
+    let change: Maybe<unknown>
+    if (fields.type !== "none") {
+      change = resolve(this.type, this.type.decodeChange(fields), confirmed)
+      confirmed = this.type.apply(confirmed, change)
+    }
+    this.version = version
+    const moved = this.#advance(confirmed, change, ids)
+    if (this.pending.length === 0) this.view = this.confirmed
+    return moved
+  }
+
+  #advance(confirmed: unknown, change: Maybe<unknown>, ids: readonly string[]): Moved {
+    const from = this.confirmed
+    if (this.#isAsPredicted(change, ids)) {
+      this.confirmed = confirmed
+      this.pending.shift()
+      return { before: this.view, changes: [], whole: false, fallen: [] }
+    }
+    this.confirmed = confirmed
+    return this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
+  }
+
+  /** Whether a published change is the next one in flight, in just the form that it has in the view. */
+  #isAsPredicted(change: Maybe<unknown>, ids: readonly string[]): boolean {
+    const first = this.pending[0]
+    if (ids.length !== 1 || first?.id !== ids[0]) return false
+    const { form } = first!
+    if (form === undefined) return change === undefined
+    const exact = tryTo(() => resolve(this.type, form, this.confirmed))
+    return exact !== undefined && sameChange(this.type, exact, change)
+  }
+
+  /** Takes changes out of what is pending; those behind them are carried over their inverse. */
+  remove(leaves: (pending: Pending) => boolean): Moved {
+    return this.#walk(this.confirmed, [], leaves)
+  }
+
+  #walk(from: unknown, bridge: unknown[], leaves: (pending: Pending) => boolean): Moved {
+    const before = this.view
+    const walk = new Walk(this.type, from, this.confirmed, bridge)
+    const [stays, fallen] = walk.run(this.pending, leaves)
+    this.pending = stays
+    this.view = walk.now
+    return { before, changes: walk.bridge, whole: false, fallen }
+  }
+
+  #takeSnapshot({ version, fields, ids }: News): Moved {
+    const value = this.type.decodeValue(required(fields, "value"))
+    this.version = version
+    this.link = "live"
+    const moved = this.ready ? this.#jump(value, ids) : this.#land(value)
+    this.ready = true
+    return moved
+  }
+
+  /**
+   * Takes the first value. What was made before it was made on nothing that anyone had seen: it is
+   * put on the value as it is, where it fits.
+   */
+  #land(value: unknown): Moved {
+    const before = this.view
+    const fallen: Fallen[] = []
+    this.confirmed = this.view = value
+    this.pending = this.pending.filter((pending) => {
+      const error = this.#landOne(pending)
+      if (error === undefined) return true
+      pending.form = undefined
+      if (!pending.overwriting) fallen.push({ batch: pending.batch, conflict: error })
+      return pending.overwriting
+    })
+    return { before, changes: [], whole: true, fallen }
+  }
+
+  /** Puts a change on the view; gives the reason if it does not fit. */
+  #landOne(pending: Pending): Maybe<string> {
+    let reason: Maybe<string>
+    const put = () => {
+      const form = pending.overwriting ? resolve(this.type, pending.made, this.view) : pending.form
+      if (form !== undefined) this.view = this.type.apply(this.view, form)
+      pending.form = form
+    }
+    tryTo(put, (invalid) => (reason = invalid.message))
+    return reason
+  }
+
+  /**
+   * Takes a value that jumps ahead. Whether it holds what is in flight is not known, so that is hidden
+   * until it is answered, unless to apply it twice is the same as once. What waits is carried over the
+   * difference between the value that it stood on and the one it comes to stand on.
+   */
+  #jump(value: unknown, ids: readonly string[]): Moved {
+    const before = this.view
+    const sent = this.pending.filter((pending) => pending.id !== undefined)
+    let waiting = this.pending.filter((pending) => pending.id === undefined)
+    let from = this.confirmed
+    for (const { form } of sent) {
+      // What is in flight applied when the view was made.
+      const applied = form === undefined ? form : tryTo(() => this.type.apply(from, form))
+      if (applied !== undefined) from = applied
+    }
+    this.confirmed = value
+    const flying = sent.filter((pending) => !isOneOf(ids)(pending))
+    let to = value
+    for (const pending of flying) {
+      pending.form = this.#formIfIdempotent(pending, to)
+      pending.hidden = pending.form === undefined
+      if (!pending.hidden) to = this.type.apply(to, pending.form)
+    }
+    const bridge = waiting.length === 0 ? undefined : this.#diff(from, to)
+    const fallen: Fallen[] = []
+    if (!bridge) {
+      const based = waiting.filter((pending) => !pending.overwriting)
+      fallen.push(...based.map(({ batch }) => ({ batch, conflict: overwritten().message })))
+      waiting = waiting.filter((pending) => pending.overwriting)
+    }
+    const walk = new Walk(this.type, from, to, bridge ?? [])
+    const [stays, more] = walk.run(waiting, () => false)
+    this.view = walk.now
+    this.pending = [...flying, ...stays]
+    return { before, changes: walk.bridge, whole: !bridge, fallen: [...fallen, ...more] }
+  }
+
+  /** A change as it is on `value`, if it overwrites and does nothing when applied again. */
+  #formIfIdempotent({ overwriting, made }: Pending, value: unknown): Maybe<unknown> {
+    const { type } = this
+    return tryTo(() => {
+      const form = resolve(type, made, value)
+      const once = type.apply(value, form)
+      const twice = type.apply(once, resolve(type, made, once))
+      return overwriting && sameValue(type, once, twice) ? form : undefined
+    })
+  }
+
+  /** Changes that lead from one value to another; `undefined` if the type has none that could. */
+  #diff(from: unknown, to: unknown): Maybe<unknown[]> {
+    const { type } = this
+    if (sameValue(type, from, to)) return []
+    const leads = (changes: unknown[]) => {
+      const end = changes.reduce((value, change) => type.apply(value, change), from)
+      return sameValue(type, end, to) ? changes : undefined
+    }
+    const whole = { type: "set", value: type.encodeValue(to) }
+    const bySteps = tryTo(() => type.diff && leads(type.diff(from, to)))
+    return bySteps ?? tryTo(() => leads([type.decodeChange(whole)]))
+  }
+
+  /** Whether a change in flight has this id. */
+  holds(id: string): boolean {
+    return this.batchOf(id) !== undefined
+  }
+
+  /** The batch in flight of which the change with this id is one. */
+  batchOf(id: string): Maybe<BatchId> {
+    for (const pending of this.pending) {
+      if (pending.id === undefined) return undefined
+      if (pending.id === id) return pending.batch
+    }
+    return undefined
+  }
+
+  /** The batch in flight, if there is one. */
+  get batchInFlight(): Maybe<BatchId> {
+    const first = this.pending[0]
+    return first?.id === undefined ? undefined : first.batch
+  }
+}
+
+function isOneOf(ids: readonly string[]): (pending: Pending) => boolean {
+  return ({ id }) => id !== undefined && ids.includes(id)
+}

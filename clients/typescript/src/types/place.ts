@@ -1,0 +1,27 @@
+/** Where in a list or text a change is meant: at a position, or at the end, wherever that is. */
+
+import { outOfBounds } from "../value/errors.js"
+import { wholeField } from "./fields.js"
+import type { Fields } from "./type.js"
+
+/** The end: behind the last item for an insertion, the last item for what takes one. */
+export const END = -1
+
+/** The largest position and length. */
+export const LENGTH_MAX = 2 ** 32 - 1
+
+/** A field that is a position from 0, or {@link END}. */
+export function placeField(fields: Fields, field: string): number {
+  const position = wholeField(fields, field)
+  if (position < END || position > LENGTH_MAX) throw outOfBounds(position, LENGTH_MAX)
+  return position
+}
+
+/**
+ * The position meant, `end` being the last one that is allowed; -1 stands for an empty list that has
+ * no last item.
+ */
+export function resolvePlace(place: number, end: number): number {
+  if (place > end || end < 0) throw outOfBounds(place, end + 1)
+  return place === END ? end : place
+}

@@ -1,0 +1,139 @@
+/** `string`: a text that many hands edit at once. */
+
+import { Text } from "../value/text.js"
+import type { Edit } from "./edit.js"
+import * as edits from "./edit.js"
+import { required, stringField, unknownChange, wrongField, wrongValue } from "./fields.js"
+import { END, placeField } from "./place.js"
+import { sharedEnds } from "./search.js"
+import type { SetEvent } from "./settable.js"
+import { settable } from "./settable.js"
+import type { Fields } from "./type.js"
+import { SEPARATE } from "./type.js"
+
+/** A change of a text. An insertion or deletion is an edit of one step, and goes out as one. */
+export type StringChange =
+  | { readonly type: "edit"; readonly edit: Edit }
+  /** Puts a text at the end, wherever that is. */
+  | { readonly type: "append"; readonly text: Text }
+
+/** What a program is told of a change of a text. Positions and lengths count UTF-16 code units. */
+export type StringEvent =
+  | { readonly type: "inserted" | "deleted"; readonly position: number; readonly text: string }
+  | SetEvent<string>
+
+function edit(edit: Edit): StringChange {
+  return { type: "edit", edit }
+}
+
+function decodeInsert(fields: Fields): StringChange {
+  const text = Text.of(stringField(fields, "insertion"))
+  const position = placeField(fields, "position")
+  if (position === END) return { type: "append", text }
+  return edit(edits.editAt(position, edits.insertion(text)))
+}
+
+function decodeDelete(fields: Fields): StringChange {
+  const position = edits.checkLength(required(fields, "position"), "position")
+  const text = fields["deletion"]
+  if (text !== undefined && typeof text !== "string") throw wrongField("deletion", "a string", text)
+  const what =
+    text === undefined
+      ? edits.checkLength(fields["length"] ?? required(fields, "deletion"), "length")
+      : Text.of(text)
+  return edit(edits.editAt(position, edits.deletion(what)))
+}
+
+function encodeEdit(edit: Edit): Fields {
+  const [position, step] = edit[0]?.type === "retain" ? [edit[0].length, edit[1]] : [0, edit[0]]
+  if (!step || edit.length > (position === 0 ? 1 : 2)) {
+    return { type: "edit", edit: edits.encodeEdit(edit) }
+  }
+  if (step.type === "insert") return { type: "insert", position, insertion: step.text!.toString() }
+  const field = step.text ? "deletion" : "length"
+  return { type: "delete", position, [field]: edits.encodeDeletion(step) }
+}
+
+/** Holds text. */
+export const string = settable<Text, StringChange, string, StringEvent>({
+  name: "string",
+  initial: Text.empty,
+  decodeValue(value) {
+    if (typeof value !== "string") throw wrongValue("a string", value)
+    return Text.of(value)
+  },
+  encodeValue: (text) => text.toString(),
+  decodeChange(fields) {
+    switch (fields.type) {
+      case "insert":
+        return decodeInsert(fields)
+      case "delete":
+        return decodeDelete(fields)
+      case "edit":
+        return edit(edits.decodeEdit(required(fields, "edit")))
+      default:
+        throw unknownChange("string", fields)
+    }
+  },
+  encodeChange: (change) =>
+    change.type === "edit"
+      ? encodeEdit(change.edit)
+      : { type: "insert", position: END, insertion: change.text.toString() },
+  takesBase: (change) => change.type !== "append",
+  resolve(change, text) {
+    if (change.type === "append") return edit(exactly(change, text))
+    const resolved = exactly(change, text)
+    return resolved === change.edit ? change : edit(resolved)
+  },
+  apply: (text, change) =>
+    change.type === "edit" ? edits.applyEdit(text, change.edit) : text.concat(change.text),
+  rebase(incoming, accepted) {
+    // The end moves with whatever the other does.
+    if (incoming.type === "append" || accepted.type === "append") return { incoming, accepted }
+    const rebased = edits.rebaseEdits(incoming.edit, accepted.edit)
+    return {
+      incoming: rebased.incoming && edit(rebased.incoming),
+      accepted: rebased.accepted && edit(rebased.accepted),
+    }
+  },
+  invert: (change, before) => edit(edits.invertEdit(exactly(change, before), before)),
+  compose(first, second) {
+    if (first.type === "edit" && second.type === "edit") {
+      const composed = edits.composeEdits(first.edit, second.edit)
+      return composed.length === 0 ? undefined : edit(composed)
+    }
+    if (first.type === "append" && second.type === "append") {
+      return { type: "append", text: first.text.concat(second.text) }
+    }
+    return SEPARATE
+  },
+  diff(from, to) {
+    const [old, now] = [[...from.toString()], [...to.toString()]]
+    const [start, end] = sharedEnds(old, now, Object.is)
+    const middle = (text: string[]) => text.slice(start, text.length - end).join("")
+    return [edit(edits.decodeEdit([start, middle(now), { d: middle(old) }]))]
+  },
+  view: (text) => text.toString(),
+  describe(change, before) {
+    const events: StringEvent[] = []
+    let [position, point] = [0, 0]
+    for (const { type, length, text } of exactly(change, before)) {
+      if (type === "insert") {
+        events.push({ type: "inserted", position, text: text!.toString() })
+        position += text!.units
+        continue
+      }
+      const start = point
+      point += length
+      if (type === "retain") position += before.unitAt(point) - before.unitAt(start)
+      else events.push({ type: "deleted", position, text: before.slice(start, point) })
+    }
+    return events
+  },
+})
+
+/** A change as an edit, with every position and every deleted text in it. */
+function exactly(change: StringChange, text: Text): Edit {
+  if (change.type === "edit") return edits.resolveEdit(change.edit, text)
+  return edits.editAt(text.points, edits.insertion(change.text))
+}

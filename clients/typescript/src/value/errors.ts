@@ -1,0 +1,30 @@
+/** What goes wrong with values and changes, without anybody else having a part in it. */
+
+/** A change or value that is malformed, or does not fit the value that it is applied to. */
+export class Invalid extends Error {
+  override readonly name = "Invalid"
+}
+
+/** Why a change cannot be carried over another: it can no longer do what its author meant. */
+export class Conflict extends Error {
+  override readonly name = "Conflict"
+}
+
+/**
+ * Runs `attempt`; gives `undefined` where it throws an {@link Invalid}, of which `heed` is told. Bugs
+ * pass through.
+ */
+export function tryTo<T>(attempt: () => T, heed?: (invalid: Invalid) => void): T | undefined {
+  try {
+    return attempt()
+  } catch (error) {
+    if (!(error instanceof Invalid)) throw error
+    heed?.(error)
+    return undefined
+  }
+}
+
+/** The error of a position that is not there. */
+export function outOfBounds(position: number, length: number): Invalid {
+  return new Invalid(`position ${position} is out of bounds, the length is ${length}`)
+}

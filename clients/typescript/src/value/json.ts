@@ -1,0 +1,150 @@
+/** Plain values: what topics hold and changes carry. They are never changed in place. */
+
+import { Invalid } from "./errors.js"
+
+/** Any value that a topic can hold. Whole numbers lie within ±(2^53 − 1), numbers are finite. */
+export type Json = null | boolean | number | string | readonly Json[] | JsonObject
+
+/** Values by key. */
+export interface JsonObject {
+  readonly [key: string]: Json
+}
+
+/** How many containers (lists, dicts) nest in one topic's value at most. */
+export const NESTING_MAX = 100
+
+/** The name of a value's kind, for messages to people. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return "null"
+  if (typeof value === "boolean") return "bool"
+  if (typeof value === "number") return Number.isSafeInteger(value) ? "int" : "float"
+  if (typeof value === "string") return "string"
+  return Array.isArray(value) ? "list" : "dict"
+}
+
+/** Whether a value is a dict. */
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+}
+
+/** Whether a text has a half of a surrogate pair without the other: it cannot be sent. */
+function isIllFormed(text: string): boolean {
+  return /\p{Surrogate}/u.test(text)
+}
+
+/**
+ * A copy of what a program gave, so that it may go on changing its own. Fields that are `undefined`
+ * are left out, as in JSON.
+ *
+ * @throws {@link Invalid} if it is no value, or nests too deep.
+ */
+export function checked(value: unknown, nestingMax = NESTING_MAX): Json {
+  switch (typeof value) {
+    case "boolean":
+      return value
+    case "number":
+      if (!Number.isFinite(value)) throw new Invalid("a number is not finite")
+      // Beyond, there are floats alone.
+      if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 2 ** 64) {
+        throw new Invalid("a whole number is beyond ±(2^53 − 1)")
+      }
+      return value
+    case "string":
+      if (isIllFormed(value)) throw new Invalid("a text holds half of a surrogate pair")
+      return value
+    case "object":
+      return value === null ? null : checkedContainer(value, nestingMax - 1)
+    default:
+      throw new Invalid(`${typeof value} is not a value`)
+  }
+}
+
+function checkedContainer(container: object, nestingMax: number): Json {
+  if (nestingMax < 0) throw tooDeep()
+  if (Array.isArray(container)) return container.map((item) => checked(item, nestingMax))
+  const prototype = Object.getPrototypeOf(container)
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+    throw new Invalid(`${container.constructor.name} is not a value`)
+  }
+  const entries: [string, Json][] = []
+  for (const [key, value] of Object.entries(container)) {
+    if (value !== undefined) entries.push([checked(key) as string, checked(value, nestingMax)])
+  }
+  return Object.fromEntries(entries)
+}
+
+/** The error of a value that nests too deep. */
+export function tooDeep(): Invalid {
+  return new Invalid(`more than ${NESTING_MAX} containers nest`)
+}
+
+/** How many containers nest in a value: 0 for a scalar, 1 for a list of scalars. */
+export function nesting(value: Json): number {
+  if (typeof value !== "object" || value === null) return 0
+  let deepest = 0
+  for (const inner of Object.values(value)) deepest = Math.max(deepest, nesting(inner))
+  return 1 + deepest
+}
+
+/** Whether two values are the same by content: `1` is `1.0`, and keys have no order. */
+export function equal(a: Json, b: Json): boolean {
+  if (a === b) return true
+  if (Array.isArray(a)) {
+    return Array.isArray(b) && a.length === b.length && a.every((item, at) => equal(item, b[at]))
+  }
+  if (!isObject(a) || !isObject(b)) return false
+  const keys = Object.keys(a)
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => Object.hasOwn(b, key) && equal(a[key]!, b[key]!))
+  )
+}
+
+const RANKS = ["null", "bool", "number", "string", "list", "dict"]
+
+function rank(value: Json): number {
+  const kind = kindOf(value)
+  return RANKS.indexOf(kind === "int" || kind === "float" ? "number" : kind)
+}
+
+/** The one order of values: null, booleans, numbers, strings, lists, dicts. It sorts a set. */
+export function compare(a: Json, b: Json): number {
+  const byRank = rank(a) - rank(b)
+  if (byRank !== 0) return byRank
+  if (typeof a === "string") return compareText(a, b as string)
+  if (Array.isArray(a)) return compareLists(a, b as readonly Json[])
+  if (isObject(a)) return compareLists(sortedEntries(a), sortedEntries(b as JsonObject))
+  return Number(a) - Number(b)
+}
+
+function compareLists(a: readonly Json[], b: readonly Json[]): number {
+  for (let at = 0; at < Math.min(a.length, b.length); at++) {
+    const order = compare(a[at]!, b[at]!)
+    if (order !== 0) return order
+  }
+  return a.length - b.length
+}
+
+function sortedEntries(dict: JsonObject): Json[] {
+  return Object.entries(dict).sort(([a], [b]) => compareText(a, b))
+}
+
+/** Orders texts by their code points, as every client does. */
+export function compareText(a: string, b: string): number {
+  if (a === b) return 0
+  let at = 0
+  while (at < a.length && at < b.length && a.charCodeAt(at) === b.charCodeAt(at)) at++
+  return codeOrder(a, at) - codeOrder(b, at)
+}
+
+/** Orders UTF-16 units as the code points that they stand for: surrogates are behind all others. */
+function codeOrder(text: string, at: number): number {
+  if (at >= text.length) return -1
+  const unit = text.charCodeAt(at)
+  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit
+}
+
+/** How many bytes a text has in UTF-8. */
+export function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).length
+}

@@ -1,0 +1,100 @@
+/** The package: what is published works in an empty project, and is as small as it says. */
+
+import { execFileSync, spawnSync } from "node:child_process"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { gzipSync } from "node:zlib"
+import { build } from "esbuild"
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { Server } from "../support/server.js"
+
+const HERE = fileURLToPath(new URL("../../", import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), "topicsync-package-"))
+let server: Server
+
+function run(command: string, ...args: string[]): string {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: "utf8" })
+  if (status !== 0) throw new Error(`${command} failed: ${stdout}${stderr}`)
+  return stdout
+}
+
+/** Packs the package, and installs it in an empty project without asking any registry. */
+beforeAll(async () => {
+  server = await Server.start()
+  execFileSync("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", folder], { cwd: HERE })
+  const tarball = readdirSync(folder).find((file) => file.endsWith(".tgz"))!
+  writeFileSync(join(folder, "package.json"), '{ "type": "module" }')
+  run("npm", "install", "--offline", "--silent", "--legacy-peer-deps", `./${tarball}`)
+  // Its peers are those of this repository: to install them would ask a registry.
+  mkdirSync(join(folder, "node_modules/@msgpack"))
+  for (const peer of ["ws", "@msgpack/msgpack", "react"]) {
+    symlinkSync(join(HERE, "node_modules", peer), join(folder, "node_modules", peer))
+  }
+}, 120_000)
+
+afterAll(async () => {
+  await server.end()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+test("what is packed compiles and works in an empty project", () => {
+  cpSync(join(HERE, "tests/package/program.ts"), join(folder, "program.ts"))
+  const types = join(HERE, "node_modules/@types")
+  const options = {
+    strict: true,
+    module: "NodeNext",
+    target: "ES2022",
+    lib: ["ES2023", "DOM"],
+    typeRoots: [types],
+    types: ["node"],
+  }
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options }))
+  run("node", join(HERE, "node_modules/typescript/bin/tsc"), "-p", ".")
+  expect(run("node", "program.js", server.url).trim()).toBe('[["milk"],{"a":2}]')
+})
+
+/** How large a program is when it is bundled for browsers, minified and gzipped, in bytes. */
+async function bundledBytes(program: string): Promise<number> {
+  const { outputFiles } = await build({
+    stdin: { contents: program, resolveDir: folder },
+    bundle: true,
+    minify: true,
+    write: false,
+    format: "esm",
+    platform: "browser",
+  })
+  return gzipSync(outputFiles[0]!.contents, { level: 9 }).length
+}
+
+const KB = 1024
+
+test.each([
+  ["the client alone", 12, []],
+  ["the client with lists, dicts, numbers and presence", 15, ["list", "dict", "int", "generic", "presence"]],
+])("a bundle of %s is below %i KB", async (_name, limit, kinds) => {
+  const bytes = await bundledBytes(`
+    import { connect } from "topicsync/core"
+    import { ${kinds.join()} } from "topicsync/topics"
+    console.log(connect, ${kinds.join()})`)
+  expect(bytes).toBeLessThan(limit * KB)
+})
+
+test("a bundle of everything is below 19 KB", async () => {
+  const bytes = await bundledBytes('import { connect } from "topicsync"; console.log(connect)')
+  expect(bytes).toBeLessThan(19 * KB)
+})
+
+test("a browser loads nothing but this package", async () => {
+  const { metafile } = await build({
+    stdin: { contents: 'export * from "topicsync"', resolveDir: folder },
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "browser",
+  })
+  const foreign = Object.keys(metafile.inputs).filter((file) => !/topicsync\/dist|<stdin>/.test(file))
+  expect(foreign).toEqual([])
+})
