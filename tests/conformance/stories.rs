@@ -370,6 +370,25 @@ fn connections() -> Vec<String> {
     script.somebody("text", insert(3, "!"));
     script.reconnect();
     cases.push(script.converged());
+    let mut script =
+        Script::online("connection/lost-before-another-snapshot", &[("text", "string")]);
+    script.local("text", insert(0, "mine"));
+    script.exchange();
+    script.cut();
+    script.somebody("text", insert(4, " theirs"));
+    script.connect();
+    script.send();
+    script.serve();
+    script.deliver();
+    script.send();
+    // The server cannot go on from what the client has: a snapshot would come next, and never does.
+    let subscribed = json!({"type": "subscribed", "content": {"topic_name": "text",
+        "type": "string", "options": {}, "epoch": "epoch1", "version": 2}});
+    script.receive(json!([subscribed]));
+    script.local("text", insert(0, "more, "));
+    script.cut();
+    script.reconnect();
+    cases.push(script.converged());
     let mut script = Script::online("connection/what-falls-while-away", &[("nodes", "dict")]);
     script.cut();
     script.local("nodes", put("n1", 1));
