@@ -6,6 +6,7 @@
 mod common;
 mod converge;
 mod exchanges;
+mod hostile;
 mod lists;
 mod model;
 mod old;
