@@ -297,6 +297,17 @@ mod tests {
         assert!(!bad(r#"{"value":"\ud83d\ude00 \\ud83d NaN \" 1e999"}"#));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused(
+            text in r#"(\\u(d83d|de00|0041)|["\\{}\[\]:,]|NaN|-?1e999|"type"|"args"|😀| ){0,24}"#
+        ) {
+            let _ = (read(&text), is_spoken(&text));
+            let value = format!(r#"{{"type":"x","args":{{"v":{text}}}}}"#);
+            let _ = read(&value);
+        }
+    }
+
     #[test]
     fn frames_that_hold_no_message_are_told_apart_from_those_to_be_passed_over() {
         for text in ["", "{", "7", "[]", r#"{"type":"action"}"#, r#"{"type":"x","args":[]}"#] {
