@@ -265,7 +265,7 @@ impl TopicCell {
     }
 
     /// The entries after `since`: those up to `base` from the journal, then those `here`.
-    fn with_older(
+    pub(super) fn with_older(
         &self,
         since: Version,
         base: Version,

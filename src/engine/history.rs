@@ -59,6 +59,23 @@ impl TopicCell {
         past::snapshot(&*self.journal, self.kind(), self.name(), moment)
     }
 
+    /// The head, and the entries after `since` that lead there, settled or not: for one who makes the
+    /// next change of this topic. Nobody else is to be shown them.
+    ///
+    /// # Errors
+    /// Some are no longer kept, or the journal cannot be read.
+    pub fn accepted(&self, since: Version) -> Result<(Snapshot, Vec<Entry>), PastError> {
+        let (head, here, base) = {
+            let state = self.lock();
+            if since < state.oldest || since > state.topic.head() {
+                return Err(PastError::NotKept);
+            }
+            let here = state.topic.log().after(since).cloned().collect();
+            (state.snapshot(), here, state.topic.log().base())
+        };
+        Ok((head, self.with_older(since, base, here)?))
+    }
+
     /// The kept entries from version `from` to `to`, both included, at most `limit` of them, and the
     /// version to go on from.
     ///

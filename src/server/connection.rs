@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::dialect::{self, Speaker};
 use super::hub::Hub;
 use super::outbox::{End, Outbox, Outgoing, Work};
 use super::rate::RateLimit;
@@ -29,6 +30,7 @@ use super::wire::EncodedFrame;
 use crate::engine::{CatchUp, Group, Item, Subscriber, TopicCell};
 use crate::exchange::subscribed_message;
 use crate::protocol::decode::{Frame, FrameError, RawMessage, decode_binary, decode_text};
+use crate::protocol::dialect::Said;
 use crate::protocol::message::{ErrorMessage, Hello};
 use crate::protocol::{Encoding, ErrorCode, ServerMessage};
 use crate::topic::{TopicName, Version};
@@ -60,7 +62,11 @@ pub struct Connection<S> {
     /// What will be subscribed to once the outbox is written.
     pub(super) subscribed: HashSet<TopicName>,
     /// Read, and not yet handled.
-    inbox: VecDeque<RawMessage>,
+    inbox: VecDeque<Read>,
+    /// The client's side of the dialect, if it speaks that.
+    pub(super) speaker: Option<Speaker>,
+    /// No frame has come yet that says which vocabulary the client speaks.
+    undecided: bool,
     /// Topics with something to publish.
     pub(super) group: Group,
     /// Whether a message was handled: `resume` can only be the first.
@@ -74,6 +80,13 @@ pub struct Connection<S> {
     last_heard: Instant,
     timer: Pin<Box<Sleep>>,
     rate: RateLimit,
+}
+
+/// A message as it was read.
+enum Read {
+    Message(RawMessage),
+    /// In the dialect.
+    Said(Said),
 }
 
 struct Subscription {
@@ -93,7 +106,7 @@ struct CaughtUp {
 
 /// Why a connection is over.
 #[derive(Debug)]
-enum Over {
+pub(super) enum Over {
     /// The peer closed, or the socket broke. `goodbye` is a close with code 1000.
     Gone { goodbye: bool },
     /// We close, with this code and reason.
@@ -134,6 +147,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             subscriptions: HashMap::default(),
             subscribed: HashSet::default(),
             inbox: VecDeque::new(),
+            speaker: None,
+            undecided: subprotocol.is_none(),
             group: Group::default(),
             started: false,
             taken: VecDeque::new(),
@@ -157,14 +172,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             ("nesting", Value::Int(limits::NESTING_MAX as i64)),
         ]
         .into();
-        self.outbox.answer(&ServerMessage::Hello(Hello {
+        let hello = Hello {
             id: self.session.id,
             session: self.session.token.clone(),
             resumed,
             protocol: 1,
             server: concat!("topicsync ", env!("CARGO_PKG_VERSION")).into(),
             limits,
-        }));
+        };
+        match self.arrays {
+            true => self.outbox.answer(&ServerMessage::Hello(hello)),
+            // It may speak the dialect.
+            false => self.outbox.push(Outgoing::Answer(dialect::hello(&hello))),
+        }
     }
 
     /// Goes on with another session, the one that the client had before. `false` if it is over by now.
@@ -207,8 +227,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.outbox.is_full() {
                 return;
             }
-            let Some(message) = self.inbox.pop_front() else { return };
-            self.handle(message);
+            match self.inbox.pop_front() {
+                None => return,
+                Some(Read::Message(message)) => self.handle(message),
+                Some(Read::Said(said)) => self.handle_said(said),
+            }
         }
     }
 
@@ -269,6 +292,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn take_in(&mut self, message: Message) -> Result<(), Over> {
         self.hub.metrics.bytes_in.inc_by(message.len() as u64);
+        let is_frame = matches!(message, Message::Text(_) | Message::Binary(_));
+        if is_frame && std::mem::take(&mut self.undecided) && dialect::is_spoken(&message) {
+            self.outbox.speak_dialect();
+            self.speaker = Some(Speaker::default());
+        }
+        if is_frame && self.speaker.is_some() {
+            self.inbox.push_back(Read::Said(dialect::read(&message)?));
+            return self.check_rate(1);
+        }
         let frame = match (&message, self.encoding) {
             (Message::Text(text), Encoding::Json) => decode_text(text),
             (Message::Binary(bytes), Encoding::MessagePack) => decode_binary(bytes),
@@ -293,14 +325,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         });
         let before = self.inbox.len();
         match frame {
-            Ok(frame) => self.inbox.extend(frame),
+            Ok(frame) => self.inbox.extend(frame.into_iter().map(Read::Message)),
             Err(error) => self.malformed(error.to_string()),
         }
         // A frame without a message has to be read and answered too.
-        if self.rate.is_exceeded((self.inbox.len() - before).max(1)) {
-            return Err(Over::Close(CloseCode::Policy, "too many messages for too long"));
+        self.check_rate((self.inbox.len() - before).max(1))
+    }
+
+    fn check_rate(&mut self, messages: usize) -> Result<(), Over> {
+        match self.rate.is_exceeded(messages) {
+            true => Err(Over::Close(CloseCode::Policy, "too many messages for too long")),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn malformed(&self, reason: String) {
@@ -336,6 +372,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Work::CatchUp => {
                 self.hub.metrics.lags.inc();
                 tracing::debug!(client = %self.session.id, "the connection fell behind");
+                if self.speaker.is_some() {
+                    return self.catch_up_there();
+                }
                 let topics = self.subscriptions.values().map(|it| it.topic.clone());
                 self.taken.extend(topics.map(Outgoing::Missed));
                 Ok(())
@@ -348,6 +387,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn write_one(&mut self, outgoing: Outgoing) -> Result<(), Over> {
+        if self.speaker.is_some() {
+            return self.write_there(outgoing);
+        }
         match outgoing {
             Outgoing::Answer(message) => self.send(message),
             Outgoing::Changes(frame) => self.write_changes(&frame),
@@ -366,6 +408,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let error = error.topic(topic.name().clone());
                 self.send_message(&ServerMessage::Error(error))
             }
+            // These wait for those who speak the dialect.
+            Outgoing::Said(_) | Outgoing::Published(..) => Ok(()),
         }
     }
 
@@ -475,7 +519,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Hands a frame to the socket's buffer. How much is handed over between two flushes is bounded by
     /// who calls this.
-    fn send(&mut self, message: Message) -> Result<(), Over> {
+    pub(super) fn send(&mut self, message: Message) -> Result<(), Over> {
         self.hub.metrics.bytes_out.inc_by(message.len() as u64);
         self.flushing = true;
         self.handed += message.len();
@@ -500,8 +544,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         for (_, subscription) in self.subscriptions.drain() {
             subscription.topic.detach(&*self.outbox as &dyn Subscriber);
         }
+        let topics = self.speaker.iter().flat_map(Speaker::topics);
+        topics.for_each(|topic| topic.detach(&*self.outbox as &dyn Subscriber));
         self.hub.engine.publish(&mut self.group);
-        let goodbye = matches!(over, Over::Gone { goodbye: true });
+        // In the dialect, nobody comes back to a session.
+        let goodbye = matches!(over, Over::Gone { goodbye: true }) || self.speaker.is_some();
         self.hub.disconnected(&self.session, &self.outbox, goodbye);
         self.hub.metrics.connections.dec();
         match over {

@@ -214,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.answer(ServerMessage::Registered { service_name });
     }
 
-    fn request(
+    pub(super) fn request(
         &mut self,
         service_name: EcoString,
         args: Value,

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::ServerConfig;
+use super::dialect;
 use super::metrics::Metrics;
 use super::outbox::{End, Outbox};
 use super::services::{Provider, Services};
@@ -37,6 +38,8 @@ pub struct Hub {
     pub shutdown: CancellationToken,
     /// Every connection and timer.
     pub tasks: TaskTracker,
+    /// What those who speak the dialect of topicsync 0.13 share.
+    pub dialect: dialect::Shared,
     special: special::Topics,
     going_down: AtomicBool,
     /// Where listeners of the host program run, whichever thread it calls from.
@@ -82,6 +85,7 @@ impl Hub {
             metrics: Metrics::new(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            dialect: dialect::Shared::default(),
             special,
             going_down: AtomicBool::new(false),
             runtime: tokio::runtime::Handle::current(),
@@ -192,7 +196,7 @@ impl Hub {
 
     /// Keeps `_topicsync/topic_list` true.
     fn list_topic(&self, topic: &TopicCell, existence: Existence) {
-        if topic.name().is_special() {
+        if topic.name().is_special() || self.dialect.lists(topic.name()) {
             return;
         }
         let key = EcoString::from(topic.name().clone());

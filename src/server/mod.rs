@@ -11,6 +11,7 @@
 //! | [`session`] | sessions, which outlive connections |
 //! | [`connection`], [`dispatch`] | one socket; what each message leads to |
 //! | [`outbox`], [`wire`] | what waits for a socket; publications as frames |
+//! | [`dialect`] | clients of topicsync 0.13 |
 //! | [`services`] | remote calls |
 //! | [`special`] | topics and services under `_topicsync/` |
 //! | [`http`], [`metrics`] | pages and counters |
@@ -18,6 +19,7 @@
 pub mod builder;
 pub mod config;
 pub mod connection;
+pub mod dialect;
 pub mod dispatch;
 pub mod host;
 pub mod http;

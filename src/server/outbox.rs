@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
@@ -30,6 +30,8 @@ const ENTRY_BYTES: usize = 64;
 pub struct Outbox {
     client: ClientId,
     encoding: Encoding,
+    /// The client speaks the dialect: what waits is put into words when it is written.
+    dialect: AtomicBool,
     /// Bytes of published changes that may wait.
     queue_bytes_max: usize,
     state: Mutex<State>,
@@ -52,6 +54,10 @@ struct State {
 pub enum Outgoing {
     Changes(Arc<EncodedFrame>),
     Answer(Message),
+    /// What is to be said in the dialect.
+    Said(Box<ServerMessage>),
+    /// Published changes, to be told in the dialect, and how many bytes they count for.
+    Published(Arc<Publication>, usize),
     /// Begin or go on with a subscription.
     CatchUp {
         topic: Arc<TopicCell>,
@@ -86,6 +92,7 @@ impl Outbox {
         Outbox {
             client,
             encoding,
+            dialect: AtomicBool::new(false),
             queue_bytes_max,
             state: Mutex::default(),
             waker: AtomicWaker::new(),
@@ -97,13 +104,29 @@ impl Outbox {
         self.encoding
     }
 
+    /// From here on, the client speaks the dialect.
+    pub fn speak_dialect(&self) {
+        self.dialect.store(true, Ordering::Release);
+    }
+
+    fn speaks_dialect(&self) -> bool {
+        self.dialect.load(Ordering::Acquire)
+    }
+
     /// Queues a message that must not be lost.
     pub fn answer(&self, message: &ServerMessage) {
+        if self.speaks_dialect() {
+            return self.push(Outgoing::Said(Box::new(message.clone())));
+        }
         self.push(Outgoing::Answer(encode_frame(message, self.encoding)));
     }
 
     /// Queues a confirmation for an author that does not subscribe.
     pub fn confirm(&self, publication: &Arc<Publication>) {
+        if self.speaks_dialect() {
+            // It is told of the topics that it subscribes to, and of no other.
+            return self.deliver(publication);
+        }
         let frame = EncodedFrame::of(publication, self.encoding);
         for message in frame.singles() {
             self.push(Outgoing::Answer(message));
@@ -168,6 +191,10 @@ impl Outbox {
                     state.change_bytes -= frame.bytes + ENTRY_BYTES;
                     bytes += frame.bytes;
                 }
+                Outgoing::Published(_, len) => {
+                    state.change_bytes -= len + ENTRY_BYTES;
+                    bytes += len;
+                }
                 answer => {
                     let len = answer_bytes(answer);
                     state.answer_bytes -= len;
@@ -188,7 +215,16 @@ impl Outbox {
 fn answer_bytes(outgoing: &Outgoing) -> usize {
     match outgoing {
         Outgoing::Answer(message) => message.len() + ENTRY_BYTES,
+        Outgoing::Said(message) => said_bytes(message) + ENTRY_BYTES,
         _ => ENTRY_BYTES,
+    }
+}
+
+/// Of what is said in the dialect, only answers of services are long.
+fn said_bytes(message: &ServerMessage) -> usize {
+    match message {
+        ServerMessage::Response { outcome: Ok(value), .. } => value.bytes_about(),
+        _ => 0,
     }
 }
 
@@ -205,13 +241,18 @@ impl Subscriber for Outbox {
         }
         let bytes = frame.bytes + ENTRY_BYTES;
         if state.change_bytes + bytes > self.queue_bytes_max && state.change_bytes > 0 {
-            state.queue.retain(|outgoing| !matches!(outgoing, Outgoing::Changes(_)));
+            let published =
+                |it: &Outgoing| matches!(it, Outgoing::Changes(_) | Outgoing::Published(..));
+            state.queue.retain(|outgoing| !published(outgoing));
             state.change_bytes = 0;
             state.lagging = true;
             self.lags.fetch_add(1, Ordering::Relaxed);
         } else {
             state.change_bytes += bytes;
-            state.queue.push_back(Outgoing::Changes(frame));
+            state.queue.push_back(match self.speaks_dialect() {
+                true => Outgoing::Published(publication.clone(), frame.bytes),
+                false => Outgoing::Changes(frame),
+            });
         }
         drop(state);
         self.waker.wake();

@@ -121,6 +121,33 @@ impl Text {
         }
     }
 
+    /// The number of UTF-16 units before the code point at `position`, or in all if that is beyond the
+    /// end. O(log n), O(n) up to 256 bytes.
+    pub fn units_before(&self, position: usize) -> usize {
+        match &self.0 {
+            Repr::Flat(flat) => flat.chars().take(position).map(char::len_utf16).sum(),
+            Repr::Rope(rope) => rope.char_to_utf16_cu(position.min(rope.len_chars())),
+        }
+    }
+
+    /// The position of the code point that so many UTF-16 units come before; `None` if there is none.
+    /// O(log n), O(n) up to 256 bytes.
+    pub fn position_after_units(&self, units: usize) -> Option<usize> {
+        let position = match &self.0 {
+            Repr::Rope(rope) if units > rope.len_utf16_cu() => return None,
+            Repr::Rope(rope) => rope.utf16_cu_to_char(units),
+            Repr::Flat(flat) => {
+                let mut before = 0;
+                let fits = |char: &char| {
+                    before += char.len_utf16();
+                    before <= units
+                };
+                flat.chars().take_while(fits).count()
+            }
+        };
+        (self.units_before(position) == units).then_some(position)
+    }
+
     /// The pieces of the text in order, none empty.
     pub fn chunks(&self) -> impl Iterator<Item = &str> {
         let (flat, rope) = match &self.0 {
@@ -280,6 +307,25 @@ mod tests {
         assert_eq!(text, "a😀éb");
         text.remove(1..3);
         assert_eq!(text, "ab");
+    }
+
+    #[test]
+    fn utf16_units_lead_to_code_points_and_back() {
+        for text in ["", "a😀b", "é𝄞", &"a😀bé".repeat(100)] {
+            let text = Text::from(text);
+            let mut units = 0;
+            for (position, char) in text.to_string().chars().enumerate() {
+                assert_eq!(text.units_before(position), units);
+                assert_eq!(text.position_after_units(units), Some(position));
+                if char.len_utf16() == 2 {
+                    assert_eq!(text.position_after_units(units + 1), None);
+                }
+                units += char.len_utf16();
+            }
+            assert_eq!(text.units_before(usize::MAX), units);
+            assert_eq!(text.position_after_units(units), Some(text.len_chars()));
+            assert_eq!(text.position_after_units(units + 1), None);
+        }
     }
 
     #[test]
