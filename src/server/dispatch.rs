@@ -223,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) {
         self.hub.metrics.requests.inc();
         let (hub, session) = (self.hub.clone(), self.session.clone());
-        // What the client did before it asked is published before it is answered.
+        // What the client did before it asked goes out first, unless another connection has it in hand.
         hub.engine.publish(&mut self.group);
         let special = special::serve(&hub, &session, &service_name, &args, &mut self.group);
         if let Some(served) = special {
