@@ -249,12 +249,12 @@ impl Topic<List> {
         self.change(&ListChange::Pop { position: Place::At(position) })
     }
 
-    /// Puts another item in the place of one, unless somebody else did. There is no plain one that
-    /// wins: without a base, a position is that of another item.
+    /// Puts another item in the place of one. It is rejected if somebody else replaced or took out that
+    /// item; there is no form that wins, as without a base a position is that of another item.
     ///
     /// # Errors
     /// There is no item at the position.
-    pub fn replace_if_unchanged(&self, position: usize, item: impl Into<Value>) -> Made {
+    pub fn replace(&self, position: usize, item: impl Into<Value>) -> Made {
         self.change(&ListChange::Replace { position: Place::At(position), item: item.into() })
     }
 
