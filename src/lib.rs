@@ -100,7 +100,9 @@ mod floors {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let outside = files(&src).into_iter().filter(|file| {
             let tests = file.to_string_lossy().contains("/tests");
-            !tests && !file.starts_with(src.join("types"))
+            // What deployed clients call types is a fixed list, which a dialect translates.
+            let dialect = file.starts_with(src.join("server/dialect"));
+            !tests && !dialect && !file.starts_with(src.join("types"))
         });
         for file in outside.filter(|file| *file != src.join("lib.rs")) {
             let code = fs::read_to_string(&file).unwrap();

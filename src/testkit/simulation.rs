@@ -263,7 +263,7 @@ fn weights(mix: Mix) -> Vec<(usize, Sort)> {
         (only(mix.breaks, 1), Sort::Forget),
         (only(mix.breaks, 1), Sort::Toggle),
         (only(mix.long, 8), Sort::Burst),
-        (only(mix.long, 4), Sort::Pass),
+        (only(mix.long, 8), Sort::Pass),
         (only(mix.crashes, 8), Sort::Commit),
         (only(mix.crashes, 1), Sort::Full),
         (only(mix.crashes, 1), Sort::Unsynced),
@@ -316,7 +316,7 @@ fn next(sort: Sort, client: usize, world: &World, choices: &mut dyn Choices) -> 
             let (send, take) = (Step::Send(client), Step::Take(client));
             return vec![change, send, take, Step::Publish, Step::Receive(client, 64)];
         }
-        Sort::Pass => Step::Pass(10 + choices.below(50) as u64),
+        Sort::Pass => Step::Pass(10 + choices.below(150) as u64),
         Sort::Commit => Step::Commit,
         Sort::Full => Step::Fail(Fault::Full),
         Sort::Unsynced => Step::Fail(Fault::Unsynced),
