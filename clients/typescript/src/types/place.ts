@@ -22,6 +22,7 @@ export function placeField(fields: Fields, field: string): number {
  * no last item.
  */
 export function resolvePlace(place: number, end: number): number {
-  if (place > end || end < 0) throw outOfBounds(place, end + 1)
-  return place === END ? end : place
+  const at = place === END ? end : place
+  if (at > end || at < 0) throw outOfBounds(place, end + 1)
+  return at
 }
