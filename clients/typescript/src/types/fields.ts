@@ -35,13 +35,6 @@ export function stringField(fields: Fields, field: string): string {
   return value
 }
 
-/** A field that is a whole number. */
-export function wholeField(fields: Fields, field: string): number {
-  const value = required(fields, field)
-  if (!Number.isSafeInteger(value)) throw wrongField(field, "a whole number", value)
-  return value as number
-}
-
 /** A field that holds what stands in a container that is a topic's value. */
 export function itemField(fields: Fields, field: string): Json {
   const item = required(fields, field)
