@@ -3,7 +3,7 @@
 import type { Changed } from "../replica/events.js"
 import type { AnyType, Fields, TopicType } from "../types/type.js"
 import type { JsonObject } from "../value/json.js"
-import type { Core, Handle } from "./core.js"
+import type { Core } from "./core.js"
 import type { Source, Stop } from "./listeners.js"
 import { Listeners } from "./listeners.js"
 import type { Pending } from "./pending.js"
@@ -71,13 +71,6 @@ export class Topic<View, Event> {
     this.core = core
     this.#options = options
     this.#inner = type.initial
-    const handle: Handle = {
-      moved: ({ value }) => (this.#inner = value),
-      tell: (changed) => this.#tell(changed),
-      ready: () => this.#settle(undefined),
-      closed: (error) => this.#closed(error),
-    }
-    core.handles.set(name, handle)
   }
 
   /**
@@ -209,7 +202,13 @@ export class Topic<View, Event> {
     if (this.#holders === 0) this.core.act((replica) => replica.unsubscribe(this.name))
   }
 
-  #tell(changed: Changed): void {
+  /** @internal Takes the view that it has now; who listens is told later. */
+  moved(inner: unknown): void {
+    this.#inner = inner
+  }
+
+  /** @internal Tells who listens that the view moved. */
+  told(changed: Changed): void {
     if (this.#changeListeners.size > 0) {
       const { origin, author } = changed
       const local = origin === "local"
@@ -231,15 +230,17 @@ export class Topic<View, Event> {
     return events
   }
 
-  #closed(error: Error | undefined): void {
+  /** @internal It is no longer subscribed, or cannot be. */
+  closed(error: Error | undefined): void {
     this.#error = error
     this.#inner = this.core.replica.topic(this.name)?.view ?? this.type.initial
-    if (error) this.#settle(error)
+    if (error) this.answered(error)
     // Somebody holds it again, who came while it was being left.
     else if (this.#holders > 0 && !this.core.replica.topic(this.name)) this.#subscribe()
   }
 
-  #settle(error: Error | undefined): void {
+  /** @internal Lets go on who waits for the first value: there is one, or will be none. */
+  answered(error?: Error): void {
     const waiting = this.#waiting
     this.#waiting = []
     for (const { resolve, reject } of waiting) error ? reject(error) : resolve()

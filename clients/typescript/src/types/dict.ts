@@ -103,7 +103,7 @@ export const dict = settable<Entries, DictChange, JsonObject, DictEvent>({
     // Where one needs the key to be there and the other needs it not to be, no value takes both.
     const apart = incoming.key !== accepted.key || (mine === "add") !== (theirs === "add")
     if (apart) return { incoming, accepted }
-    if (mine !== "remove") throw new Conflict(wrongKey(incoming.key, WAS[theirs]))
+    if (mine !== "remove") throw new Conflict(wrongKey(incoming.key, `was ${TOLD[theirs]}`))
     return { incoming: theirs === "remove" ? undefined : incoming, accepted: undefined }
   },
   invert({ type, key }, before) {
@@ -132,12 +132,10 @@ export const dict = settable<Entries, DictChange, JsonObject, DictEvent>({
   },
   view: (entries) => entries.object,
   describe({ type, key, value }, before) {
-    if (type === "add") return [{ type: "added", key, value }]
-    const previous = before.get(key) ?? null
-    return [
-      type === "remove" ? { type: "removed", key, previous } : { type: "changed", key, value, previous },
-    ]
+    const previous = type !== "add" && { previous: before.get(key) ?? null }
+    const event = { type: TOLD[type], key, ...(value !== undefined && { value }), ...previous }
+    return [event as DictEvent]
   },
 })
 
-const WAS = { add: "was added", change_value: "was changed", remove: "was removed" }
+const TOLD = { add: "added", change_value: "changed", remove: "removed" }
