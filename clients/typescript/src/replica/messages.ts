@@ -96,7 +96,7 @@ export interface RejectUpdate {
   readonly topic_name: string
   readonly code: RejectCode
   readonly reason?: string
-  readonly action_id?: string
+  readonly action_id?: string | undefined
   readonly change?: { readonly id?: string }
 }
 

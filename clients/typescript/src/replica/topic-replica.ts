@@ -90,11 +90,6 @@ export class TopicReplica {
     return this.link === "continue" || this.link === "afresh"
   }
 
-  /** Whether everything up to the head that the subscription began with was received. */
-  get caughtUp(): boolean {
-    return this.link === "live" && this.version >= this.head
-  }
-
   /** Whether a batch can be sent: the topic is received, and nothing of it is in flight. */
   get isFree(): boolean {
     return this.link === "live" && this.pending[0]?.id === undefined
@@ -273,25 +268,17 @@ export class TopicReplica {
     const fallen: Fallen[] = []
     this.confirmed = this.view = value
     this.pending = this.pending.filter((pending) => {
-      const error = this.#landOne(pending)
-      if (error === undefined) return true
-      pending.form = undefined
-      if (!pending.overwriting) fallen.push({ batch: pending.batch, conflict: error })
-      return pending.overwriting
+      const { batch, overwriting, made } = pending
+      let conflict: Maybe<string>
+      const form = overwriting ? tryTo(() => resolve(this.type, made, this.view)) : pending.form
+      const put = () => (form === undefined ? this.view : this.type.apply(this.view, form))
+      const view = tryTo(put, (invalid) => (conflict = invalid.message))
+      if (conflict === undefined) this.view = view
+      else if (!overwriting) fallen.push({ batch, conflict })
+      pending.form = conflict === undefined ? form : undefined
+      return overwriting || conflict === undefined
     })
     return { before, changes: [], whole: true, fallen }
-  }
-
-  /** Puts a change on the view; gives the reason if it does not fit. */
-  #landOne(pending: Pending): Maybe<string> {
-    let reason: Maybe<string>
-    const put = () => {
-      const form = pending.overwriting ? resolve(this.type, pending.made, this.view) : pending.form
-      if (form !== undefined) this.view = this.type.apply(this.view, form)
-      pending.form = form
-    }
-    tryTo(put, (invalid) => (reason = invalid.message))
-    return reason
   }
 
   /**
@@ -355,24 +342,13 @@ export class TopicReplica {
     return bySteps ?? tryTo(() => leads([type.decodeChange(whole)]))
   }
 
-  /** Whether a change in flight has this id. */
-  holds(id: string): boolean {
-    return this.batchOf(id) !== undefined
-  }
-
   /** The batch in flight of which the change with this id is one. */
-  batchOf(id: string): Maybe<BatchId> {
+  batchOf(id: Maybe<string>): Maybe<BatchId> {
     for (const pending of this.pending) {
       if (pending.id === undefined) return undefined
       if (pending.id === id) return pending.batch
     }
     return undefined
-  }
-
-  /** The batch in flight, if there is one. */
-  get batchInFlight(): Maybe<BatchId> {
-    const first = this.pending[0]
-    return first?.id === undefined ? undefined : first.batch
   }
 }
 
