@@ -66,45 +66,33 @@ export class Core {
     return pending
   }
 
-  /** Makes what `work` changes one action; see `Client.action`. */
+  /**
+   * Makes what `work` changes one action; see `Client.action`. An action in an action becomes a part of
+   * it, and is rolled back alone.
+   */
   action(work: () => void): Pending {
-    if (this.#draft) return this.#within(this.#draft, work)
-    const draft = this.replica.draft()
-    const pending = new Pending()
-    this.#draft = { draft, pending }
-    try {
-      refusePromise(work())
-    } catch (error) {
-      pending.settle({ error: error as Error })
-      throw error
-    } finally {
-      this.#draft = undefined
-    }
-    if (draft.isEmpty) pending.settle({ id: undefined })
-    else this.#begin(pending, () => draft.commit())
-    return pending
-  }
-
-  /** An action in an action: it becomes a part of it, and is rolled back alone. */
-  #within({ draft, pending }: { draft: Draft; pending: Pending }, work: () => void): Pending {
+    const outer = this.#draft
+    const { draft, pending } = (this.#draft ??= { draft: this.replica.draft(), pending: new Pending() })
     const rollBack = draft.mark()
     try {
       refusePromise(work())
     } catch (error) {
       rollBack()
+      if (!outer) pending.settle({ error: error as Error })
       throw error
+    } finally {
+      this.#draft = outer
+    }
+    if (!outer) {
+      if (draft.isEmpty) pending.settle({ id: undefined })
+      else this.#begin(pending, () => draft.commit())
     }
     return pending
   }
 
   #begin(pending: Pending, make: () => number): void {
-    if (this.status === "closed") {
-      pending.settle({ error: closed() })
-      return
-    }
-    this.#tickets.set(make(), pending)
-    this.settle()
-    this.#connection.flushSoon()
+    if (this.status === "closed") pending.settle({ error: closed() })
+    else this.act(() => this.#tickets.set(make(), pending))
   }
 
   /** A topic's view, with the action that is being made in it. */

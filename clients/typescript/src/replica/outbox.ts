@@ -24,8 +24,7 @@ export function outbox(state: State): ClientMessage[] {
 }
 
 function onlineOutbox(state: State): ClientMessage[] {
-  const { stirred, resend, calls } = state
-  if (stirred.size + resend.size + state.queue.length === 0 && calls.isIdle) return []
+  const { stirred, calls } = state
   const messages = [...state.queue, ...calls.offersToSend()]
   state.queue = []
   let names = takeStirred(state, [])

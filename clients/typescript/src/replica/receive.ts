@@ -110,7 +110,7 @@ function published(state: State, part: Part, author: number | undefined, extra: 
   let wrong = ""
   const taken = tryTo(
     () => topic.take({ version, since, snapshot, fields: change, ids: own }),
-    (invalid) => (wrong = invalid.message),
+    (reason) => (wrong = reason),
   )
   if (topic.ready && !wasReady) state.events.push({ type: "ready", topicName })
   if (taken === "gap") askAgain(state, topicName, "continue", "versions are missing")

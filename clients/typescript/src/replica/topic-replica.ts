@@ -33,10 +33,8 @@ export interface News {
 /** How a view moved. */
 export interface Moved {
   readonly before: unknown
-  /** From the view as it was to the view as it is. */
-  readonly changes: readonly unknown[]
-  /** The view is to be taken as a whole, `changes` being unknown. */
-  readonly whole: boolean
+  /** From the view as it was to the view as it is; if that is unknown, it is to be taken as a whole. */
+  readonly changes?: Maybe<readonly unknown[]>
   readonly fallen: readonly Fallen[]
 }
 
@@ -133,7 +131,7 @@ export class TopicReplica {
     this.ready = false
     this.confirmed = this.view = this.type.initial
     this.pending = []
-    return { before, changes: [], whole: true, fallen: [] }
+    return { before, fallen: [] }
   }
 
   /**
@@ -220,7 +218,7 @@ export class TopicReplica {
     if (this.#isAsPredicted(change, ids)) {
       this.confirmed = confirmed
       this.pending.shift()
-      return { before: this.view, changes: [], whole: false, fallen: [] }
+      return { before: this.view, changes: [], fallen: [] }
     }
     this.confirmed = confirmed
     return this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
@@ -247,7 +245,7 @@ export class TopicReplica {
     const [stays, fallen] = walk.run(this.pending, leaves)
     this.pending = stays
     this.view = walk.now
-    return { before, changes: walk.bridge, whole: false, fallen }
+    return { before, changes: walk.bridge, fallen }
   }
 
   #takeSnapshot({ version, fields, ids }: News): Moved {
@@ -272,13 +270,13 @@ export class TopicReplica {
       let conflict: Maybe<string>
       const form = overwriting ? tryTo(() => resolve(this.type, made, this.view)) : pending.form
       const put = () => (form === undefined ? this.view : this.type.apply(this.view, form))
-      const view = tryTo(put, (invalid) => (conflict = invalid.message))
+      const view = tryTo(put, (reason) => (conflict = reason))
       if (conflict === undefined) this.view = view
       else if (!overwriting) fallen.push({ batch, conflict })
       pending.form = conflict === undefined ? form : undefined
       return overwriting || conflict === undefined
     })
-    return { before, changes: [], whole: true, fallen }
+    return { before, fallen }
   }
 
   /**
@@ -315,7 +313,7 @@ export class TopicReplica {
     const [stays, more] = walk.run(waiting, () => false)
     this.view = walk.now
     this.pending = [...flying, ...stays]
-    return { before, changes: walk.bridge, whole: !bridge, fallen: [...fallen, ...more] }
+    return { before, changes: bridge && walk.bridge, fallen: [...fallen, ...more] }
   }
 
   /** A change as it is on `value`, if it overwrites and does nothing when applied again. */
