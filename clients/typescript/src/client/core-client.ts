@@ -205,11 +205,7 @@ export class CoreClient {
     which: { topicNames?: readonly string[]; prefix?: string } = {},
   ): Promise<Cut> {
     const { topicNames, prefix } = which
-    return ask(this.#core, "cut", {
-      ...moment,
-      ...(topicNames && { topic_names: topicNames }),
-      ...(prefix !== undefined && { prefix }),
-    })
+    return ask(this.#core, "cut", { ...moment, topic_names: topicNames, prefix })
   }
 
   /** A topic as it was, to be looked at and stepped through. */

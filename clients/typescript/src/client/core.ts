@@ -119,9 +119,8 @@ export class Core {
 
   /** Takes what happened in the replica: first the views, all of them, then who is to be told. */
   settle(): void {
-    for (let events = this.replica.takeEvents(); events.length > 0;) {
+    for (let events; (events = this.replica.takeEvents()).length > 0;) {
       for (const event of events) this.#take(event)
-      events = this.replica.takeEvents()
     }
     this.#tell()
   }

@@ -49,7 +49,7 @@ export function sameValue(type: AnyType, a: unknown, b: unknown): boolean {
 }
 
 /** Applies what may be nothing. */
-function applied(type: AnyType, value: unknown, change: Maybe<unknown>): unknown {
+export function applied(type: AnyType, value: unknown, change: Maybe<unknown>): unknown {
   return change === undefined ? value : type.apply(value, change)
 }
 

@@ -7,7 +7,7 @@ import type { AnyType, Fields, Maybe } from "../types/type.js"
 import { compose, overwritten, resolve, SEPARATE } from "../types/type.js"
 import type { ClientMessage, Subscribed } from "./messages.js"
 import type { BatchId, Fallen, Pending } from "./pending.js"
-import { sameChange, sameValue, Walk } from "./pending.js"
+import { applied, sameChange, sameValue, Walk } from "./pending.js"
 
 /** How far back a change looks for one of the same key to be composed with. */
 const COMPOSE_REACH = 1024
@@ -94,18 +94,12 @@ export class TopicReplica {
   }
 
   subscribe(topicName: string): ClientMessage {
-    const { epoch, version, options } = this
-    const since = this.link === "continue" && this.ready && epoch !== undefined
+    const { type, epoch, version, link, ready } = this
+    const options = Object.keys(this.options).length > 0 ? this.options : undefined
+    const goesOn = link === "continue" && ready && epoch !== undefined
+    const since = goesOn ? { epoch, version } : undefined
     this.link = "asked"
-    return {
-      type: "subscribe",
-      content: {
-        topic_name: topicName,
-        type: this.type.name,
-        ...(Object.keys(options).length > 0 && { options }),
-        ...(since && { since: { epoch, version } }),
-      },
-    }
+    return { type: "subscribe", content: { topic_name: topicName, type: type.name, options, since } }
   }
 
   /** Takes up a subscription of the life that is known, or of the first one. */
@@ -207,21 +201,15 @@ export class TopicReplica {
       change = resolve(this.type, this.type.decodeChange(fields), confirmed)
       confirmed = this.type.apply(confirmed, change)
     }
-    this.version = version
-    const moved = this.#advance(confirmed, change, ids)
-    if (this.pending.length === 0) this.view = this.confirmed
-    return moved
-  }
-
-  #advance(confirmed: unknown, change: Maybe<unknown>, ids: readonly string[]): Moved {
     const from = this.confirmed
-    if (this.#isAsPredicted(change, ids)) {
-      this.confirmed = confirmed
-      this.pending.shift()
-      return { before: this.view, changes: [], fallen: [] }
-    }
+    const asPredicted = this.#isAsPredicted(change, ids)
+    this.version = version
     this.confirmed = confirmed
-    return this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
+    let moved: Moved = { before: this.view, changes: [], fallen: [] }
+    if (asPredicted) this.pending.shift()
+    else moved = this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
+    if (this.pending.length === 0) this.view = confirmed
+    return moved
   }
 
   /** Whether a published change is the next one in flight, in just the form that it has in the view. */
@@ -269,7 +257,7 @@ export class TopicReplica {
       const { batch, overwriting, made } = pending
       let conflict: Maybe<string>
       const form = overwriting ? tryTo(() => resolve(this.type, made, this.view)) : pending.form
-      const put = () => (form === undefined ? this.view : this.type.apply(this.view, form))
+      const put = () => applied(this.type, this.view, form)
       const view = tryTo(put, (reason) => (conflict = reason))
       if (conflict === undefined) this.view = view
       else if (!overwriting) fallen.push({ batch, conflict })
@@ -291,8 +279,7 @@ export class TopicReplica {
     let from = this.confirmed
     for (const { form } of sent) {
       // What is in flight applied when the view was made.
-      const applied = form === undefined ? form : tryTo(() => this.type.apply(from, form))
-      if (applied !== undefined) from = applied
+      tryTo(() => (from = applied(this.type, from, form)))
     }
     this.confirmed = value
     const flying = sent.filter((pending) => !isOneOf(ids)(pending))

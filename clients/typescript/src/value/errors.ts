@@ -28,3 +28,8 @@ export function tryTo<T>(attempt: () => T, heed?: (reason: string) => void): T |
 export function outOfBounds(position: number, length: number): Invalid {
   return new Invalid(`position ${position} is out of bounds, the length is ${length}`)
 }
+
+/** The error of what is there and should not be, or the other way round. */
+export function misplaced(what: string, there: boolean): Invalid {
+  return new Invalid(`${what} is ${there ? "there already" : "not there"}`)
+}
