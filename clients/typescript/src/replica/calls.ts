@@ -43,6 +43,11 @@ export class Calls {
     return call
   }
 
+  /** Whether there is nothing to send. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0 && [...this.#offers.values()].every((known) => known)
+  }
+
   /** Offers that the session does not know of yet. */
   offersToSend(): ClientMessage[] {
     const unknown = [...this.#offers].filter(([, known]) => !known).map(([name]) => name)

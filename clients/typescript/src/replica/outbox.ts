@@ -24,7 +24,8 @@ export function outbox(state: State): ClientMessage[] {
 }
 
 function onlineOutbox(state: State): ClientMessage[] {
-  const { stirred, calls } = state
+  const { stirred, resend, calls } = state
+  if (stirred.size + resend.size + state.queue.length === 0 && calls.isIdle) return []
   const messages = [...state.queue, ...calls.offersToSend()]
   state.queue = []
   let names = takeStirred(state, [])
