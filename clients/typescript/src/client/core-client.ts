@@ -35,7 +35,6 @@ export interface Undone {
  */
 export class CoreClient {
   readonly #core: Core
-  readonly #topics = new Map<string, AnyTopic>()
 
   /** Starts a client of the server at `url`, `ws://host:port/`. */
   constructor(url: string, options: ConnectionOptions = {}) {
@@ -115,11 +114,11 @@ export class CoreClient {
   /** The topic of a declaration, which is not subscribed to until somebody {@link Topic.hold | holds} it. */
   handle<T extends AnyTopic>(declaration: Declaration<T>): T {
     const { name, type, kind } = declaration
-    const topic = this.#topics.get(name) ?? new kind(this.#core, declaration)
+    const topic = this.#core.topics.get(name) ?? new kind(this.#core, declaration)
     if (topic.type !== type || !(topic instanceof kind)) {
       throw new TypeError(`topic ${JSON.stringify(name)} is declared otherwise elsewhere`)
     }
-    this.#topics.set(name, topic)
+    this.#core.topics.set(name, topic)
     return topic
   }
 
@@ -206,11 +205,7 @@ export class CoreClient {
     which: { topicNames?: readonly string[]; prefix?: string } = {},
   ): Promise<Cut> {
     const { topicNames, prefix } = which
-    return ask(this.#core, "cut", {
-      ...moment,
-      ...(topicNames && { topic_names: topicNames }),
-      ...(prefix !== undefined && { prefix }),
-    })
+    return ask(this.#core, "cut", { ...moment, topic_names: topicNames, prefix })
   }
 
   /** A topic as it was, to be looked at and stepped through. */

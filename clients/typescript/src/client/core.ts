@@ -1,9 +1,9 @@
 /** What a client's topics, services and connection share: one replica, and who waits for what. */
 
-import type { ConnectionOptions, Status } from "../connection/connection.js"
-import { Connection } from "../connection/connection.js"
+import type { Connection, ConnectionOptions, Status } from "../connection/connection.js"
+import { keepConnected } from "../connection/connection.js"
 import { findWebSocket } from "#websocket"
-import type { Changed, ReplicaEvent } from "../replica/events.js"
+import type { ReplicaEvent } from "../replica/events.js"
 import type { Draft, LocalChange } from "../replica/local.js"
 import type { ErrorMessage, Outcome, ServedRequest } from "../replica/messages.js"
 import { Replica } from "../replica/replica.js"
@@ -12,26 +12,18 @@ import { checked } from "../value/json.js"
 import { Closed, FateUnknown, Rejected, ServiceError, TopicError } from "./errors.js"
 import { Listeners } from "./listeners.js"
 import { Pending } from "./pending.js"
+import type { AnyTopic } from "./topic.js"
 
 /** A service of this client: takes the arguments, and answers or throws. */
 export type Provider = (args: never, caller: { clientId: number }) => unknown
-
-/** What a topic's handle is told. */
-export interface Handle {
-  /** The view moved: takes it. */
-  moved(changed: Changed): void
-  /** Tells its listeners that the view moved. */
-  tell(changed: Changed): void
-  ready(): void
-  closed(error: Error | undefined): void
-}
 
 /** What the program is yet to be told. */
 type News = () => void
 
 export class Core {
   readonly replica = new Replica()
-  readonly handles = new Map<string, Handle>()
+  /** The topics that the program has, subscribed or not. */
+  readonly topics = new Map<string, AnyTopic>()
   readonly providers = new Map<string, Provider>()
   readonly statusListeners = new Listeners<Status>()
   readonly rejectedListeners = new Listeners<Rejected>()
@@ -48,7 +40,7 @@ export class Core {
   #telling = false
 
   constructor(url: string, options: ConnectionOptions) {
-    this.#connection = new Connection(this.replica, url, options, {
+    this.#connection = keepConnected(this.replica, url, options, {
       settle: () => this.settle(),
       status: (status) => this.#setStatus(status),
       findWebSocket,
@@ -74,45 +66,33 @@ export class Core {
     return pending
   }
 
-  /** Makes what `work` changes one action; see `Client.action`. */
+  /**
+   * Makes what `work` changes one action; see `Client.action`. An action in an action becomes a part of
+   * it, and is rolled back alone.
+   */
   action(work: () => void): Pending {
-    if (this.#draft) return this.#within(this.#draft, work)
-    const draft = this.replica.draft()
-    const pending = new Pending()
-    this.#draft = { draft, pending }
-    try {
-      refusePromise(work())
-    } catch (error) {
-      pending.settle({ error: error as Error })
-      throw error
-    } finally {
-      this.#draft = undefined
-    }
-    if (draft.isEmpty) pending.settle({ id: undefined })
-    else this.#begin(pending, () => draft.commit())
-    return pending
-  }
-
-  /** An action in an action: it becomes a part of it, and is rolled back alone. */
-  #within({ draft, pending }: { draft: Draft; pending: Pending }, work: () => void): Pending {
+    const outer = this.#draft
+    const { draft, pending } = (this.#draft ??= { draft: this.replica.draft(), pending: new Pending() })
     const rollBack = draft.mark()
     try {
       refusePromise(work())
     } catch (error) {
       rollBack()
+      if (!outer) pending.settle({ error: error as Error })
       throw error
+    } finally {
+      this.#draft = outer
+    }
+    if (!outer) {
+      if (draft.isEmpty) pending.settle({ id: undefined })
+      else this.#begin(pending, () => draft.commit())
     }
     return pending
   }
 
   #begin(pending: Pending, make: () => number): void {
-    if (this.status === "closed") {
-      pending.settle({ error: closed() })
-      return
-    }
-    this.#tickets.set(make(), pending)
-    this.settle()
-    this.#connection.flushSoon()
+    if (this.status === "closed") pending.settle({ error: closed() })
+    else this.act(() => this.#tickets.set(make(), pending))
   }
 
   /** A topic's view, with the action that is being made in it. */
@@ -139,28 +119,26 @@ export class Core {
 
   /** Takes what happened in the replica: first the views, all of them, then who is to be told. */
   settle(): void {
-    for (let events = this.replica.takeEvents(); events.length > 0;) {
+    for (let events; (events = this.replica.takeEvents()).length > 0;) {
       for (const event of events) this.#take(event)
-      events = this.replica.takeEvents()
     }
     this.#tell()
   }
 
   #take(event: ReplicaEvent): void {
-    const handle = "topicName" in event ? this.handles.get(event.topicName) : undefined
+    const topic = "topicName" in event ? this.topics.get(event.topicName) : undefined
     switch (event.type) {
       case "changed":
-        handle?.moved(event)
-        this.#news.push(() => handle?.tell(event))
+        topic?.moved(event.value)
+        this.#news.push(() => topic?.told(event))
         return
       case "ready":
-        this.#news.push(() => handle?.ready())
+        this.#news.push(() => topic?.answered())
         return
       case "closed": {
         const { topicName, error } = event
-        this.#news.push(() =>
-          handle?.closed(error && new TopicError(error.code, error.reason ?? "", `${topicName}: `)),
-        )
+        const reason = error && new TopicError(error.code, error.reason ?? "", `${topicName}: `)
+        this.#news.push(() => topic?.closed(reason))
         return
       }
       case "confirmed":
@@ -235,7 +213,7 @@ export class Core {
     for (const answer of this.#calls.values()) {
       answer({ error: { code: "failed", reason: error.message } })
     }
-    for (const handle of this.handles.values()) handle.closed(error)
+    for (const topic of this.topics.values()) topic.closed(error)
     for (const waiting of [this.#tickets, this.#calls, this.providers]) waiting.clear()
   }
 }

@@ -57,8 +57,8 @@ export interface Cut {
 export type ViewOf<T> = T extends Topic<infer View, infer _Event> ? View : never
 
 /** Asks one of the server's services. */
-export function ask<T>(core: Core, service: string, args: JsonObject): Promise<T> {
-  return core.call((replica) => replica.request(`_topicsync/${service}`, args)) as Promise<T>
+export function ask<T>(core: Core, service: string, args: object): Promise<T> {
+  return core.call((replica) => replica.request(`_topicsync/${service}`, args as JsonObject)) as Promise<T>
 }
 
 /**

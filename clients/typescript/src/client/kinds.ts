@@ -18,7 +18,7 @@ import type { SetEvent } from "../types/settable.js"
 import type { SetTopicEvent } from "../types/set.js"
 import type { StringEvent } from "../types/string.js"
 import type { Fields } from "../types/type.js"
-import { Invalid } from "../value/errors.js"
+import { outOfBounds } from "../value/errors.js"
 import type { Json } from "../value/json.js"
 import { checked } from "../value/json.js"
 import type { Text } from "../value/text.js"
@@ -114,7 +114,7 @@ export class ListTopic<T> extends SettableTopic<readonly T[], ListEvent<T>> {
 
   /** Inserts an item before the one at a position. */
   insert(position: number, item: T): Pending {
-    return this.make({ type: "insert", position: at(position), item: item as Json })
+    return this.make({ type: "insert", position: at(position, this.length), item: item as Json })
   }
 
   /** Puts an item at the end, wherever that is by then. */
@@ -124,7 +124,7 @@ export class ListTopic<T> extends SettableTopic<readonly T[], ListEvent<T>> {
 
   /** Takes out an item; without a position the last one, whichever that is by then. */
   pop(position?: number): Pending {
-    return this.make({ type: "pop", position: position === undefined ? -1 : at(position) })
+    return this.make({ type: "pop", position: position === undefined ? -1 : at(position, this.length) })
   }
 
   /**
@@ -132,18 +132,18 @@ export class ListTopic<T> extends SettableTopic<readonly T[], ListEvent<T>> {
    * one: without a base, a position would be that of another item.
    */
   replace(position: number, item: T): Pending {
-    return this.make({ type: "replace", position: at(position), item: item as Json })
+    return this.make({ type: "replace", position: at(position, this.length), item: item as Json })
   }
 
   /** Moves an item; `to` counts without it. */
   move(from: number, to: number): Pending {
-    return this.make({ type: "move", from: at(from), to: at(to) })
+    return this.make({ type: "move", from: at(from, this.length), to: at(to, this.length) })
   }
 }
 
 /** Passes what can be a position here: "the end" has methods of its own. */
-function at(position: number): number {
-  if (position < 0) throw new Invalid(`position ${position} is out of bounds`)
+function at(position: number, length: number): number {
+  if (position < 0) throw outOfBounds(position, length)
   return position
 }
 

@@ -1,9 +1,10 @@
 /** A topic as a program holds it; the kinds of topics add the changes of their types. */
 
 import type { Changed } from "../replica/events.js"
+import type { TopicReplica } from "../replica/topic-replica.js"
 import type { AnyType, Fields, TopicType } from "../types/type.js"
 import type { JsonObject } from "../value/json.js"
-import type { Core, Handle } from "./core.js"
+import type { Core } from "./core.js"
 import type { Source, Stop } from "./listeners.js"
 import { Listeners } from "./listeners.js"
 import type { Pending } from "./pending.js"
@@ -71,13 +72,6 @@ export class Topic<View, Event> {
     this.core = core
     this.#options = options
     this.#inner = type.initial
-    const handle: Handle = {
-      moved: ({ value }) => (this.#inner = value),
-      tell: (changed) => this.#tell(changed),
-      ready: () => this.#settle(undefined),
-      closed: (error) => this.#closed(error),
-    }
-    core.handles.set(name, handle)
   }
 
   /**
@@ -92,23 +86,23 @@ export class Topic<View, Event> {
 
   /** The value at {@link version}, without what is pending. */
   get confirmed(): View {
-    const topic = this.core.replica.topic(this.name)
+    const topic = this.#replica
     return this.#view(topic ? topic.confirmed : this.type.initial)
   }
 
   /** The last version received: how many changes the topic had accepted by then. */
   get version(): number {
-    return this.core.replica.topic(this.name)?.version ?? 0
+    return this.#replica?.version ?? 0
   }
 
   /** How many changes made here the server has not answered. Those that wait are composed. */
   get pending(): number {
-    return this.core.replica.topic(this.name)?.pending.length ?? 0
+    return this.#replica?.pending.length ?? 0
   }
 
   /** Whether the value has been received. */
   get isReady(): boolean {
-    return this.core.replica.topic(this.name)?.ready ?? false
+    return this.#replica?.ready ?? false
   }
 
   /** Why the topic cannot be had, or is no longer: it has another type, say. */
@@ -194,6 +188,10 @@ export class Topic<View, Event> {
     return this.core.make({ topicName: this.name, change, overwriting })
   }
 
+  get #replica(): Readonly<TopicReplica> | undefined {
+    return this.core.replica.topic(this.name)
+  }
+
   #view(inner: unknown): View {
     return this.type.view ? (this.type.view(inner) as View) : (inner as View)
   }
@@ -209,7 +207,13 @@ export class Topic<View, Event> {
     if (this.#holders === 0) this.core.act((replica) => replica.unsubscribe(this.name))
   }
 
-  #tell(changed: Changed): void {
+  /** @internal Takes the view that it has now; who listens is told later. */
+  moved(inner: unknown): void {
+    this.#inner = inner
+  }
+
+  /** @internal Tells who listens that the view moved. */
+  told(changed: Changed): void {
     if (this.#changeListeners.size > 0) {
       const { origin, author } = changed
       const local = origin === "local"
@@ -231,15 +235,17 @@ export class Topic<View, Event> {
     return events
   }
 
-  #closed(error: Error | undefined): void {
+  /** @internal It is no longer subscribed, or cannot be. */
+  closed(error: Error | undefined): void {
     this.#error = error
-    this.#inner = this.core.replica.topic(this.name)?.view ?? this.type.initial
-    if (error) this.#settle(error)
+    this.#inner = this.#replica?.view ?? this.type.initial
+    if (error) this.answered(error)
     // Somebody holds it again, who came while it was being left.
-    else if (this.#holders > 0 && !this.core.replica.topic(this.name)) this.#subscribe()
+    else if (this.#holders > 0 && !this.#replica) this.#subscribe()
   }
 
-  #settle(error: Error | undefined): void {
+  /** @internal Lets go on who waits for the first value: there is one, or will be none. */
+  answered(error?: Error): void {
     const waiting = this.#waiting
     this.#waiting = []
     for (const { resolve, reject } of waiting) error ? reject(error) : resolve()

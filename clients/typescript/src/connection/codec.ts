@@ -10,7 +10,7 @@ export type Frame = string | Uint8Array
 export interface Codec {
   /** The name under which it is offered to the server. */
   readonly subprotocol: string
-  /** Writes one message. */
+  /** Writes one message, without the fields that are `undefined`. */
   encode(message: object): Frame
   /** How many bytes a frame has. */
   byteLength(frame: Frame): number

@@ -2,7 +2,7 @@
 
 import type { ServerMessage } from "../replica/messages.js"
 import type { Replica } from "../replica/replica.js"
-import type { Codec } from "./codec.js"
+import type { Codec, Frame } from "./codec.js"
 import { json } from "./codec.js"
 import { frames } from "./frames.js"
 
@@ -73,178 +73,169 @@ const BUSY_MS = 250
 /** Asks for an answer that changes nothing, to hear whether the server is there. */
 const PROBE = { type: "unsubscribe", content: { topic_name: "_topicsync/ping" } } as const
 
-export class Connection {
-  readonly #replica: Replica
-  readonly #url: string
-  readonly #options: Required<Omit<ConnectionOptions, "webSocket">>
-  readonly #hooks: ConnectionHooks
-  #webSocket: SocketClass | undefined
-  #socket: Socket | undefined
-  #codec: Codec = json
-  #status: Status = "connecting"
-  #retryMs: number
-  #timer: ReturnType<typeof setTimeout> | undefined
-  /** Half-times of silence in a row. */
-  #silent = 0
-  #watch: ReturnType<typeof setInterval> | undefined
-  #flushing = false
-
-  constructor(replica: Replica, url: string, options: ConnectionOptions, hooks: ConnectionHooks) {
-    this.#replica = replica
-    this.#url = url
-    this.#hooks = hooks
-    this.#webSocket = options.webSocket
-    const { codec = json, retryMinMs = 100, retryMaxMs = 10_000, silenceMs = 40_000 } = options
-    this.#options = { codec, retryMinMs, retryMaxMs, silenceMs }
-    this.#retryMs = retryMinMs
-    globalThis.addEventListener?.("online", this.#retryNow)
-    void this.#connect()
-  }
-
+/** A connection, as its client has it. */
+export interface Connection {
   /** Sends what there is to be sent, at the end of the present task: what was made in it together. */
-  flushSoon(): void {
-    if (this.#flushing) return
-    this.#flushing = true
-    queueMicrotask(() => {
-      this.#flushing = false
-      this.flush()
-    })
-  }
-
-  flush(): void {
-    const socket = this.#socket
-    if (socket?.readyState !== OPEN) return
-    const arrays = socket.protocol !== ""
-    for (const frame of frames(this.#replica, this.#codec, arrays)) this.#send(socket, frame)
-    this.#hooks.settle()
-  }
-
+  flushSoon(): void
   /** The server had no room: what it refused is sent again after a while. */
-  busy(): void {
-    setTimeout(() => {
-      this.#replica.resendBusy()
-      this.flush()
-    }, BUSY_MS)
-  }
-
+  busy(): void
   /** Sends what can be sent and ends the session; settles when the connection is closed. */
-  async close(): Promise<void> {
-    if (this.#status === "closed") return
-    this.flush()
-    const socket = this.#socket
-    this.#stop()
-    if (!socket) return
-    await new Promise<void>((resolve) => {
-      const patience = setTimeout(resolve, CLOSE_MS)
-      socket.onclose = () => {
-        clearTimeout(patience)
-        resolve()
-      }
-      socket.close(NORMAL)
-    })
+  close(): Promise<void>
+}
+
+/** Connects a replica, again and again. */
+export function keepConnected(
+  replica: Replica,
+  url: string,
+  options: ConnectionOptions,
+  hooks: ConnectionHooks,
+): Connection {
+  const { codec = json, retryMinMs = 100, retryMaxMs = 10_000, silenceMs = 40_000 } = options
+  let { webSocket } = options
+  let socket: Socket | undefined
+  /** That of the present socket. */
+  let chosen = json
+  let status: Status = "connecting"
+  let retryMs = retryMinMs
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let watch: ReturnType<typeof setInterval> | undefined
+  /** Half-times of silence in a row. */
+  let silent = 0
+  let flushing = false
+
+  function send(frame: Frame): void {
+    socket!.send(frame as string | Uint8Array<ArrayBuffer>)
   }
 
-  async #connect(): Promise<void> {
-    this.#setStatus("connecting")
-    this.#silent = 0
-    clearInterval(this.#watch)
-    this.#watch = setInterval(() => this.#listen(), this.#options.silenceMs / 2)
+  function flush(): void {
+    flushing = false
+    if (socket?.readyState !== OPEN) return
+    for (const frame of frames(replica, chosen, socket.protocol !== "")) send(frame)
+    hooks.settle()
+  }
+
+  async function connect(): Promise<void> {
+    setStatus("connecting")
+    silent = 0
+    clearInterval(watch)
+    watch = setInterval(listen, silenceMs / 2)
     try {
-      this.#webSocket ??= await this.#hooks.findWebSocket()
-      if (this.#status === "connecting") this.#open(this.#webSocket)
+      webSocket ??= await hooks.findWebSocket()
+      if (status === "connecting") open(webSocket)
     } catch (error) {
       console.error(error)
-      this.#lost()
+      lost()
     }
   }
 
-  #open(webSocket: SocketClass): void {
-    const codecs = [this.#options.codec, json]
-    const socket = new webSocket(this.#url, [...new Set(codecs.map((it) => it.subprotocol))])
-    this.#socket = socket
-    socket.binaryType = "arraybuffer"
-    socket.onopen = () => {
-      this.#codec = codecs.find((it) => it.subprotocol === socket.protocol) ?? json
+  function open(webSocket: SocketClass): void {
+    const codecs = [codec, json]
+    const opened = new webSocket(url, [...new Set(codecs.map((it) => it.subprotocol))])
+    socket = opened
+    opened.binaryType = "arraybuffer"
+    opened.onopen = () => {
+      chosen = codecs.find((it) => it.subprotocol === opened.protocol) ?? json
     }
-    socket.onmessage = ({ data }: { data: string | ArrayBuffer }) => {
-      if (socket === this.#socket) this.#receive(data)
+    opened.onmessage = ({ data }: { data: string | ArrayBuffer }) => {
+      if (opened === socket) receive(data)
     }
     // An error is followed by a close, which says the same.
-    socket.onerror = () => {}
-    socket.onclose = ({ code }: { code: number }) => {
-      if (socket !== this.#socket) return
-      if (code === RESUMED_ELSEWHERE) this.#stop()
-      else this.#lost()
+    opened.onerror = () => {}
+    opened.onclose = ({ code }: { code: number }) => {
+      if (opened !== socket) return
+      if (code === RESUMED_ELSEWHERE) stop()
+      else lost()
     }
   }
 
-  #receive(data: string | ArrayBuffer): void {
-    this.#silent = 0
+  function receive(data: string | ArrayBuffer): void {
+    silent = 0
     try {
-      const messages = this.#codec.decode(data) as ServerMessage | ServerMessage[]
-      for (const message of [messages].flat()) this.#replica.receive(message)
+      const messages = chosen.decode(data) as ServerMessage | ServerMessage[]
+      for (const message of [messages].flat()) replica.receive(message)
     } catch (error) {
       console.error("topicsync: a frame makes no sense", error)
-      return this.#lost()
+      return lost()
     }
-    if (this.#replica.isOnline) {
-      this.#retryMs = this.#options.retryMinMs
-      this.#setStatus("online")
+    if (replica.isOnline) {
+      retryMs = retryMinMs
+      setStatus("online")
     }
-    this.#hooks.settle()
-    this.flush()
+    hooks.settle()
+    flush()
   }
 
   /** Every half of the time that a server may be silent: asks, and at last gives up. */
-  #listen(): void {
-    this.#silent++
-    const socket = this.#socket
-    if (this.#silent >= 3 && this.#status !== "offline") this.#lost()
-    else if (this.#silent === 2 && socket?.readyState === OPEN) {
-      this.#send(socket, this.#codec.encode(PROBE))
-    }
+  function listen(): void {
+    silent++
+    if (silent >= 3 && status !== "offline") lost()
+    else if (silent === 2 && socket?.readyState === OPEN) send(chosen.encode(PROBE))
   }
 
-  #send(socket: Socket, frame: string | Uint8Array): void {
-    socket.send(frame as string | Uint8Array<ArrayBuffer>)
-  }
-
-  #lost(): void {
-    this.#drop()
-    this.#replica.disconnected()
-    this.#setStatus("offline")
-    this.#hooks.settle()
+  function lost(): void {
+    drop()?.close()
+    replica.disconnected()
+    setStatus("offline")
+    hooks.settle()
     // Up to twice as long each time, and never in step with others.
-    const wait = this.#retryMs * (0.5 + Math.random() / 2)
-    this.#retryMs = Math.min(this.#retryMs * 2, this.#options.retryMaxMs)
-    this.#timer = setTimeout(() => void this.#connect(), wait)
+    timer = setTimeout(connect, retryMs * (0.5 + Math.random() / 2))
+    retryMs = Math.min(retryMs * 2, retryMaxMs)
   }
 
-  readonly #retryNow = () => {
-    if (this.#status !== "offline") return
-    clearTimeout(this.#timer)
-    void this.#connect()
+  function retryNow(): void {
+    if (status !== "offline") return
+    clearTimeout(timer)
+    void connect()
   }
 
-  #stop(): void {
-    const socket = this.#socket
-    this.#socket = undefined
-    if (socket) socket.onmessage = null
-    clearTimeout(this.#timer)
-    clearInterval(this.#watch)
-    globalThis.removeEventListener?.("online", this.#retryNow)
-    this.#setStatus("closed")
+  /** Hears no more of the present socket. */
+  function drop(): Socket | undefined {
+    const dropped = socket
+    socket = undefined
+    return dropped
   }
 
-  #drop(): void {
-    const socket = this.#socket
-    this.#socket = undefined
-    socket?.close()
+  function stop(): Socket | undefined {
+    clearTimeout(timer)
+    clearInterval(watch)
+    globalThis.removeEventListener?.("online", retryNow)
+    const dropped = drop()
+    setStatus("closed")
+    return dropped
   }
 
-  #setStatus(status: Status): void {
-    if (this.#status === status) return
-    this.#status = status
-    this.#hooks.status(status)
+  function setStatus(now: Status): void {
+    if (status === now) return
+    status = now
+    hooks.status(now)
+  }
+
+  globalThis.addEventListener?.("online", retryNow)
+  void connect()
+  return {
+    flushSoon() {
+      if (!flushing) queueMicrotask(flush)
+      flushing = true
+    },
+    busy() {
+      setTimeout(() => {
+        replica.resendBusy()
+        flush()
+      }, BUSY_MS)
+    },
+    async close() {
+      if (status === "closed") return
+      flush()
+      const dropped = stop()
+      if (!dropped) return
+      await new Promise<void>((resolve) => {
+        const patience = setTimeout(resolve, CLOSE_MS)
+        dropped.onclose = () => {
+          clearTimeout(patience)
+          resolve()
+        }
+        dropped.close(NORMAL)
+      })
+    },
   }
 }

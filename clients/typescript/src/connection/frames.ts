@@ -1,6 +1,6 @@
 /** What a replica has to send, as frames. */
 
-import type { ClientMessage, ServerMessage } from "../replica/messages.js"
+import type { ClientMessage } from "../replica/messages.js"
 import type { Replica } from "../replica/replica.js"
 import type { Codec, Frame } from "./codec.js"
 
@@ -14,74 +14,42 @@ const FRAME_MESSAGES_MAX = 256
  */
 export function frames(replica: Replica, codec: Codec, arrays: boolean): Frame[] {
   const bytesMax = replica.messageBytesMax
-  const packer = new Packer(codec, Math.min(bytesMax, FRAME_BYTES_MAX), arrays)
-  for (;;) {
-    const refused: ServerMessage[] = []
-    for (const message of replica.outbox()) {
+  const frameMax = Math.min(bytesMax, FRAME_BYTES_MAX)
+  const frames: Frame[] = []
+  let together: Frame[] = []
+  let size = 0
+  const finish = () => {
+    if (together.length > 0) frames.push(together.length === 1 ? together[0]! : codec.join(together))
+    together = []
+    size = 0
+  }
+  // What waited behind something that is refused can go out then.
+  for (let messages; (messages = replica.outbox()).length > 0;) {
+    for (const message of messages) {
       const encoded = codec.encode(message)
       const bytes = codec.byteLength(encoded)
-      if (bytes <= bytesMax) packer.add(encoded, bytes)
-      else refused.push(...refuse(message, bytes, bytesMax))
+      if (bytes > bytesMax) {
+        refuse(replica, message, `the message has ${bytes} bytes, at most ${bytesMax} are allowed`)
+        continue
+      }
+      // An array adds a byte a message, and at most five around them.
+      if (!arrays || size + bytes + 6 > frameMax || together.length === FRAME_MESSAGES_MAX) finish()
+      together.push(encoded)
+      size += bytes + 1
     }
-    if (refused.length === 0) return packer.finish()
-    // What waited behind them can go out now.
-    for (const message of refused) replica.receive(message)
   }
+  finish()
+  return frames
 }
 
-/** What the server would say to a message that is too large. */
-function refuse(message: ClientMessage, bytes: number, bytesMax: number): ServerMessage[] {
-  const reason = `the message has ${bytes} bytes, at most ${bytesMax} are allowed`
-  const code = "too_large"
-  switch (message.type) {
-    case "update": {
-      const { topic_name, change } = message.content
-      return [{ type: "reject_update", content: { topic_name, code, reason, change } }]
-    }
-    case "action": {
-      const { action_id, changes } = message.content
-      const { topic_name, change } = changes[0]!
-      return [{ type: "reject_update", content: { topic_name, code, reason, change, action_id } }]
-    }
-    case "request": {
-      const { request_id } = message.content
-      return [{ type: "response", content: { request_id, error: { code: "invalid", reason } } }]
-    }
-    default:
-      return []
-  }
-}
-
-/** Puts encoded messages into as few frames as may be. */
-class Packer {
-  readonly #codec: Codec
-  readonly #bytesMax: number
-  readonly #arrays: boolean
-  readonly #frames: Frame[] = []
-  #together: Frame[] = []
-  #bytes = 0
-
-  constructor(codec: Codec, bytesMax: number, arrays: boolean) {
-    this.#codec = codec
-    this.#bytesMax = bytesMax
-    this.#arrays = arrays
-  }
-
-  add(encoded: Frame, bytes: number): void {
-    // An array adds a byte a message, and at most five around them.
-    const full = this.#bytes + bytes + 6 > this.#bytesMax
-    if (!this.#arrays || full || this.#together.length === FRAME_MESSAGES_MAX) this.finish()
-    this.#together.push(encoded)
-    this.#bytes += bytes + 1
-  }
-
-  finish(): Frame[] {
-    const together = this.#together
-    if (together.length > 0) {
-      this.#frames.push(together.length === 1 ? together[0]! : this.#codec.join(together))
-    }
-    this.#together = []
-    this.#bytes = 0
-    return this.#frames
+/** Takes what the server would say to a message that is too large. */
+function refuse(replica: Replica, { type, content }: ClientMessage, reason: string): void {
+  if (type === "request") {
+    const { request_id } = content
+    replica.receive({ type: "response", content: { request_id, error: { code: "invalid", reason } } })
+  } else if (type === "update" || type === "action") {
+    const [action_id, sent] =
+      type === "action" ? [content.action_id, content.changes[0]!] : [undefined, content]
+    replica.receive({ type: "reject_update", content: { ...sent, code: "too_large", reason, action_id } })
   }
 }

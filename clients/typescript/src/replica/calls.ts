@@ -64,8 +64,7 @@ export class Calls {
     return ready.map(({ call, serviceName, args, timeoutMs }) => {
       const requestId = nextId()
       this.#sent.set(requestId, call)
-      const timeout = timeoutMs !== undefined && { timeout_ms: timeoutMs }
-      const content = { service_name: serviceName, args, request_id: requestId, ...timeout }
+      const content = { service_name: serviceName, args, request_id: requestId, timeout_ms: timeoutMs }
       return { type: "request", content }
     })
   }

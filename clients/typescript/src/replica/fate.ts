@@ -10,7 +10,7 @@ import type { Moved } from "./topic-replica.js"
 export type Loss = Rejection | undefined
 
 /** The id that a batch was sent under: the action's, or that of its one change. */
-function sentUnder({ message }: Batch): string | undefined {
+export function sentUnder({ message }: Batch): string | undefined {
   if (message?.type === "action") return message.content.action_id
   return message?.type === "update" ? message.content.change.id : undefined
 }

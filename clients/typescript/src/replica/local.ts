@@ -48,7 +48,7 @@ export class Draft {
     const topic = this.#state.topics.get(topicName)
     if (!topic) throw new Invalid(`topic ${JSON.stringify(topicName)} is not subscribed`)
     const { type } = topic
-    const before = this.#views.has(topicName) ? this.#views.get(topicName) : topic.view
+    const before = this.viewOf(topicName, topic.view)
     const made = type.decodeChange(checkedFields(change))
     const form = resolve(type, made, before)
     const view = type.apply(before, form)

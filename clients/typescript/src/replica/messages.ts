@@ -8,12 +8,12 @@ export type RejectCode =
   "stale" | "invalid" | "unknown_topic" | "wrong_type" | "forbidden" | "too_large" | "busy" | "unavailable"
 
 /** A change with its id, and on its way to the server its base: the version its author had seen. */
-export type WireChange = Fields & { readonly id?: string; readonly base?: number }
+export type WireChange = Fields & { readonly id?: string; readonly base?: number | undefined }
 
 /** A change on its way to the server. */
 export interface SentChange {
   readonly topic_name: string
-  readonly epoch?: string
+  readonly epoch?: string | undefined
   readonly change: WireChange
 }
 
@@ -29,7 +29,7 @@ export interface Outcome {
   readonly error?: ServiceFailure
 }
 
-/** What a client sends. */
+/** What a client sends. Fields that are `undefined` are left out, by every codec. */
 export type ClientMessage =
   | { type: "resume"; content: { session: string } }
   | {
@@ -37,8 +37,8 @@ export type ClientMessage =
       content: {
         topic_name: string
         type: string
-        options?: JsonObject
-        since?: { epoch: string; version: number }
+        options?: JsonObject | undefined
+        since?: { epoch: string; version: number } | undefined
       }
     }
   | { type: "unsubscribe"; content: { topic_name: string } }
@@ -47,7 +47,7 @@ export type ClientMessage =
   | { type: "register_service" | "unregister_service"; content: { service_name: string } }
   | {
       type: "request"
-      content: { service_name: string; args: Json; request_id: string; timeout_ms?: number }
+      content: { service_name: string; args: Json; request_id: string; timeout_ms?: number | undefined }
     }
   | { type: "response"; content: { request_id: string } & Outcome }
 
@@ -96,7 +96,7 @@ export interface RejectUpdate {
   readonly topic_name: string
   readonly code: RejectCode
   readonly reason?: string
-  readonly action_id?: string
+  readonly action_id?: string | undefined
   readonly change?: { readonly id?: string }
 }
 

@@ -2,7 +2,7 @@
 
 import { compareText, utf8Length } from "../value/json.js"
 import { confirm } from "./fate.js"
-import type { ClientMessage, SentChange } from "./messages.js"
+import type { ClientMessage, SentChange, WireChange } from "./messages.js"
 import type { BatchId } from "./pending.js"
 import { toSend } from "./pending.js"
 import { tendPresence } from "./presence.js"
@@ -152,9 +152,9 @@ function sentChanges(state: State, topicName: string, batch: BatchId): SentChang
     if (pending.batch !== batch) break
     const { type, epoch, version } = topic!
     pending.id = state.nextId()
-    const base = !pending.overwriting && { base: version }
-    const change = { ...type.encodeChange(toSend(pending)), id: pending.id, ...base }
-    changes.push({ topic_name: topicName, ...(epoch !== undefined && { epoch }), change })
+    const base = pending.overwriting ? undefined : version
+    const change = { ...type.encodeChange(toSend(pending)), id: pending.id, base }
+    changes.push({ topic_name: topicName, epoch, change: change as WireChange })
   }
   return changes
 }

@@ -1,7 +1,7 @@
 /** Pending changes, and how they follow when the value below them moves. */
 
 import { equal } from "../value/json.js"
-import { Conflict, Invalid, tryTo } from "../value/errors.js"
+import { tryTo } from "../value/errors.js"
 import type { AnyType, Maybe } from "../types/type.js"
 import { carryOne, pushComposed, resolve } from "../types/type.js"
 
@@ -49,7 +49,7 @@ export function sameValue(type: AnyType, a: unknown, b: unknown): boolean {
 }
 
 /** Applies what may be nothing. */
-function applied(type: AnyType, value: unknown, change: Maybe<unknown>): unknown {
+export function applied(type: AnyType, value: unknown, change: Maybe<unknown>): unknown {
   return change === undefined ? value : type.apply(value, change)
 }
 
@@ -115,13 +115,12 @@ export class Walk {
       this.#reapply(pending)
       return undefined
     }
-    try {
-      pending.form = this.#carry(pending.form)
-      return undefined
-    } catch (error) {
-      if (error instanceof Conflict || error instanceof Invalid) return error.message
-      throw error
-    }
+    let conflict: string | undefined
+    tryTo(
+      () => (pending.form = this.#carry(pending.form)),
+      (reason) => (conflict = reason),
+    )
+    return conflict
   }
 
   /** Carries a change over the bridge, and the bridge over it. */
@@ -156,16 +155,20 @@ export class Walk {
   /** Applies a change that stands on anything to the new ground. */
   #reapply(pending: Pending): void {
     const type = this.#type
-    const form = tryTo(() => resolve(type, pending.made, this.now))
-    const now = form === undefined ? undefined : tryTo(() => type.apply(this.now, form))
-    const old = tryTo(() => applied(type, this.#old, pending.form))
-    const was = old === undefined ? undefined : pending.form
-    pending.form = now === undefined ? undefined : form
-    const before = old === undefined ? this.#old : old
-    const after = now === undefined ? this.now : now
-    this.bridge = this.#bridgeBetween(was, pending.form, before, after)
-    this.#old = before
-    this.now = after
+    let [old, now] = [this.#old, this.now]
+    const form = tryTo(() => {
+      const form = resolve(type, pending.made, now)
+      now = type.apply(now, form)
+      return form
+    })
+    const was = tryTo(() => {
+      old = applied(type, old, pending.form)
+      return pending.form
+    })
+    pending.form = form
+    this.bridge = this.#bridgeBetween(was, form, old, now)
+    this.#old = old
+    this.now = now
   }
 
   /**
@@ -173,7 +176,7 @@ export class Walk {
    * new ground, giving `now`.
    */
   #bridgeBetween(was: Maybe<unknown>, form: Maybe<unknown>, old: unknown, now: unknown): unknown[] {
-    const crossings = [true, false].map((isNewcomer) => orNoConflict(() => this.#carried(was, isNewcomer)))
+    const crossings = [true, false].map((isNewcomer) => tryTo(() => this.#carried(was, isNewcomer)))
     const kept = crossings.find((it) => it?.[0] !== undefined && sameChange(this.#type, it[0], form))
     if (kept && this.#isWayFrom(old, kept[1])) return kept[1]
     return sameValue(this.#type, old, now) ? [] : this.#detour(was, form)
@@ -218,15 +221,5 @@ export class Walk {
       const back = type.invert(form, before)
       if (back !== undefined) this.bridge = composed(type, [back, ...this.bridge])
     }
-  }
-}
-
-/** Gives `undefined` where there is a conflict. */
-function orNoConflict<T>(attempt: () => T): T | undefined {
-  try {
-    return attempt()
-  } catch (error) {
-    if (error instanceof Conflict) return undefined
-    throw error
   }
 }

@@ -1,9 +1,9 @@
 /** What the server's messages lead to. */
 
-import { Invalid } from "../value/errors.js"
-import { moved, confirm, lose, loseAll } from "./fate.js"
+import type { Maybe } from "../types/type.js"
+import { tryTo } from "../value/errors.js"
+import { confirm, lose, loseAll, moved, sentUnder } from "./fate.js"
 import type {
-  ClientMessage,
   ErrorMessage,
   Part,
   RejectCode,
@@ -15,39 +15,48 @@ import type {
 import type { BatchId } from "./pending.js"
 import { hello, sessionLost, settleOrphan } from "./session.js"
 import type { State } from "./state.js"
-import type { Taken } from "./topic-replica.js"
 
 /**
  * Takes one message of the server. Whatever it holds, the replica stays sound: what makes no sense is
  * told to the program, and the topic is asked for anew.
  */
-export function receive(state: State, message: ServerMessage): void {
+export function receive(state: State, { type, content }: ServerMessage): void {
   const { events } = state
-  switch (message.type) {
+  switch (type) {
     case "hello":
-      return hello(state, message.content)
+      return hello(state, content)
     case "subscribed":
-      return subscribed(state, message.content)
+      return subscribed(state, content)
     case "update":
-      return published(state, message.content, message.content.author, message.content)
+      return published(state, content, content.author, content)
     case "action":
-      for (const part of message.content.changes) published(state, part, message.content.author)
+      for (const part of content.changes) published(state, part, content.author)
       return
     case "reject_update":
-      return reject(state, message.content)
+      return reject(state, content)
     case "unsubscribed":
-      return unsubscribed(state, message.content.topic_name)
+      return unsubscribed(state, content.topic_name)
     case "registered":
     case "unregistered":
-      return void events.push({ type: message.type, serviceName: message.content.service_name })
+      return void events.push({ type, serviceName: content.service_name })
     case "request":
-      return void events.push({ type: "request", request: message.content })
+      return void events.push({ type, request: content })
     case "response":
-      return void events.push(...state.calls.response(message.content.request_id, message.content))
+      return void events.push(...state.calls.response(content.request_id, content))
     case "error":
-      return error(state, message.content)
+      return error(state, content)
     // Any other is of a later version of the protocol.
   }
+}
+
+/** What a topic's end means to what waited for it. */
+const REJECTS: { readonly [code: string]: RejectCode } = {
+  unknown_topic: "unknown_topic",
+  topic_removed: "unknown_topic",
+  wrong_type: "wrong_type",
+  forbidden: "forbidden",
+  invalid: "invalid",
+  malformed: "invalid",
 }
 
 function subscribed(state: State, subscribed: Subscribed): void {
@@ -71,7 +80,7 @@ function subscribed(state: State, subscribed: Subscribed): void {
 }
 
 function close(state: State, topicName: string, error: ErrorMessage): void {
-  loseAll(state, topicName, asReject(error.code), error.reason ?? "")
+  loseAll(state, topicName, REJECTS[error.code] ?? "unavailable", error.reason ?? "")
   if (!state.topics.delete(topicName)) return
   state.events.push({ type: "closed", topicName, error: { ...error, topic_name: topicName } })
 }
@@ -95,51 +104,31 @@ function published(state: State, part: Part, author: number | undefined, extra: 
   if (!topic) return
   const { snapshot = false, since, ids = [] } = extra
   const all = change.id === undefined ? ids : [...ids, change.id]
-  const own = all.filter((id) => topic.holds(id))
+  const own = all.filter((id) => topic.batchOf(id) !== undefined)
   const confirmed = own.map((id) => topic.batchOf(id)!)
   const wasReady = topic.ready
-  const attempt = () => topic.take({ version, since, snapshot, fields: change, ids: own })
-  const taken = orInvalid(attempt)
+  let wrong = ""
+  const taken = tryTo(
+    () => topic.take({ version, since, snapshot, fields: change, ids: own }),
+    (reason) => (wrong = reason),
+  )
   if (topic.ready && !wasReady) state.events.push({ type: "ready", topicName })
-  took(state, topicName, taken, snapshot, author)
+  if (taken === "gap") askAgain(state, topicName, "continue", "versions are missing")
+  else if (!taken) {
+    if (snapshot) close(state, topicName, { code: "malformed", to: "subscribe", reason: wrong })
+    else askAgain(state, topicName, "afresh", wrong)
+  } else if (taken !== "known") {
+    // Of a topic on which nothing waits there is nothing to send, however much of it comes in.
+    if (topic.pending.length > 0 || topic.closing || topic.isPresence) state.stirred.add(topicName)
+    moved(state, topicName, taken, snapshot ? "snapshot" : "remote", snapshot ? undefined : author)
+  }
   for (const batch of confirmed) confirm(state, batch)
   settleOrphan(state, topicName)
 }
 
-function orInvalid<T>(attempt: () => T): T | Invalid {
-  try {
-    return attempt()
-  } catch (error) {
-    if (error instanceof Invalid) return error
-    throw error
-  }
-}
-
-function took(
-  state: State,
-  topicName: string,
-  taken: Taken | Invalid,
-  snapshot: boolean,
-  author: number | undefined,
-): void {
-  if (taken === "known") return
-  if (taken === "gap") return askAgain(state, topicName, "continue", "versions are missing")
-  if (taken instanceof Invalid) {
-    if (!snapshot) return askAgain(state, topicName, "afresh", taken.message)
-    return close(state, topicName, { code: "malformed", to: "subscribe", reason: taken.message })
-  }
-  const topic = state.topics.get(topicName)!
-  // Of a topic on which nothing waits there is nothing to send, however much of it comes in.
-  if (topic.pending.length > 0 || topic.closing || topic.isPresence) state.stirred.add(topicName)
-  if (snapshot) moved(state, topicName, taken, "snapshot")
-  else moved(state, topicName, taken, "remote", author)
-}
-
 /** Subscribes again, as what came does not fit what is here. */
 function askAgain(state: State, topicName: string, link: "continue" | "afresh", reason: string): void {
-  const topic = state.topics.get(topicName)
-  if (!topic) return
-  topic.link = link
+  state.topics.get(topicName)!.link = link
   state.stirred.add(topicName)
   const error = { code: "malformed", to: "update", topic_name: topicName, reason }
   state.events.push({ type: "error", error })
@@ -163,17 +152,10 @@ function reject(state: State, reject: RejectUpdate): void {
 }
 
 /** The batch that a rejection is about. */
-function findInFlight(state: State, reject: RejectUpdate): BatchId | undefined {
-  const id = reject.change?.id
-  const isIt = (message: ClientMessage | undefined) => {
-    if (message?.type === "update") return message.content.change.id === id
-    if (message?.type !== "action") return false
-    const { action_id, changes } = message.content
-    if (reject.action_id !== undefined) return reject.action_id === action_id
-    return changes.some(({ change }) => change.id === id)
-  }
-  for (const [batch, { message }] of state.batches) if (isIt(message)) return batch
-  return undefined
+function findInFlight(state: State, { topic_name, action_id, change }: RejectUpdate): Maybe<BatchId> {
+  const under = action_id ?? change?.id
+  for (const [id, batch] of state.batches) if (batch.message && sentUnder(batch) === under) return id
+  return state.topics.get(topic_name)?.batchOf(change?.id)
 }
 
 function error(state: State, error: ErrorMessage): void {
@@ -189,21 +171,4 @@ function error(state: State, error: ErrorMessage): void {
   }
   if (to === "register_service") state.calls.withdraw(error.service_name ?? "")
   state.events.push({ type: "error", error })
-}
-
-/** What a topic's end means to what waited for it. */
-function asReject(code: string): RejectCode {
-  switch (code) {
-    case "unknown_topic":
-    case "topic_removed":
-      return "unknown_topic"
-    case "wrong_type":
-    case "forbidden":
-      return code
-    case "invalid":
-    case "malformed":
-      return "invalid"
-    default:
-      return "unavailable"
-  }
 }

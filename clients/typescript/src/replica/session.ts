@@ -55,6 +55,7 @@ export function sessionLost(state: State): void {
  */
 export function settleOrphan(state: State, topicName: string): void {
   const topic = state.topics.get(topicName)
-  const id = topic?.caughtUp ? topic.batchInFlight : undefined
+  if (topic?.link !== "live" || topic.version < topic.head) return
+  const id = topic.batchOf(topic.pending[0]?.id)
   if (id !== undefined && state.batches.get(id)?.orphaned) lose(state, id, undefined)
 }

@@ -87,9 +87,9 @@ export class State {
   /** Tells the program that a view moved, if it did. */
   tellMoved(topicName: string, moved: Moved, origin: Origin, author?: number): void {
     const topic = this.topics.get(topicName)
-    if (!topic || !(moved.whole || moved.changes.length > 0)) return
     const { before, changes } = moved
+    if (!topic || changes?.length === 0) return
     const value = topic.view
-    this.events.push({ type: "changed", topicName, before, value, changes, origin, author })
+    this.events.push({ type: "changed", topicName, before, value, changes: changes ?? [], origin, author })
   }
 }

@@ -7,7 +7,7 @@ import type { AnyType, Fields, Maybe } from "../types/type.js"
 import { compose, overwritten, resolve, SEPARATE } from "../types/type.js"
 import type { ClientMessage, Subscribed } from "./messages.js"
 import type { BatchId, Fallen, Pending } from "./pending.js"
-import { sameChange, sameValue, Walk } from "./pending.js"
+import { applied, sameChange, sameValue, Walk } from "./pending.js"
 
 /** How far back a change looks for one of the same key to be composed with. */
 const COMPOSE_REACH = 1024
@@ -33,10 +33,8 @@ export interface News {
 /** How a view moved. */
 export interface Moved {
   readonly before: unknown
-  /** From the view as it was to the view as it is. */
-  readonly changes: readonly unknown[]
-  /** The view is to be taken as a whole, `changes` being unknown. */
-  readonly whole: boolean
+  /** From the view as it was to the view as it is; if that is unknown, it is to be taken as a whole. */
+  readonly changes?: Maybe<readonly unknown[]>
   readonly fallen: readonly Fallen[]
 }
 
@@ -90,29 +88,18 @@ export class TopicReplica {
     return this.link === "continue" || this.link === "afresh"
   }
 
-  /** Whether everything up to the head that the subscription began with was received. */
-  get caughtUp(): boolean {
-    return this.link === "live" && this.version >= this.head
-  }
-
   /** Whether a batch can be sent: the topic is received, and nothing of it is in flight. */
   get isFree(): boolean {
     return this.link === "live" && this.pending[0]?.id === undefined
   }
 
   subscribe(topicName: string): ClientMessage {
-    const { epoch, version, options } = this
-    const since = this.link === "continue" && this.ready && epoch !== undefined
+    const { type, epoch, version, link, ready } = this
+    const options = Object.keys(this.options).length > 0 ? this.options : undefined
+    const goesOn = link === "continue" && ready && epoch !== undefined
+    const since = goesOn ? { epoch, version } : undefined
     this.link = "asked"
-    return {
-      type: "subscribe",
-      content: {
-        topic_name: topicName,
-        type: this.type.name,
-        ...(Object.keys(options).length > 0 && { options }),
-        ...(since && { since: { epoch, version } }),
-      },
-    }
+    return { type: "subscribe", content: { topic_name: topicName, type: type.name, options, since } }
   }
 
   /** Takes up a subscription of the life that is known, or of the first one. */
@@ -138,7 +125,7 @@ export class TopicReplica {
     this.ready = false
     this.confirmed = this.view = this.type.initial
     this.pending = []
-    return { before, changes: [], whole: true, fallen: [] }
+    return { before, fallen: [] }
   }
 
   /**
@@ -214,21 +201,15 @@ export class TopicReplica {
       change = resolve(this.type, this.type.decodeChange(fields), confirmed)
       confirmed = this.type.apply(confirmed, change)
     }
-    this.version = version
-    const moved = this.#advance(confirmed, change, ids)
-    if (this.pending.length === 0) this.view = this.confirmed
-    return moved
-  }
-
-  #advance(confirmed: unknown, change: Maybe<unknown>, ids: readonly string[]): Moved {
     const from = this.confirmed
-    if (this.#isAsPredicted(change, ids)) {
-      this.confirmed = confirmed
-      this.pending.shift()
-      return { before: this.view, changes: [], whole: false, fallen: [] }
-    }
+    const asPredicted = this.#isAsPredicted(change, ids)
+    this.version = version
     this.confirmed = confirmed
-    return this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
+    let moved: Moved = { before: this.view, changes: [], fallen: [] }
+    if (asPredicted) this.pending.shift()
+    else moved = this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
+    if (this.pending.length === 0) this.view = confirmed
+    return moved
   }
 
   /** Whether a published change is the next one in flight, in just the form that it has in the view. */
@@ -252,7 +233,7 @@ export class TopicReplica {
     const [stays, fallen] = walk.run(this.pending, leaves)
     this.pending = stays
     this.view = walk.now
-    return { before, changes: walk.bridge, whole: false, fallen }
+    return { before, changes: walk.bridge, fallen }
   }
 
   #takeSnapshot({ version, fields, ids }: News): Moved {
@@ -273,25 +254,17 @@ export class TopicReplica {
     const fallen: Fallen[] = []
     this.confirmed = this.view = value
     this.pending = this.pending.filter((pending) => {
-      const error = this.#landOne(pending)
-      if (error === undefined) return true
-      pending.form = undefined
-      if (!pending.overwriting) fallen.push({ batch: pending.batch, conflict: error })
-      return pending.overwriting
+      const { batch, overwriting, made } = pending
+      let conflict: Maybe<string>
+      const form = overwriting ? tryTo(() => resolve(this.type, made, this.view)) : pending.form
+      const put = () => applied(this.type, this.view, form)
+      const view = tryTo(put, (reason) => (conflict = reason))
+      if (conflict === undefined) this.view = view
+      else if (!overwriting) fallen.push({ batch, conflict })
+      pending.form = conflict === undefined ? form : undefined
+      return overwriting || conflict === undefined
     })
-    return { before, changes: [], whole: true, fallen }
-  }
-
-  /** Puts a change on the view; gives the reason if it does not fit. */
-  #landOne(pending: Pending): Maybe<string> {
-    let reason: Maybe<string>
-    const put = () => {
-      const form = pending.overwriting ? resolve(this.type, pending.made, this.view) : pending.form
-      if (form !== undefined) this.view = this.type.apply(this.view, form)
-      pending.form = form
-    }
-    tryTo(put, (invalid) => (reason = invalid.message))
-    return reason
+    return { before, fallen }
   }
 
   /**
@@ -306,8 +279,7 @@ export class TopicReplica {
     let from = this.confirmed
     for (const { form } of sent) {
       // What is in flight applied when the view was made.
-      const applied = form === undefined ? form : tryTo(() => this.type.apply(from, form))
-      if (applied !== undefined) from = applied
+      tryTo(() => (from = applied(this.type, from, form)))
     }
     this.confirmed = value
     const flying = sent.filter((pending) => !isOneOf(ids)(pending))
@@ -328,7 +300,7 @@ export class TopicReplica {
     const [stays, more] = walk.run(waiting, () => false)
     this.view = walk.now
     this.pending = [...flying, ...stays]
-    return { before, changes: walk.bridge, whole: !bridge, fallen: [...fallen, ...more] }
+    return { before, changes: bridge && walk.bridge, fallen: [...fallen, ...more] }
   }
 
   /** A change as it is on `value`, if it overwrites and does nothing when applied again. */
@@ -355,24 +327,13 @@ export class TopicReplica {
     return bySteps ?? tryTo(() => leads([type.decodeChange(whole)]))
   }
 
-  /** Whether a change in flight has this id. */
-  holds(id: string): boolean {
-    return this.batchOf(id) !== undefined
-  }
-
   /** The batch in flight of which the change with this id is one. */
-  batchOf(id: string): Maybe<BatchId> {
+  batchOf(id: Maybe<string>): Maybe<BatchId> {
     for (const pending of this.pending) {
       if (pending.id === undefined) return undefined
       if (pending.id === id) return pending.batch
     }
     return undefined
-  }
-
-  /** The batch in flight, if there is one. */
-  get batchInFlight(): Maybe<BatchId> {
-    const first = this.pending[0]
-    return first?.id === undefined ? undefined : first.batch
   }
 }
 

@@ -1,6 +1,6 @@
 /** `dict`: values by key. */
 
-import { Conflict, Invalid } from "../value/errors.js"
+import { Conflict, misplaced } from "../value/errors.js"
 import type { Json, JsonObject } from "../value/json.js"
 import { equal, isObject } from "../value/json.js"
 import { itemField, stringField, unknownChange, wrongValue } from "./fields.js"
@@ -71,8 +71,8 @@ export type DictEvent<T = Json> =
   | { readonly type: "changed"; readonly key: string; readonly value: T; readonly previous: T }
   | SetEvent<Readonly<Record<string, T>>>
 
-function wrongKey(key: string, is: string): string {
-  return `key ${JSON.stringify(key)} ${is}`
+function keyText(key: string): string {
+  return `key ${JSON.stringify(key)}`
 }
 
 /** Holds values by key. */
@@ -94,7 +94,7 @@ export const dict = settable<Entries, DictChange, JsonObject, DictEvent>({
   apply(entries, { type, key, value }) {
     const there = entries.get(key) !== undefined
     if (there === (type === "add")) {
-      throw new Invalid(wrongKey(key, there ? "is there already" : "is not there"))
+      throw misplaced(keyText(key), there)
     }
     return value === undefined ? entries.without(key) : entries.with(key, value)
   },
@@ -103,7 +103,7 @@ export const dict = settable<Entries, DictChange, JsonObject, DictEvent>({
     // Where one needs the key to be there and the other needs it not to be, no value takes both.
     const apart = incoming.key !== accepted.key || (mine === "add") !== (theirs === "add")
     if (apart) return { incoming, accepted }
-    if (mine !== "remove") throw new Conflict(wrongKey(incoming.key, WAS[theirs]))
+    if (mine !== "remove") throw new Conflict(`${keyText(incoming.key)} was ${TOLD[theirs]}`)
     return { incoming: theirs === "remove" ? undefined : incoming, accepted: undefined }
   },
   invert({ type, key }, before) {
@@ -132,12 +132,10 @@ export const dict = settable<Entries, DictChange, JsonObject, DictEvent>({
   },
   view: (entries) => entries.object,
   describe({ type, key, value }, before) {
-    if (type === "add") return [{ type: "added", key, value }]
-    const previous = before.get(key) ?? null
-    return [
-      type === "remove" ? { type: "removed", key, previous } : { type: "changed", key, value, previous },
-    ]
+    const previous = type !== "add" && { previous: before.get(key) ?? null }
+    const event = { type: TOLD[type], key, ...(value !== undefined && { value }), ...previous }
+    return [event as DictEvent]
   },
 })
 
-const WAS = { add: "was added", change_value: "was changed", remove: "was removed" }
+const TOLD = { add: "added", change_value: "changed", remove: "removed" }

@@ -14,8 +14,8 @@ import type { Json } from "../value/json.js"
 import { isObject } from "../value/json.js"
 import { Text } from "../value/text.js"
 import { wrongField } from "./fields.js"
-import { LENGTH_MAX } from "./place.js"
-import type { Rebased } from "./type.js"
+import { checkPlace, LENGTH_MAX } from "./place.js"
+import type { Maybe } from "./type.js"
 
 /** One step through a text. */
 export interface Step {
@@ -43,135 +43,96 @@ export function deletion(what: number | Text): Step {
   return { type: "delete", length: what.points, text: what }
 }
 
+function retention(length: number): Step {
+  return { type: "retain", length }
+}
+
 /** An edit of one step, at a position. */
 export function editAt(position: number, step: Step): Edit {
-  const builder = new Builder()
-  builder.retain(position)
-  builder.push(step)
-  return builder.finish()
+  return editOf([retention(position), step])
 }
 
-/** Puts steps together to an edit. */
-class Builder {
-  readonly #steps: Step[] = []
-
-  retain(length: number): void {
-    this.push({ type: "retain", length })
+/** Steps as an edit: without any that is empty, and neighbours of one type made one. */
+function editOf(steps: Iterable<Step>): Edit {
+  const edit: Step[] = []
+  for (const step of steps) {
+    const { type, length } = step
+    const last = edit.at(-1)
+    if (length > 0 && last?.type === type) {
+      const text = last.text && step.text && last.text.concat(step.text)
+      edit[edit.length - 1] = { type, length: last.length + length, text }
+    } else if (length > 0) edit.push(step)
   }
-
-  push(step: Step): void {
-    const last = this.#steps.at(-1)
-    if (step.length === 0) return
-    if (last?.type !== step.type) return void this.#steps.push(step)
-    const text = last.text && step.text && last.text.concat(step.text)
-    this.#steps[this.#steps.length - 1] = {
-      type: step.type,
-      length: last.length + step.length,
-      text,
-    }
-  }
-
-  finish(): Edit {
-    if (this.#steps.at(-1)?.type === "retain") this.#steps.pop()
-    return this.#steps
-  }
+  if (edit.at(-1)?.type === "retain") edit.pop()
+  return edit
 }
 
-/** Walks an edit, a part of a step at a time. Behind the last step it keeps on without end. */
-class Cursor {
-  readonly #edit: Edit
-  #index = 0
-  /** How many code points of the present step are done. */
-  #done = 0
-
-  constructor(edit: Edit) {
-    this.#edit = edit
-  }
-
-  get atEnd(): boolean {
-    return this.#index === this.#edit.length
-  }
-
-  get type(): Step["type"] {
-    return this.#edit[this.#index]?.type ?? "retain"
-  }
-
-  /** How many code points are left of the present step. */
-  get left(): number {
-    const step = this.#edit[this.#index]
-    return step ? step.length - this.#done : Infinity
-  }
-
-  /** Goes on by up to `length` code points of the present step, and gives them. */
-  take(length = this.left): Step {
-    const step = this.#edit[this.#index]
-    if (!step) return { type: "retain", length }
-    const [start, end] = [this.#done, this.#done + length]
-    if (end === step.length) {
-      this.#index++
-      this.#done = 0
-    } else {
-      this.#done = end
-    }
+/**
+ * Walks two edits side by side. Steps of `second` that insert, and of `first` that are of the type
+ * `alone`, come by themselves; of all others, parts of one length come together. Behind its last step an
+ * edit keeps.
+ */
+function* pairs(first: Edit, second: Edit, alone: Step["type"]): Generator<[Maybe<Step>, Maybe<Step>]> {
+  const [a, b] = [[...first].reverse(), [...second].reverse()]
+  /** Takes so many code points off the next step, and leaves the rest. */
+  const take = (steps: Step[], length: number): Step => {
+    const step = steps.pop()
+    if (!step) return retention(length)
     if (length === step.length) return step
-    return { type: step.type, length, text: step.text && Text.of(step.text.slice(start, end)) }
+    const part = (from: number, to: number): Step => {
+      return { type: step.type, length: to - from, text: step.text && Text.of(step.text.slice(from, to)) }
+    }
+    steps.push(part(length, step.length))
+    return part(0, length)
+  }
+  while (a.length + b.length > 0) {
+    const [mine, theirs] = [a.at(-1), b.at(-1)]
+    if (mine?.type === alone) yield [a.pop(), undefined]
+    else if (theirs?.type === "insert") yield [undefined, b.pop()]
+    else {
+      const length = Math.min(mine?.length ?? Infinity, theirs?.length ?? Infinity)
+      yield [take(a, length), take(b, length)]
+    }
   }
 }
 
-/** Checks that an edit fits a text. */
-function check(edit: Edit, text: Text): void {
-  let position = 0
-  for (const step of edit) {
-    if (step.type === "insert") continue
-    const end = position + step.length
+/**
+ * The edit with every deleted text named.
+ *
+ * @throws {@link Invalid} if it does not fit the text.
+ */
+export function resolveEdit(edit: Edit, text: Text): Edit {
+  let end = 0
+  return edit.map((step) => {
+    if (step.type === "insert") return step
+    const start = end
+    end += step.length
     if (end > text.points) throw outOfBounds(end, text.points)
-    const other = step.text && text.slice(position, end) !== step.text.toString()
-    if (other) throw new Invalid(`the text at position ${position} is not the one to be deleted`)
-    position = end
-  }
+    if (step.type === "retain") return step
+    const found = text.slice(start, end)
+    if (!step.text) return deletion(Text.of(found))
+    if (step.text.toString() === found) return step
+    throw new Invalid(`the text at position ${start} is not the one to be deleted`)
+  })
 }
 
-/** Applies an edit. O(s · log n), s being the number of steps. */
+/** Applies an edit, to each of its places in turn. */
 export function applyEdit(text: Text, edit: Edit): Text {
-  check(edit, text)
   let position = 0
-  for (const { type, length, text: inserted } of edit) {
-    if (type === "insert") text = text.splice(position, position, inserted!.toString())
+  for (const { type, length, text: named } of resolveEdit(edit, text)) {
+    if (type === "insert") text = text.splice(position, position, named!.toString())
     if (type === "delete") text = text.splice(position, position + length, "")
     else position += length
   }
   return text
 }
 
-/** The edit with every deleted text named. */
-export function resolveEdit(edit: Edit, text: Text): Edit {
-  if (edit.every((step) => step.type !== "delete" || step.text)) return edit
-  check(edit, text)
-  let position = 0
+/** The edit that takes `edit` back, which names what it deletes. */
+export function invertEdit(edit: Edit): Edit {
   return edit.map((step) => {
-    if (step.type === "insert") return step
-    const start = position
-    position += step.length
     if (step.type === "retain") return step
-    return deletion(Text.of(text.slice(start, position)))
+    return step.type === "insert" ? deletion(step.text!) : insertion(step.text!)
   })
-}
-
-/** The edit that takes `edit` back, `before` being the text it was applied to. */
-export function invertEdit(edit: Edit, before: Text): Edit {
-  const inverse = new Builder()
-  let position = 0
-  for (const step of edit) {
-    if (step.type === "insert") {
-      inverse.push(deletion(step.text!))
-      continue
-    }
-    const end = position + step.length
-    if (step.type === "retain") inverse.push(step)
-    else inverse.push(insertion(Text.of(before.slice(position, end))))
-    position = end
-  }
-  return inverse.finish()
 }
 
 /**
@@ -182,20 +143,13 @@ export function invertEdit(edit: Edit, before: Text): Edit {
 export function composeEdits(first: Edit, second: Edit): Edit {
   const typed = composeTyping(first, second)
   if (typed) return typed
-  const composed = new Builder()
-  const [a, b] = [new Cursor(first), new Cursor(second)]
-  while (!(a.atEnd && b.atEnd)) {
-    if (a.type === "delete") composed.push(a.take())
-    else if (b.type === "insert") composed.push(b.take())
-    else {
-      const length = Math.min(a.left, b.left)
-      const [mine, theirs] = [a.take(length), b.take(length)]
-      // What was inserted and is deleted again leaves nothing.
-      if (mine.type === "insert" && theirs.type === "delete") continue
-      composed.push(theirs.type === "delete" ? theirs : mine)
-    }
+  const steps: Step[] = []
+  for (const [mine, theirs] of pairs(first, second, "delete")) {
+    // What was inserted and is deleted again leaves nothing.
+    if (mine?.type === "insert" && theirs?.type === "delete") continue
+    steps.push(!mine || theirs?.type === "delete" ? theirs! : mine)
   }
-  return composed.finish()
+  return editOf(steps)
 }
 
 /**
@@ -230,60 +184,39 @@ function composeTyping(first: Edit, second: Edit): Edit | undefined {
  * goes around it. Of two inserts at one place the incoming goes to the left. Deletes come out by
  * length alone: what is left of them is named when they are resolved.
  */
-export function rebaseEdits(incoming: Edit, accepted: Edit): Rebased<Edit> {
-  const [c, a] = [new Cursor(incoming), new Cursor(accepted)]
-  const [overAccepted, overIncoming] = [new Builder(), new Builder()]
-  while (!(c.atEnd && a.atEnd)) {
-    if (c.type === "insert") {
-      overIncoming.retain(c.left)
-      overAccepted.push(c.take())
-    } else if (a.type === "insert") {
-      overAccepted.retain(a.left)
-      overIncoming.push(a.take())
-    } else {
-      const length = Math.min(c.left, a.left)
-      const [mine, theirs] = [c.take(length).type, a.take(length).type]
-      if (mine === theirs && mine === "delete") continue
-      if (theirs !== "delete") overAccepted.push({ type: mine, length })
-      if (mine !== "delete") overIncoming.push({ type: theirs, length })
-    }
+export function rebaseEdits(incoming: Edit, accepted: Edit): [incoming: Edit, accepted: Edit] {
+  const [overAccepted, overIncoming]: [Step[], Step[]] = [[], []]
+  /** Puts a step where it stays, and on the other side what it is there: kept, or gone. */
+  const put = (step: Step, here: Step[], there: Step[]) => {
+    const { type, length } = step
+    here.push(type === "delete" ? { type, length } : step)
+    if (type !== "delete") there.push(retention(length))
   }
-  const left = (builder: Builder) => {
-    const edit = builder.finish()
-    return edit.length === 0 ? undefined : edit
+  for (const [mine, theirs] of pairs(incoming, accepted, "insert")) {
+    if (!theirs) put(mine!, overAccepted, overIncoming)
+    else if (!mine) put(theirs, overIncoming, overAccepted)
+    // What both delete is gone on both sides.
+    else if (mine.type !== "delete") put(theirs, overIncoming, overAccepted)
+    else if (theirs.type !== "delete") put(mine, overAccepted, overIncoming)
   }
-  return { incoming: left(overAccepted), accepted: left(overIncoming) }
-}
-
-/** A length in a text, in code points. */
-export function checkLength(value: Json, field: string): number {
-  if (!Number.isSafeInteger(value)) throw wrongField(field, "a whole number", value)
-  const length = value as number
-  if (length < 0 || length > LENGTH_MAX) throw outOfBounds(length, LENGTH_MAX)
-  return length
+  return [editOf(overAccepted), editOf(overIncoming)]
 }
 
 /** Reads the wire's list: a number keeps, a string inserts, `{"d": …}` deletes. */
 export function decodeEdit(value: Json): Edit {
   const wrong = (found: Json) => wrongField("edit", 'a list of numbers, strings and {"d": …}', found)
   if (!Array.isArray(value)) throw wrong(value)
-  const edit = new Builder()
+  const steps = (value as readonly Json[]).map((step): Step => {
+    if (typeof step === "string") return insertion(Text.of(step))
+    if (!isObject(step)) return retention(checkPlace(step, "edit", 0))
+    const what = step["d"]
+    if (what === undefined || Object.keys(step).length !== 1) throw wrong(step)
+    return deletion(typeof what === "string" ? Text.of(what) : checkPlace(what, "edit", 0))
+  })
   let reach = 0
-  for (const step of value as readonly Json[]) {
-    const decoded = decodeStep(step, wrong)
-    edit.push(decoded)
-    if (decoded.type !== "insert") reach += decoded.length
-    if (reach > LENGTH_MAX) throw outOfBounds(reach, LENGTH_MAX)
-  }
-  return edit.finish()
-}
-
-function decodeStep(step: Json, wrong: (found: Json) => Invalid): Step {
-  if (typeof step === "string") return insertion(Text.of(step))
-  if (!isObject(step)) return { type: "retain", length: checkLength(step, "edit") }
-  const what = step["d"]
-  if (what === undefined || Object.keys(step).length !== 1) throw wrong(step)
-  return deletion(typeof what === "string" ? Text.of(what) : checkLength(what, "edit"))
+  for (const { type, length } of steps) if (type !== "insert") reach += length
+  if (reach > LENGTH_MAX) throw outOfBounds(reach, LENGTH_MAX)
+  return editOf(steps)
 }
 
 /** What a step deletes, as on the wire. */

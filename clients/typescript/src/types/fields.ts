@@ -8,24 +8,23 @@ import type { Fields } from "./type.js"
 /** A field that has to be there. */
 export function required(fields: Fields, field: string): Json {
   const value = Object.hasOwn(fields, field) ? fields[field] : undefined
-  if (value === undefined) throw new Invalid(`field ${JSON.stringify(field)} is missing`)
+  if (value === undefined) throw new Invalid(`field "${field}" is missing`)
   return value
+}
+
+/** The error of a value of the wrong kind. */
+export function wrongValue(expected: string, found: Json, what = "the value"): Invalid {
+  return new Invalid(`${what} must be ${expected}, not ${kindOf(found)}`)
 }
 
 /** The error of a field of the wrong kind. */
 export function wrongField(field: string, expected: string, found: Json): Invalid {
-  return new Invalid(`field ${JSON.stringify(field)} must be ${expected}, not ${kindOf(found)}`)
-}
-
-/** The error of a value of the wrong kind. */
-export function wrongValue(expected: string, found: Json): Invalid {
-  return new Invalid(`the value must be ${expected}, not ${kindOf(found)}`)
+  return wrongValue(expected, found, `field "${field}"`)
 }
 
 /** The error of a change that a type does not have. */
 export function unknownChange(topicType: string, fields: Fields): Invalid {
-  const change = JSON.stringify(fields.type ?? "")
-  return new Invalid(`a ${topicType} topic has no change ${change}`)
+  return new Invalid(`a ${topicType} topic has no change "${fields.type}"`)
 }
 
 /** A field that is a string. */
@@ -33,13 +32,6 @@ export function stringField(fields: Fields, field: string): string {
   const value = required(fields, field)
   if (typeof value !== "string") throw wrongField(field, "a string", value)
   return value
-}
-
-/** A field that is a whole number. */
-export function wholeField(fields: Fields, field: string): number {
-  const value = required(fields, field)
-  if (!Number.isSafeInteger(value)) throw wrongField(field, "a whole number", value)
-  return value as number
 }
 
 /** A field that holds what stands in a container that is a topic's value. */

@@ -56,93 +56,69 @@ export type ListEvent<T = Json> =
   | { readonly type: "moved"; readonly from: number; readonly to: number; readonly item: T }
   | SetEvent<readonly T[]>
 
-/** A gap's position after the item at `popped` was taken out. */
-function gapOverPop(gap: number, popped: number): number {
-  return popped < gap ? gap - 1 : gap
+/** No place: it compares with none, and stays what it is. */
+const NONE = NaN
+
+/** Where a change finds an item, and the gap that it puts one in, counted without the item found. */
+type Places = readonly [item: number, gap: number]
+
+function placesOf(change: ListChange): Places {
+  if (change.type === "move") return [change.from, change.to]
+  return change.type === "insert" ? [NONE, change.position] : [change.position, NONE]
 }
 
-/** A gap's position after an insertion; of two at one place, the newcomer's is to the left. */
-function gapOverInsert(gap: number, inserted: number, newcomer: boolean): number {
-  return inserted < gap || (inserted === gap && !newcomer) ? gap + 1 : gap
+/** The change at other places. */
+function placed(change: ListChange, [item, gap]: Places): ListChange {
+  if (change.type === "move") return { type: "move", from: item, to: gap }
+  return { ...change, position: change.type === "insert" ? gap : item }
 }
 
-/** An item's position after another item was put in at `inserted`. */
-function itemOverInsert(item: number, inserted: number): number {
-  return inserted <= item ? item + 1 : item
+/** An item or a gap, once the item at `popped` is taken out; not of that item itself. */
+function overPop(place: number, popped: number): number {
+  return popped < place ? place - 1 : place
 }
 
-/** An item's position after another item, the one at `popped`, was taken out. */
-function itemOverPop(item: number, popped: number): number {
-  return popped < item ? item - 1 : item
+/** Where an item is once a change happened; nowhere if that took it out. */
+function itemOver(item: number, [popped, inserted]: Places): number {
+  if (item === popped) return inserted
+  const at = overPop(item, popped)
+  return inserted <= at ? at + 1 : at
 }
 
-/** A change that moves positions. */
-type Motion = Insert | Pop | Move
-
-/** Where the item at `item` is after `motion`; `undefined` if that took it out. */
-function itemOver(motion: Motion, item: number): Maybe<number> {
-  if (motion.type === "insert") return itemOverInsert(item, motion.position)
-  if (motion.type === "pop") {
-    return motion.position === item ? undefined : itemOverPop(item, motion.position)
-  }
-  if (motion.from === item) return motion.to
-  return itemOverInsert(itemOverPop(item, motion.from), motion.to)
+/** Where a gap is once a change happened. Of two inserts into one gap, the newcomer stays to the left. */
+function gapOver(gap: number, [popped, inserted]: Places, newcomer: boolean): number {
+  const at = overPop(gap, popped)
+  return inserted < at || (inserted === at && !newcomer) ? at + 1 : at
 }
 
-/** Where the gap at `gap` is after `motion`, `newcomer` telling whose gap it is. */
-function gapOver(motion: Motion, gap: number, newcomer: boolean): number {
-  if (motion.type === "insert") return gapOverInsert(gap, motion.position, newcomer)
-  if (motion.type === "pop") return gapOverPop(gap, motion.position)
-  return gapOverInsert(gapOverPop(gap, motion.from), motion.to, newcomer)
-}
-
-/** `motion` as it is once the item at `popped` is out of the list, which is not the one it takes. */
-function without(motion: Motion, popped: number): Motion {
-  if (motion.type === "insert") return { ...motion, position: gapOverPop(motion.position, popped) }
-  if (motion.type === "pop") return { ...motion, position: itemOverPop(motion.position, popped) }
-  // `to` counts without the moved item, so the popped one is looked for there too.
-  const to = gapOverPop(motion.to, itemOverPop(popped, motion.from))
-  return { type: "move", from: itemOverPop(motion.from, popped), to }
-}
-
-/** `change` carried over `other`; `undefined` if the item it is about was taken out. */
+/** A change carried over another one that does not replace; nothing if its item was taken out. */
 function carried(change: ListChange, other: ListChange, newcomer: boolean): Maybe<ListChange> {
   if (other.type === "replace") return change
-  if (change.type === "insert") {
-    return { ...change, position: gapOver(other, change.position, newcomer) }
-  }
-  if (change.type === "move") {
-    const from = itemOver(other, change.from)
-    if (from === undefined) return undefined
+  const [item, gap] = placesOf(change)
+  const [popped, inserted] = placesOf(other)
+  const there = itemOver(item, [popped, inserted])
+  if (item === popped) {
     // The same item moved by both: this one's target stands, and it counts without the item.
-    const same = other.type === "move" && other.from === change.from
-    const to = same ? change.to : gapOver(without(other, change.from), change.to, newcomer)
-    return { type: "move", from, to }
+    return other.type === "move" ? placed(change, [there, gap]) : undefined
   }
-  const position = itemOver(other, change.position)
-  return position === undefined ? undefined : { ...change, position }
-}
-
-/** The item that a change is about. */
-function subject(change: ListChange): Maybe<number> {
-  if (change.type === "move") return change.from
-  return change.type === "pop" || change.type === "replace" ? change.position : undefined
+  // The gap counts without this one's item, so the other's places are taken without it too.
+  const rest: Places = [overPop(popped, item), overPop(inserted, overPop(item, popped))]
+  return placed(change, [there, gapOver(gap, rest, newcomer)])
 }
 
 function takesBase(change: ListChange): boolean {
-  if (change.type === "move") return change.from !== END && change.to !== END
-  return change.position !== END
+  return !placesOf(change).includes(END)
 }
 
-/** A change with its positions, on a list. */
+/** The change with "the end" resolved, and checked against the list. */
 function exactly(change: ListChange, items: Items): ListChange {
   const last = items.length - 1
-  if (change.type === "move") {
-    return { type: "move", from: resolvePlace(change.from, last), to: resolvePlace(change.to, last) }
-  }
+  const [item, gap] = placesOf(change)
   const end = change.type === "insert" ? items.length : last
-  return { ...change, position: resolvePlace(change.position, end) }
+  return placed(change, [resolvePlace(item, last), resolvePlace(gap, end)])
 }
+
+const TOLD = { insert: "inserted", pop: "popped", replace: "replaced", move: "moved" }
 
 /** Holds values in a row. */
 export const list = settable<Items, ListChange, Items, ListEvent>({
@@ -172,58 +148,47 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
   resolve: (change, items) => (takesBase(change) ? change : exactly(change, items)),
   apply(items, change) {
     const exact = exactly(change, items)
-    switch (exact.type) {
-      case "insert":
-        return items.toSpliced(exact.position, 0, exact.item)
-      case "pop":
-        return items.toSpliced(exact.position, 1)
-      case "replace":
-        return items.with(exact.position, exact.item)
-      case "move":
-        return items.toSpliced(exact.from, 1).toSpliced(exact.to, 0, items[exact.from]!)
-    }
+    const [item, gap] = placesOf(exact)
+    if (exact.type === "insert") return items.toSpliced(gap, 0, exact.item)
+    if (exact.type === "replace") return items.with(item, exact.item)
+    const rest = items.toSpliced(item, 1)
+    return exact.type === "pop" ? rest : rest.toSpliced(gap, 0, items[item]!)
   },
   rebase(incoming, accepted) {
-    const position = subject(incoming)
-    if (position !== undefined && position === subject(accepted)) {
+    const [item] = placesOf(incoming)
+    let over = carried(accepted, incoming, false)
+    if (item === placesOf(accepted)[0]) {
       const gone = accepted.type === "pop"
       if (gone || (incoming.type === "replace" && accepted.type === "replace")) {
-        throw new Conflict(`the item at position ${position} was ${gone ? "removed" : "replaced"}`)
+        throw new Conflict(`the item at position ${item} was ${gone ? "removed" : "replaced"}`)
       }
       // The newcomer's target stands.
-      if (incoming.type === "move" && accepted.type === "move") {
-        return { incoming: carried(incoming, accepted, true), accepted: undefined }
-      }
+      if (incoming.type === "move" && accepted.type === "move") over = undefined
     }
-    return {
-      incoming: carried(incoming, accepted, true),
-      accepted: carried(accepted, incoming, false),
-    }
+    return { incoming: carried(incoming, accepted, true), accepted: over }
   },
   invert(change, before) {
     const exact = exactly(change, before)
-    switch (exact.type) {
-      case "insert":
-        return { type: "pop", position: exact.position }
-      case "pop":
-        return { type: "insert", position: exact.position, item: before[exact.position]! }
-      case "replace":
-        return { ...exact, item: before[exact.position]! }
-      case "move":
-        return { type: "move", from: exact.to, to: exact.from }
-    }
+    const { type } = exact
+    const [item, gap] = placesOf(exact)
+    if (type === "insert") return { type: "pop", position: gap }
+    if (type === "move") return { type, from: gap, to: item }
+    return { type: type === "pop" ? "insert" : type, position: item, item: before[item]! }
   },
   compose(first, second) {
     // Only what is done twice to one item is one change.
-    const at = first.type === "move" ? first.to : first.position
-    if (first.type === "pop" || at === END || at !== subject(second)) return SEPARATE
+    const [item, gap] = placesOf(first)
+    const at = first.type === "replace" ? item : gap
+    const [same, target] = placesOf(second)
+    if (at === END || at !== same) return SEPARATE
     if (second.type === "pop") {
       if (first.type === "insert") return undefined
-      return first.type === "move" ? { type: "pop", position: first.from } : second
+      return { type: "pop", position: item }
     }
-    if (second.type === "replace" && first.type !== "move") return { ...first, item: second.item }
+    if (second.type === "replace" && first.type !== "move")
+      return { ...first, item: second.item } as ListChange
     if (second.type !== "move" || first.type === "replace") return SEPARATE
-    return first.type === "move" ? { ...first, to: second.to } : { ...first, position: second.to }
+    return placed(first, [item, target])
   },
   diff(from, to) {
     const [start, end] = sharedEnds(from, to, equal)
@@ -236,15 +201,13 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
   },
   describe(change, before) {
     const exact = exactly(change, before)
-    switch (exact.type) {
-      case "insert":
-        return [{ ...exact, type: "inserted" }]
-      case "pop":
-        return [{ ...exact, type: "popped", item: before[exact.position]! }]
-      case "replace":
-        return [{ ...exact, type: "replaced", previous: before[exact.position]! }]
-      case "move":
-        return [{ ...exact, type: "moved", item: before[exact.from]! }]
+    const { type } = exact
+    const old = before[placesOf(exact)[0]]
+    const told = {
+      ...exact,
+      type: TOLD[type],
+      ...(old !== undefined && { [type === "replace" ? "previous" : "item"]: old }),
     }
+    return [told as ListEvent]
   },
 })

@@ -1,7 +1,8 @@
 /** Where in a list or text a change is meant: at a position, or at the end, wherever that is. */
 
 import { outOfBounds } from "../value/errors.js"
-import { wholeField } from "./fields.js"
+import type { Json } from "../value/json.js"
+import { required, wrongField } from "./fields.js"
 import type { Fields } from "./type.js"
 
 /** The end: behind the last item for an insertion, the last item for what takes one. */
@@ -10,11 +11,17 @@ export const END = -1
 /** The largest position and length. */
 export const LENGTH_MAX = 2 ** 32 - 1
 
+/** A whole number from `min` on, as positions and lengths are; `field` is where it stands. */
+export function checkPlace(value: Json, field: string, min: number): number {
+  if (!Number.isSafeInteger(value)) throw wrongField(field, "a whole number", value)
+  const place = value as number
+  if (place < min || place > LENGTH_MAX) throw outOfBounds(place, LENGTH_MAX)
+  return place
+}
+
 /** A field that is a position from 0, or {@link END}. */
-export function placeField(fields: Fields, field: string): number {
-  const position = wholeField(fields, field)
-  if (position < END || position > LENGTH_MAX) throw outOfBounds(position, LENGTH_MAX)
-  return position
+export function placeField(fields: Fields, field: string, min = END): number {
+  return checkPlace(required(fields, field), field, min)
 }
 
 /**
@@ -22,6 +29,7 @@ export function placeField(fields: Fields, field: string): number {
  * no last item.
  */
 export function resolvePlace(place: number, end: number): number {
-  if (place > end || end < 0) throw outOfBounds(place, end + 1)
-  return place === END ? end : place
+  const at = place === END ? end : place
+  if (at > end || at < 0) throw outOfBounds(place, end + 1)
+  return at
 }

@@ -1,6 +1,6 @@
 /** `set`: distinct values, in the one order of values. */
 
-import { Invalid, tryTo } from "../value/errors.js"
+import { Invalid, misplaced, tryTo } from "../value/errors.js"
 import type { Json } from "../value/json.js"
 import { compare, equal } from "../value/json.js"
 import { itemField, unknownChange, wrongValue } from "./fields.js"
@@ -34,9 +34,8 @@ function has(items: Items, item: Json): boolean {
 
 function apply(items: Items, { type, item }: SetChange): Items {
   const at = find(items, item)
-  if (has(items, item) === (type === "append")) {
-    throw new Invalid(`the item is ${type === "append" ? "in the set already" : "not in the set"}`)
-  }
+  const there = has(items, item)
+  if (there === (type === "append")) throw misplaced("the item", there)
   return type === "append" ? items.toSpliced(at, 0, item) : items.toSpliced(at, 1)
 }
 

@@ -2,7 +2,7 @@
 
 import { tryTo } from "../value/errors.js"
 import { required } from "./fields.js"
-import type { Fields, Maybe, TopicType } from "./type.js"
+import type { Fields, Maybe, Rebased, TopicType } from "./type.js"
 import { changed, overwritten, SEPARATE } from "./type.js"
 
 /** Sets the whole value. */
@@ -34,39 +34,43 @@ function isSet<V, C>(change: C | SetTo<V>): change is SetTo<V> {
 export function settable<V, C, View = V, E = C>(
   parts: Parts<V, C, View, E>,
 ): TopicType<V, C | SetTo<V>, View, E | SetEvent<View>> {
-  const setTo = (value: V): SetTo<V> => ({ type: "set", value })
-  const viewOf = (value: V) => (parts.view ? parts.view(value) : (value as unknown as View))
-  const apply = (value: V, change: C | SetTo<V>): V =>
-    isSet(change) ? change.value : parts.apply(value, change)
-  const type: TopicType<V, C | SetTo<V>, View, E | SetEvent<View>> = {
+  const own = {
+    encodeChange: (change: C): Fields => ({ ...change }) as unknown as Fields,
+    takesBase: () => true,
+    resolve: (change: C) => change,
+    rebase: (incoming: C, accepted: C): Rebased<C> => ({ incoming, accepted }),
+    overSet(): never {
+      throw overwritten()
+    },
+    key: () => undefined,
+    compose: (): typeof SEPARATE => SEPARATE,
+    view: (value: V) => value as unknown as View,
+    describe: (change: C) => [change as unknown as E],
     ...parts,
+  }
+  const setTo = (value: V): SetTo<V> => ({ type: "set", value })
+  return {
+    ...own,
     decodeChange: (fields) =>
-      isSet(fields) ? setTo(parts.decodeValue(required(fields, "value"))) : parts.decodeChange(fields),
+      isSet(fields) ? setTo(own.decodeValue(required(fields, "value"))) : own.decodeChange(fields),
     encodeChange: (change) =>
-      isSet(change)
-        ? { type: "set", value: parts.encodeValue(change.value) }
-        : (parts.encodeChange?.(change) ?? ({ ...change } as unknown as Fields)),
-    takesBase: (change) => isSet(change) || (parts.takesBase?.(change) ?? true),
-    resolve: (change, value) => (isSet(change) || !parts.resolve ? change : parts.resolve(change, value)),
-    apply,
+      isSet(change) ? { type: "set", value: own.encodeValue(change.value) } : own.encodeChange(change),
+    takesBase: (change) => isSet(change) || own.takesBase(change),
+    resolve: (change, value) => (isSet(change) ? change : own.resolve(change, value)),
+    apply: (value, change) => (isSet(change) ? change.value : own.apply(value, change)),
     rebase(incoming, accepted) {
       if (isSet(incoming)) throw changed()
-      if (!isSet(accepted)) return parts.rebase ? parts.rebase(incoming, accepted) : { incoming, accepted }
-      if (!parts.overSet) throw overwritten()
-      return parts.overSet(incoming, accepted)
+      return isSet(accepted) ? own.overSet(incoming, accepted) : own.rebase(incoming, accepted)
     },
-    invert: (change, before) => (isSet(change) ? setTo(before) : parts.invert(change, before)),
-    key: (change) => (isSet(change) ? undefined : parts.key?.(change)),
+    invert: (change, before) => (isSet(change) ? setTo(before) : own.invert(change, before)),
+    key: (change) => (isSet(change) ? undefined : own.key(change)),
     compose(first, second) {
       if (isSet(second)) return second
-      if (!isSet(first)) return parts.compose ? parts.compose(first, second) : SEPARATE
-      const value = tryTo(() => parts.apply(first.value, second))
+      if (!isSet(first)) return own.compose(first, second)
+      const value = tryTo(() => own.apply(first.value, second))
       return value === undefined ? SEPARATE : setTo(value)
     },
     describe: (change, before) =>
-      isSet(change)
-        ? [{ type: "set", value: viewOf(change.value) }]
-        : (parts.describe?.(change, before) ?? [change as unknown as E]),
+      isSet(change) ? [{ type: "set", value: own.view(change.value) }] : own.describe(change, before),
   }
-  return type
 }

@@ -3,12 +3,12 @@
 import { Text } from "../value/text.js"
 import type { Edit } from "./edit.js"
 import * as edits from "./edit.js"
-import { required, stringField, unknownChange, wrongField, wrongValue } from "./fields.js"
+import { required, stringField, unknownChange, wrongValue } from "./fields.js"
 import { END, placeField } from "./place.js"
 import { sharedEnds } from "./search.js"
 import type { SetEvent } from "./settable.js"
 import { settable } from "./settable.js"
-import type { Fields } from "./type.js"
+import type { Fields, Maybe } from "./type.js"
 import { SEPARATE } from "./type.js"
 
 /** A change of a text. An insertion or deletion is an edit of one step, and goes out as one. */
@@ -26,6 +26,11 @@ function edit(edit: Edit): StringChange {
   return { type: "edit", edit }
 }
 
+/** An edit as a change, if there is anything in it. */
+function something(steps: Edit): Maybe<StringChange> {
+  return steps.length > 0 ? edit(steps) : undefined
+}
+
 function decodeInsert(fields: Fields): StringChange {
   const text = Text.of(stringField(fields, "insertion"))
   const position = placeField(fields, "position")
@@ -34,13 +39,11 @@ function decodeInsert(fields: Fields): StringChange {
 }
 
 function decodeDelete(fields: Fields): StringChange {
-  const position = edits.checkLength(required(fields, "position"), "position")
-  const text = fields["deletion"]
-  if (text !== undefined && typeof text !== "string") throw wrongField("deletion", "a string", text)
+  const position = placeField(fields, "position", 0)
   const what =
-    text === undefined
-      ? edits.checkLength(fields["length"] ?? required(fields, "deletion"), "length")
-      : Text.of(text)
+    fields["deletion"] === undefined
+      ? placeField(fields, "length", 0)
+      : Text.of(stringField(fields, "deletion"))
   return edit(edits.editAt(position, edits.deletion(what)))
 }
 
@@ -80,27 +83,19 @@ export const string = settable<Text, StringChange, string, StringEvent>({
       ? encodeEdit(change.edit)
       : { type: "insert", position: END, insertion: change.text.toString() },
   takesBase: (change) => change.type !== "append",
-  resolve(change, text) {
-    if (change.type === "append") return edit(exactly(change, text))
-    const resolved = exactly(change, text)
-    return resolved === change.edit ? change : edit(resolved)
-  },
+  resolve: (change, text) => edit(exactly(change, text)),
   apply: (text, change) =>
     change.type === "edit" ? edits.applyEdit(text, change.edit) : text.concat(change.text),
   rebase(incoming, accepted) {
     // The end moves with whatever the other does.
     if (incoming.type === "append" || accepted.type === "append") return { incoming, accepted }
-    const rebased = edits.rebaseEdits(incoming.edit, accepted.edit)
-    return {
-      incoming: rebased.incoming && edit(rebased.incoming),
-      accepted: rebased.accepted && edit(rebased.accepted),
-    }
+    const [mine, theirs] = edits.rebaseEdits(incoming.edit, accepted.edit)
+    return { incoming: something(mine), accepted: something(theirs) }
   },
-  invert: (change, before) => edit(edits.invertEdit(exactly(change, before), before)),
+  invert: (change, before) => edit(edits.invertEdit(exactly(change, before))),
   compose(first, second) {
     if (first.type === "edit" && second.type === "edit") {
-      const composed = edits.composeEdits(first.edit, second.edit)
-      return composed.length === 0 ? undefined : edit(composed)
+      return something(edits.composeEdits(first.edit, second.edit))
     }
     if (first.type === "append" && second.type === "append") {
       return { type: "append", text: first.text.concat(second.text) }
@@ -118,15 +113,14 @@ export const string = settable<Text, StringChange, string, StringEvent>({
     const events: StringEvent[] = []
     let [position, point] = [0, 0]
     for (const { type, length, text } of exactly(change, before)) {
-      if (type === "insert") {
-        events.push({ type: "inserted", position, text: text!.toString() })
-        position += text!.units
-        continue
+      if (type !== "retain")
+        events.push({ type: type === "insert" ? "inserted" : "deleted", position, text: text!.toString() })
+      if (type === "insert") position += text!.units
+      else {
+        const start = before.unitAt(point)
+        point += length
+        if (type === "retain") position += before.unitAt(point) - start
       }
-      const start = point
-      point += length
-      if (type === "retain") position += before.unitAt(point) - before.unitAt(start)
-      else events.push({ type: "deleted", position, text: before.slice(start, point) })
     }
     return events
   },

@@ -11,15 +11,15 @@ export class Conflict extends Error {
 }
 
 /**
- * Runs `attempt`; gives `undefined` where it throws an {@link Invalid}, of which `heed` is told. Bugs
- * pass through.
+ * Runs `attempt`; gives `undefined` where it throws an {@link Invalid} or a {@link Conflict}, of whose
+ * message `heed` is told. Bugs pass through.
  */
-export function tryTo<T>(attempt: () => T, heed?: (invalid: Invalid) => void): T | undefined {
+export function tryTo<T>(attempt: () => T, heed?: (reason: string) => void): T | undefined {
   try {
     return attempt()
   } catch (error) {
-    if (!(error instanceof Invalid)) throw error
-    heed?.(error)
+    if (!(error instanceof Invalid || error instanceof Conflict)) throw error
+    heed?.(error.message)
     return undefined
   }
 }
@@ -27,4 +27,9 @@ export function tryTo<T>(attempt: () => T, heed?: (invalid: Invalid) => void): T
 /** The error of a position that is not there. */
 export function outOfBounds(position: number, length: number): Invalid {
   return new Invalid(`position ${position} is out of bounds, the length is ${length}`)
+}
+
+/** The error of what is there and should not be, or the other way round. */
+export function misplaced(what: string, there: boolean): Invalid {
+  return new Invalid(`${what} is ${there ? "there already" : "not there"}`)
 }

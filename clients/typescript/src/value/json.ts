@@ -27,11 +27,6 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value)
 }
 
-/** Whether a text has a half of a surrogate pair without the other: it cannot be sent. */
-function isIllFormed(text: string): boolean {
-  return /\p{Surrogate}/u.test(text)
-}
-
 /**
  * A copy of what a program gave, so that it may go on changing its own. Fields that are `undefined`
  * are left out, as in JSON.
@@ -50,7 +45,7 @@ export function checked(value: unknown, nestingMax = NESTING_MAX): Json {
       }
       return value
     case "string":
-      if (isIllFormed(value)) throw new Invalid("a text holds half of a surrogate pair")
+      if (/\p{Surrogate}/u.test(value)) throw new Invalid("a text holds half of a surrogate pair")
       return value
     case "object":
       return value === null ? null : checkedContainer(value, nestingMax - 1)
@@ -81,30 +76,18 @@ export function tooDeep(): Invalid {
 /** How many containers nest in a value: 0 for a scalar, 1 for a list of scalars. */
 export function nesting(value: Json): number {
   if (typeof value !== "object" || value === null) return 0
-  let deepest = 0
-  for (const inner of Object.values(value)) deepest = Math.max(deepest, nesting(inner))
-  return 1 + deepest
+  return Object.values(value).reduce((most: number, inner) => Math.max(most, 1 + nesting(inner)), 1)
 }
 
 /** Whether two values are the same by content: `1` is `1.0`, and keys have no order. */
 export function equal(a: Json, b: Json): boolean {
-  if (a === b) return true
-  if (Array.isArray(a)) {
-    return Array.isArray(b) && a.length === b.length && a.every((item, at) => equal(item, b[at]))
-  }
-  if (!isObject(a) || !isObject(b)) return false
-  const keys = Object.keys(a)
-  return (
-    keys.length === Object.keys(b).length &&
-    keys.every((key) => Object.hasOwn(b, key) && equal(a[key]!, b[key]!))
-  )
+  return a === b || compare(a, b) === 0
 }
 
 const RANKS = ["null", "bool", "number", "string", "list", "dict"]
 
 function rank(value: Json): number {
-  const kind = kindOf(value)
-  return RANKS.indexOf(kind === "int" || kind === "float" ? "number" : kind)
+  return RANKS.indexOf(typeof value === "number" ? "number" : kindOf(value))
 }
 
 /** The one order of values: null, booleans, numbers, strings, lists, dicts. It sorts a set. */

@@ -63,7 +63,8 @@ const STEPS: Record<string, (replica: Replica, step: never) => unknown> = {
     else replica.request(service_name, args ?? null)
   },
   disconnect: (replica) => replica.disconnected(),
-  send: (replica) => replica.outbox(),
+  // As it is sent: without what is undefined.
+  send: (replica) => JSON.parse(JSON.stringify(replica.outbox())) as Json,
   resend_busy: (replica) => replica.resendBusy(),
 }
 
