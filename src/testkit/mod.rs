@@ -53,7 +53,7 @@ pub use cases::Cases;
 pub use failure::{Failure, check_law, replay, replay_seed};
 pub use law::Law;
 pub use simulation::{Mix, Simulation};
-pub use world::{Kind, Setup, Step, Topic, World};
+pub use world::{Deed, Kind, Setup, Step, Topic, World};
 
 /// Makes a module of tests, one for each law, out of [`Cases`]:
 ///
@@ -89,7 +89,7 @@ macro_rules! laws {
                 writes_are_true = WritesAreTrue,
             }
             $crate::laws! { @of_the_system $cases;
-                law_7_replicas_converge = lossy,
+                law_7_replicas_converge = undoing,
                 law_7_replicas_of_a_latest_topic_converge = latest,
                 law_8_every_change_has_one_fate = refusing,
                 law_9_the_log_replays_after_crashes = crashing,

@@ -16,7 +16,7 @@ use super::choices::{Choices, Random};
 use super::failure::{Failure, any_seed};
 use super::law::Law;
 use super::world::record::Counts;
-use super::world::{Setup, Step, Topic, World};
+use super::world::{Deed, Made, Setup, Step, Topic, World};
 use super::{quiet, script, simpler};
 use crate::journal::Fault;
 use crate::topic::{Delivery, Durability, TopicOptions};
@@ -91,15 +91,16 @@ impl Simulation {
         Simulation { setup, mix, steps: 40, runs, seed: any_seed() }
     }
 
-    /// Three clients and a topic of one type, called `one`.
+    /// Three clients and a topic of one type, called `one`: actions, lost connections, forgotten sessions
+    /// and subscriptions that are interrupted.
     pub fn of<T: TopicType>(cases: &Cases<T>) -> Simulation {
         let mix = Mix { actions: true, breaks: true, ..Mix::default() };
         Simulation::new(Setup::new(3, vec![Topic::new("one", cases.kind())]), mix)
     }
 
-    /// With undo and redo: connections are lost, sessions and subscriptions too.
+    /// With undo and redo.
     #[must_use]
-    pub fn lossy(mut self) -> Simulation {
+    pub fn undoing(mut self) -> Simulation {
         self.mix.undo = true;
         self
     }
@@ -288,45 +289,48 @@ fn chosen(weights: &[(usize, Sort)], choices: &mut dyn Choices) -> Sort {
 
 /// What happens next: mostly one step.
 fn next(sort: Sort, client: usize, world: &World, choices: &mut dyn Choices) -> Vec<Step> {
-    let step = match sort {
-        Sort::Change => world.plan(client, 1, choices),
-        Sort::Act => world.plan(client, 2 + choices.below(3), choices),
-        Sort::Undo => Step::Undo(client),
-        Sort::Redo => Step::Redo(client),
-        Sort::Send => Step::Send(client),
-        Sort::Take if choices.below(2) == 0 => return vec![Step::Take(client), Step::Publish],
-        Sort::Take => Step::Take(client),
-        Sort::TakeTwice => Step::TakeTwice(client),
-        Sort::ReceiveTwice => Step::ReceiveTwice(client),
-        Sort::Publish => Step::Publish,
-        Sort::Receive => Step::Receive(client, 1 + choices.below(3)),
-        Sort::Tick => Step::Tick,
-        Sort::Disconnect => Step::Disconnect(client),
-        Sort::Connect => Step::Connect(client),
-        Sort::Forget => Step::Forget(client),
+    let by = |deed| vec![Step::Client(client, deed)];
+    match sort {
+        Sort::Change => by(world.plan(client, 1, choices)),
+        Sort::Act => by(world.plan(client, 2 + choices.below(3), choices)),
+        Sort::Undo => by(Deed::Undo),
+        Sort::Redo => by(Deed::Redo),
+        Sort::Send => by(Deed::Send),
+        Sort::Take if choices.below(2) == 0 => {
+            vec![Step::Client(client, Deed::Take), Step::Publish]
+        }
+        Sort::Take => by(Deed::Take),
+        Sort::TakeTwice => by(Deed::TakeTwice),
+        Sort::Receive => by(Deed::Receive(1 + choices.below(3))),
+        Sort::ReceiveTwice => by(Deed::ReceiveTwice),
+        Sort::Disconnect => by(Deed::Disconnect),
+        Sort::Connect => by(Deed::Connect),
+        Sort::Forget => by(Deed::Forget),
+        Sort::Retry => by(Deed::Retry),
         Sort::Toggle => {
             let topic = choices.pick(world.topic_names());
             match world.clients[client - 1].replica.topic(&topic) {
-                Some(_) => Step::Leave(client, topic),
-                None => Step::Join(client, topic),
+                Some(_) => by(Deed::Leave(topic)),
+                None => by(Deed::Join(topic)),
             }
         }
         Sort::Burst => {
-            let change = world.plan(client, 1, choices);
-            let (send, take) = (Step::Send(client), Step::Take(client));
-            return vec![change, send, take, Step::Publish, Step::Receive(client, 64)];
+            let deeds = [world.plan(client, 1, choices), Deed::Send, Deed::Take];
+            let mut steps: Vec<Step> = deeds.map(|deed| Step::Client(client, deed)).into();
+            steps.extend([Step::Publish, Step::Client(client, Deed::Receive(64))]);
+            steps
         }
-        Sort::Pass => Step::Pass(10 + choices.below(150) as u64),
-        Sort::Commit => Step::Commit,
-        Sort::Full => Step::Fail(Fault::Full),
-        Sort::Unsynced => Step::Fail(Fault::Unsynced),
-        Sort::Crash => Step::Crash,
-        Sort::Refuse => Step::Refuse,
-        Sort::Busy => Step::Busy,
-        Sort::Retry => Step::Retry(client),
-        Sort::Cut => Step::Cut,
-    };
-    vec![step]
+        Sort::Publish => vec![Step::Publish],
+        Sort::Tick => vec![Step::Tick],
+        Sort::Pass => vec![Step::Pass(10 + choices.below(150) as u64)],
+        Sort::Commit => vec![Step::Commit],
+        Sort::Full => vec![Step::Fail(Fault::Full)],
+        Sort::Unsynced => vec![Step::Fail(Fault::Unsynced)],
+        Sort::Crash => vec![Step::Crash],
+        Sort::Refuse => vec![Step::Refuse],
+        Sort::Busy => vec![Step::Busy],
+        Sort::Cut => vec![Step::Cut],
+    }
 }
 
 /// Plays a script, and checks all that then has to hold.
@@ -403,31 +407,35 @@ fn with_fewer_clients(setup: &Setup, steps: &[Step]) -> Option<(Setup, Vec<Step>
     present.dedup();
     let clients = present.len().max(1);
     let number = |client| present.iter().position(|it| *it == client).map_or(1, |index| index + 1);
-    let renamed = |step: &Step| match step.client() {
-        Some(client) => step.clone().by(number(client)),
-        None => step.clone(),
+    let renamed = |step: &Step| match step {
+        Step::Client(client, deed) => Step::Client(number(*client), deed.clone()),
+        other => other.clone(),
     };
     let setup = (clients < setup.clients).then(|| Setup { clients, ..setup.clone() })?;
     Some((setup, steps.iter().map(renamed).collect()))
 }
 
 fn simpler_steps(step: &Step) -> Vec<Step> {
-    match step {
-        Step::Change(client, made) => {
-            let fewer = simpler::fewer(made).into_iter().filter(|made| !made.is_empty());
-            let simpler = made.iter().enumerate().flat_map(|(index, one)| {
-                let offers = simpler::of_fields(&one.change).into_iter();
-                offers.map(move |change| {
-                    let mut made = made.clone();
-                    made[index].change = change;
-                    made
-                })
-            });
-            fewer.chain(simpler).map(|made| Step::Change(*client, made)).collect()
-        }
-        Step::Receive(client, count) if *count > 1 => vec![Step::Receive(*client, 1)],
+    let Step::Client(client, deed) = step else { return Vec::new() };
+    let simpler = match deed {
+        Deed::Change(made) => simpler_changes(made).into_iter().map(Deed::Change).collect(),
+        Deed::Receive(count) if *count > 1 => vec![Deed::Receive(1)],
         _ => Vec::new(),
-    }
+    };
+    simpler.into_iter().map(|deed| Step::Client(*client, deed)).collect()
+}
+
+/// Fewer changes, or one of them simpler.
+fn simpler_changes(made: &[Made]) -> Vec<Vec<Made>> {
+    let fewer = simpler::fewer(made).into_iter().filter(|made| !made.is_empty());
+    let simpler = made.iter().enumerate().flat_map(|(index, one)| {
+        simpler::of_fields(&one.change).into_iter().map(move |change| {
+            let mut made = made.to_vec();
+            made[index].change = change;
+            made
+        })
+    });
+    fewer.chain(simpler).collect()
 }
 
 /// The failure with its script, and what came of each step.

@@ -32,6 +32,7 @@ use super::choices::Choices;
 use super::law::Law;
 use crate::client::LocalChange;
 use crate::engine::{Author, ChangeBody, Submission, Submitted};
+use crate::journal::Fault;
 use crate::protocol::message::{ClientMessage, Part};
 use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::{ClientId, Delivery, Entry, Rejection, TopicName, Version};
@@ -42,7 +43,7 @@ use record::TopicRecord;
 use server::Server;
 
 pub use setup::{Kind, Setup, Topic, kind, kinds};
-pub use step::{Made, Step};
+pub use step::{Deed, Made, Step};
 
 /// A server, its clients and the network between them, moved on step by step.
 pub struct World {
@@ -114,80 +115,66 @@ impl World {
     /// # Errors
     /// A law that turned out not to hold.
     pub fn play(&mut self, step: &Step) -> Checked {
-        let client = step.client().map_or(0, |client| client.saturating_sub(1));
-        if client >= self.clients.len() {
-            return Ok(());
-        }
         match step {
-            Step::Change(_, made) => self.change(client, made),
-            Step::Undo(_) => {
-                self.clients[client].replica.undo();
-                Ok(())
-            }
-            Step::Redo(_) => {
-                self.clients[client].replica.redo();
-                Ok(())
-            }
-            Step::Send(_) => self.send(client),
-            Step::Take(_) => self.serve(client, false).map(drop),
-            Step::TakeTwice(_) => self.serve(client, true).map(drop),
-            Step::ReceiveTwice(_) => self.deliver(client, true).map(drop),
-            Step::Publish => {
-                self.server.publish();
-                Ok(())
-            }
-            Step::Commit => self.server.commit(None).breaks(Law::EveryChangeHasOneFate),
-            Step::Fail(fault) => {
-                self.server.commit(Some(*fault)).breaks(Law::EveryChangeHasOneFate)
-            }
-            Step::Crash => self.crash(),
-            Step::Tick => {
-                self.server.tick();
-                Ok(())
-            }
-            Step::Receive(_, messages) => {
-                (0..*messages).try_for_each(|_| self.deliver(client, false).map(drop))
-            }
-            Step::Disconnect(_) => self.disconnect(client),
-            Step::Connect(_) => {
-                self.connect(client);
-                Ok(())
-            }
-            Step::Forget(_) => {
-                self.forget(client);
-                Ok(())
-            }
-            Step::Leave(_, topic) => self.leave(client, topic),
-            Step::Join(_, topic) => self.join(client, topic),
-            Step::Refuse => {
-                self.server.refuse(1);
-                Ok(())
-            }
-            Step::Busy => {
-                self.server.busy += 1;
-                Ok(())
-            }
-            Step::Retry(_) => {
-                self.clients[client].replica.resend_busy();
-                self.send(client)
-            }
+            Step::Client(client, deed) => match client.checked_sub(1) {
+                Some(number) if number < self.clients.len() => self.play_deed(number, deed)?,
+                _ => {}
+            },
+            Step::Publish => self.server.publish(),
+            Step::Commit => self.commit(None)?,
+            Step::Fail(fault) => self.commit(Some(*fault))?,
+            Step::Crash => self.crash()?,
+            Step::Tick => self.server.tick(),
+            Step::Refuse => self.server.refuse(1),
+            Step::Busy => self.server.busy += 1,
             Step::Pass(ms) => {
                 self.drain()?;
                 self.server.pass_time(*ms);
-                Ok(())
             }
             Step::Cut => {
                 // A cut is given once every lower commit is settled.
-                self.server.commit(None).breaks(Law::EveryChangeHasOneFate)?;
+                self.commit(None)?;
                 self.server.record.cut(&self.server.engine);
-                Ok(())
             }
         }
+        Ok(())
+    }
+
+    fn play_deed(&mut self, number: usize, deed: &Deed) -> Checked {
+        match deed {
+            Deed::Change(made) => self.change(number, made)?,
+            Deed::Undo => drop(self.clients[number].replica.undo()),
+            Deed::Redo => drop(self.clients[number].replica.redo()),
+            Deed::Send => self.send(number)?,
+            Deed::Take => drop(self.serve(number, false)?),
+            Deed::TakeTwice => drop(self.serve(number, true)?),
+            Deed::Receive(count) => {
+                for _ in 0..*count {
+                    self.deliver(number, false)?;
+                }
+            }
+            Deed::ReceiveTwice => drop(self.deliver(number, true)?),
+            Deed::Disconnect => self.disconnect(number)?,
+            Deed::Connect => self.connect(number),
+            Deed::Forget => self.forget(number),
+            Deed::Leave(topic) => self.leave(number, topic)?,
+            Deed::Join(topic) => self.join(number, topic)?,
+            Deed::Retry => {
+                self.clients[number].replica.resend_busy();
+                self.send(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal takes what waits for it, or fails.
+    fn commit(&mut self, fault: Option<Fault>) -> Checked {
+        self.server.commit(fault).breaks(Law::EveryChangeHasOneFate)
     }
 
     /// Chooses so many changes for a client, of any topics, each on top of those before it. There may
     /// be fewer, or none.
-    pub fn plan(&self, client: usize, changes: usize, choices: &mut dyn Choices) -> Step {
+    pub fn plan(&self, client: usize, changes: usize, choices: &mut dyn Choices) -> Deed {
         let mut made = Vec::with_capacity(changes);
         let replica = &self.clients[client - 1].replica;
         let mut views: Vec<Option<AnyValue>> = vec![None; self.topics.len()];
@@ -203,7 +190,7 @@ impl World {
                 made.push(Made { topic: name.clone(), change, overwriting });
             }
         }
-        Step::Change(client, made)
+        Deed::Change(made)
     }
 
     fn change(&mut self, number: usize, made: &[Made]) -> Checked {
@@ -396,7 +383,7 @@ impl World {
                 any = true;
             }
         }
-        self.server.commit(None).breaks(Law::EveryChangeHasOneFate)?;
+        self.commit(None)?;
         self.server.tick();
         for number in 0..self.clients.len() {
             while self.deliver(number, false)? {

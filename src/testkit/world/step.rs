@@ -9,27 +9,13 @@ use crate::testkit::checks::fields_from_json;
 use crate::topic::TopicName;
 use crate::value::Fields;
 
-/// What happens next. Clients are counted from 1.
+/// What happens next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// A client makes changes; as an action, if they are several.
-    Change(usize, Vec<Made>),
-    /// A client asks to have its newest action undone.
-    Undo(usize),
-    /// A client asks to have its newest undo taken back.
-    Redo(usize),
-    /// A client hands what it has to say to its link.
-    Send(usize),
-    /// The server takes the next message of a client.
-    Take(usize),
-    /// The server takes the next message of a client twice, if it accepts it: it was sent again.
-    TakeTwice(usize),
+    /// What one client does, or what is done with its messages. Clients are counted from 1.
+    Client(usize, Deed),
     /// The server publishes what it accepted.
     Publish,
-    /// So many messages arrive at a client.
-    Receive(usize, usize),
-    /// The next message arrives at a client twice, if it is a published change.
-    ReceiveTwice(usize),
     /// The journal takes what waits for it.
     Commit,
     /// The journal fails, having written or not, and works again.
@@ -38,81 +24,83 @@ pub enum Step {
     Crash,
     /// The server's tick comes, and with it the updates of `latest` topics.
     Tick,
-    /// A client loses its connection, and with it what is on the way both ways.
-    Disconnect(usize),
-    /// A client has a connection again; it resumes its session.
-    Connect(usize),
-    /// The server gives up the session of a client that is away.
-    Forget(usize),
-    /// A client ends its subscription.
-    Leave(usize, TopicName),
-    /// A client takes a subscription up again.
-    Join(usize, TopicName),
     /// A validator refuses the next change.
     Refuse,
     /// The server has no room for the next submission.
     Busy,
-    /// A client sends again what the server had no room for.
-    Retry(usize),
     /// What is under way arrives, then so many milliseconds pass.
     Pass(u64),
     /// A cut of all topics is kept, to be compared with what it is later.
     Cut,
 }
 
-/// A change that a client makes.
+/// What happens with one client.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Made {
-    /// The topic that it changes.
-    pub topic: TopicName,
-    /// As on the wire, without id and base.
-    pub change: Fields,
-    /// It goes without a base, to win over whatever is there.
-    pub overwriting: bool,
+pub enum Deed {
+    /// It makes changes; as an action, if they are several.
+    Change(Vec<Made>),
+    /// It asks to have its newest action undone.
+    Undo,
+    /// It asks to have its newest undo taken back.
+    Redo,
+    /// It hands what it has to say to its link.
+    Send,
+    /// The server takes its next message.
+    Take,
+    /// The server takes its next message twice, if it accepts it: it was sent again.
+    TakeTwice,
+    /// So many messages arrive at it.
+    Receive(usize),
+    /// The next message arrives at it twice, if it is a published change.
+    ReceiveTwice,
+    /// It loses its connection, and with it what is on the way both ways.
+    Disconnect,
+    /// It has a connection again, and resumes its session.
+    Connect,
+    /// The server gives up its session; it is away.
+    Forget,
+    /// It ends its subscription.
+    Leave(TopicName),
+    /// It takes a subscription up again.
+    Join(TopicName),
+    /// It sends again what the server had no room for.
+    Retry,
 }
 
+/// How steps are written that are always the same.
+const STEPS: [(&str, Step); 9] = [
+    ("the server publishes", Step::Publish),
+    ("the journal commits", Step::Commit),
+    ("the journal is full, and works again", Step::Fail(Fault::Full)),
+    ("the journal cannot sync, and works again", Step::Fail(Fault::Unsynced)),
+    ("the server crashes and restarts", Step::Crash),
+    ("the server ticks", Step::Tick),
+    ("a validator refuses the next change", Step::Refuse),
+    ("the server is busy for the next message", Step::Busy),
+    ("a cut is kept", Step::Cut),
+];
+
+/// How deeds are written that are always the same, behind the client's name.
+const DEEDS: [(&str, Deed); 10] = [
+    ("undoes", Deed::Undo),
+    ("redoes", Deed::Redo),
+    ("sends", Deed::Send),
+    ("is heard by the server", Deed::Take),
+    ("is heard twice by the server", Deed::TakeTwice),
+    ("receives 1 twice", Deed::ReceiveTwice),
+    ("loses its connection", Deed::Disconnect),
+    ("connects", Deed::Connect),
+    ("is forgotten by the server", Deed::Forget),
+    ("tries again", Deed::Retry),
+];
+
 impl Step {
-    /// The client who does it, if one does.
+    /// The client it is about, if it is about one.
     pub fn client(&self) -> Option<usize> {
         match self {
-            Step::Change(client, _)
-            | Step::Undo(client)
-            | Step::Redo(client)
-            | Step::Send(client)
-            | Step::Take(client)
-            | Step::TakeTwice(client)
-            | Step::ReceiveTwice(client)
-            | Step::Receive(client, _)
-            | Step::Disconnect(client)
-            | Step::Connect(client)
-            | Step::Forget(client)
-            | Step::Leave(client, _)
-            | Step::Join(client, _)
-            | Step::Retry(client) => Some(*client),
+            Step::Client(client, _) => Some(*client),
             _ => None,
         }
-    }
-
-    /// The same, done by another.
-    pub(crate) fn by(mut self, other: usize) -> Step {
-        match &mut self {
-            Step::Change(client, _)
-            | Step::Undo(client)
-            | Step::Redo(client)
-            | Step::Send(client)
-            | Step::Take(client)
-            | Step::TakeTwice(client)
-            | Step::ReceiveTwice(client)
-            | Step::Receive(client, _)
-            | Step::Disconnect(client)
-            | Step::Connect(client)
-            | Step::Forget(client)
-            | Step::Leave(client, _)
-            | Step::Join(client, _)
-            | Step::Retry(client) => *client = other,
-            _ => {}
-        }
-        self
     }
 
     /// Reads a step as it is written.
@@ -124,61 +112,59 @@ impl Step {
         if let Some(rest) = line.strip_prefix("client ") {
             let (number, what) = rest.split_once(' ').ok_or_else(unknown)?;
             let client = number.parse().ok().filter(|it| *it > 0).ok_or_else(unknown)?;
-            return parse_of_client(client, what).map_err(|why| format!("{why}: {line:?}"));
+            let deed = Deed::parse(what).map_err(|why| format!("{why}: {line:?}"))?;
+            return Ok(Step::Client(client, deed));
         }
-        Ok(match line {
-            "the server publishes" => Step::Publish,
-            "the journal commits" => Step::Commit,
-            "the journal is full, and works again" => Step::Fail(Fault::Full),
-            "the journal cannot sync, and works again" => Step::Fail(Fault::Unsynced),
-            "the server crashes and restarts" => Step::Crash,
-            "the server ticks" => Step::Tick,
-            "a validator refuses the next change" => Step::Refuse,
-            "the server is busy for the next message" => Step::Busy,
-            "a cut is kept" => Step::Cut,
-            _ => {
-                let ms = line.strip_suffix(" ms pass").and_then(|it| it.parse().ok());
-                Step::Pass(ms.ok_or_else(unknown)?)
-            }
-        })
+        if let Some((_, step)) = STEPS.iter().find(|(text, _)| *text == line) {
+            return Ok(step.clone());
+        }
+        let ms = line.strip_suffix(" ms pass").and_then(|it| it.parse().ok());
+        ms.map(Step::Pass).ok_or_else(unknown)
     }
 }
 
-fn parse_of_client(client: usize, what: &str) -> Result<Step, String> {
-    let topic = |name: &str| {
-        let name: String = serde_json::from_str(name).map_err(|error| error.to_string())?;
-        TopicName::new(name).map_err(|error| error.to_string())
-    };
-    if what.starts_with("changes ") || what.starts_with("overwrites ") {
-        let (mut made, mut rest) = (Vec::new(), what);
-        while !rest.is_empty() {
-            let (one, behind) = Made::parse(rest)?;
-            made.push(one);
-            rest = behind.strip_prefix(" and then ").unwrap_or(behind);
+impl Deed {
+    fn parse(what: &str) -> Result<Deed, String> {
+        if let Some((_, deed)) = DEEDS.iter().find(|(text, _)| *text == what) {
+            return Ok(deed.clone());
         }
-        return Ok(Step::Change(client, made));
-    }
-    Ok(match what {
-        "undoes" => Step::Undo(client),
-        "redoes" => Step::Redo(client),
-        "sends" => Step::Send(client),
-        "is heard by the server" => Step::Take(client),
-        "is heard twice by the server" => Step::TakeTwice(client),
-        "receives 1 twice" => Step::ReceiveTwice(client),
-        "loses its connection" => Step::Disconnect(client),
-        "connects" => Step::Connect(client),
-        "is forgotten by the server" => Step::Forget(client),
-        "tries again" => Step::Retry(client),
-        _ => match what.split_once(' ') {
-            Some(("leaves", name)) => Step::Leave(client, topic(name)?),
-            Some(("joins", name)) => Step::Join(client, topic(name)?),
+        let topic = |name: &str| {
+            let name: String = serde_json::from_str(name).map_err(|error| error.to_string())?;
+            TopicName::new(name).map_err(|error| error.to_string())
+        };
+        match what.split_once(' ') {
+            Some(("leaves", name)) => Ok(Deed::Leave(topic(name)?)),
+            Some(("joins", name)) => Ok(Deed::Join(topic(name)?)),
             Some(("receives", count)) => {
                 let count = count.parse().map_err(|_| "no number of messages".to_owned())?;
-                Step::Receive(client, count)
+                Ok(Deed::Receive(count))
             }
-            _ => return Err("not a step".into()),
-        },
-    })
+            Some(("changes" | "overwrites", _)) => {
+                let (mut made, mut rest) = (Vec::new(), what);
+                while !rest.is_empty() {
+                    let (one, behind) = Made::parse(rest)?;
+                    made.push(one);
+                    rest = behind.strip_prefix(AND_THEN).unwrap_or(behind);
+                }
+                Ok(Deed::Change(made))
+            }
+            _ => Err("not a step".into()),
+        }
+    }
+}
+
+/// What stands between the changes of an action.
+const AND_THEN: &str = " and then ";
+
+/// A change that a client makes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// The topic that it changes.
+    pub topic: TopicName,
+    /// As on the wire, without id and base.
+    pub change: Fields,
+    /// It goes without a base, to win over whatever is there.
+    pub overwriting: bool,
 }
 
 impl Made {
@@ -218,40 +204,35 @@ impl fmt::Display for Made {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(client) = self.client() {
-            write!(f, "client {client} ")?;
-        }
         match self {
-            Step::Change(_, made) => {
+            Step::Client(client, deed) => write!(f, "client {client} {deed}"),
+            Step::Pass(ms) => write!(f, "{ms} ms pass"),
+            other => match STEPS.iter().find(|(_, step)| step == other) {
+                Some((text, _)) => f.write_str(text),
+                None => Err(fmt::Error),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |topic: &TopicName| serde_json::to_string(&**topic).map_err(|_| fmt::Error);
+        match self {
+            Deed::Change(made) => {
                 for (index, made) in made.iter().enumerate() {
-                    let and = if index > 0 { " and then " } else { "" };
+                    let and = if index > 0 { AND_THEN } else { "" };
                     write!(f, "{and}{made}")?;
                 }
                 Ok(())
             }
-            Step::Undo(_) => f.write_str("undoes"),
-            Step::Redo(_) => f.write_str("redoes"),
-            Step::Send(_) => f.write_str("sends"),
-            Step::Take(_) => f.write_str("is heard by the server"),
-            Step::TakeTwice(_) => f.write_str("is heard twice by the server"),
-            Step::ReceiveTwice(_) => f.write_str("receives 1 twice"),
-            Step::Publish => f.write_str("the server publishes"),
-            Step::Receive(_, count) => write!(f, "receives {count}"),
-            Step::Commit => f.write_str("the journal commits"),
-            Step::Fail(Fault::Full) => f.write_str("the journal is full, and works again"),
-            Step::Fail(Fault::Unsynced) => f.write_str("the journal cannot sync, and works again"),
-            Step::Crash => f.write_str("the server crashes and restarts"),
-            Step::Tick => f.write_str("the server ticks"),
-            Step::Disconnect(_) => f.write_str("loses its connection"),
-            Step::Connect(_) => f.write_str("connects"),
-            Step::Forget(_) => f.write_str("is forgotten by the server"),
-            Step::Leave(_, topic) => write!(f, "leaves {:?}", &**topic),
-            Step::Join(_, topic) => write!(f, "joins {:?}", &**topic),
-            Step::Refuse => f.write_str("a validator refuses the next change"),
-            Step::Busy => f.write_str("the server is busy for the next message"),
-            Step::Retry(_) => f.write_str("tries again"),
-            Step::Pass(ms) => write!(f, "{ms} ms pass"),
-            Step::Cut => f.write_str("a cut is kept"),
+            Deed::Receive(count) => write!(f, "receives {count}"),
+            Deed::Leave(topic) => write!(f, "leaves {}", name(topic)?),
+            Deed::Join(topic) => write!(f, "joins {}", name(topic)?),
+            other => match DEEDS.iter().find(|(_, deed)| deed == other) {
+                Some((text, _)) => f.write_str(text),
+                None => Err(fmt::Error),
+            },
         }
     }
 }
@@ -262,39 +243,22 @@ mod tests {
 
     #[test]
     fn a_step_is_read_as_it_is_written() {
-        let topic = || TopicName::new("one \"and\" then").unwrap();
+        let topic = || TopicName::new("e\u{301} \"and\" then").unwrap();
         let made = |overwriting| Made {
             topic: topic(),
             change: Fields::of_type("set").with("value", "a by and then b"),
             overwriting,
         };
-        let steps = [
-            Step::Change(1, vec![made(false)]),
-            Step::Change(2, vec![made(true), made(false)]),
-            Step::Undo(3),
-            Step::Redo(1),
-            Step::Send(1),
-            Step::Take(12),
-            Step::TakeTwice(1),
-            Step::ReceiveTwice(2),
-            Step::Publish,
-            Step::Receive(2, 7),
-            Step::Commit,
-            Step::Fail(Fault::Full),
-            Step::Fail(Fault::Unsynced),
-            Step::Crash,
-            Step::Tick,
-            Step::Disconnect(1),
-            Step::Connect(1),
-            Step::Forget(1),
-            Step::Leave(1, topic()),
-            Step::Join(1, topic()),
-            Step::Refuse,
-            Step::Busy,
-            Step::Retry(1),
-            Step::Pass(40),
-            Step::Cut,
+        let deeds = [
+            Deed::Change(vec![made(false)]),
+            Deed::Change(vec![made(true), made(false)]),
+            Deed::Receive(7),
+            Deed::Leave(topic()),
+            Deed::Join(topic()),
         ];
+        let deeds = deeds.into_iter().chain(DEEDS.map(|(_, deed)| deed));
+        let steps = deeds.map(|deed| Step::Client(12, deed));
+        let steps = steps.chain(STEPS.map(|(_, step)| step)).chain([Step::Pass(40)]);
         for step in steps {
             assert_eq!(Step::parse(&step.to_string()), Ok(step.clone()), "{step}");
         }
