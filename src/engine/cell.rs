@@ -227,6 +227,30 @@ impl TopicCell {
         self.lock().subscribers.len()
     }
 
+    /// Attaches `subscriber` and gives what brings it up to date from version `since`, under one hold of
+    /// the lock: every change is either in the catch-up or delivered after it. `None` if the topic was
+    /// removed.
+    ///
+    /// What can be published by then is published before, to those who subscribe already.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        subscriber: Arc<dyn Subscriber>,
+        since: Option<Version>,
+    ) -> Option<CatchUp> {
+        let mut state = self.lock();
+        if state.removed {
+            return None;
+        }
+        if self.options.delivery == Delivery::Every {
+            state.publish(self);
+        }
+        match state.subscriber_index(subscriber.client_id()) {
+            Ok(index) => state.subscribers[index] = subscriber,
+            Err(index) => state.subscribers.insert(index, subscriber),
+        }
+        Some(self.catch_up_from(state, since))
+    }
+
     /// What somebody who has version `since` is to be given to be up to date: the missing changes, or a
     /// snapshot where the log does not reach back or is long.
     ///
@@ -237,6 +261,15 @@ impl TopicCell {
         if self.options.delivery == Delivery::Every {
             state.publish(self);
         }
+        self.catch_up_from(state, since)
+    }
+
+    /// The catch-up from `since` to what is published. The journal is read after the lock is let go.
+    fn catch_up_from(
+        self: &Arc<Self>,
+        state: MutexGuard<'_, State>,
+        since: Option<Version>,
+    ) -> CatchUp {
         let version = state.published;
         let snapshot = self.kind.stateful().then(|| {
             let Snapshot { version, commit, value } = state.published_snapshot();

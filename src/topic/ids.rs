@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ecow::{EcoString, eco_format};
 use serde::Serialize;
@@ -40,6 +40,11 @@ number! {
     Timestamp
 }
 
+number! {
+    /// Milliseconds since the server's process began. Never goes back, whatever happens to the wall clock.
+    Uptime
+}
+
 /// A point in a topic's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
@@ -59,6 +64,14 @@ impl Version {
 impl ClientId {
     /// The server, and the program it is embedded in.
     pub const SERVER: ClientId = ClientId(0);
+}
+
+impl Uptime {
+    /// The time `duration` later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Uptime {
+        Uptime(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
 }
 
 impl Timestamp {

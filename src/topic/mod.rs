@@ -18,7 +18,7 @@ pub mod rejection;
 pub mod undo;
 
 pub use ids::{
-    ActionId, ChangeId, ClientId, CommitNumber, Epoch, Moment, NameError, Timestamp, TopicName,
+    ActionId, ChangeId, ClientId, CommitNumber, Epoch, Moment, NameError, Timestamp, TopicName, Uptime,
     Version,
 };
 pub use log::{ActionMark, Entry, Reverses, VersionLog};

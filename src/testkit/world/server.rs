@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 
 use super::Setup;
 use super::record::{Record, SentId};
-use crate::testkit::broken::Checked;
+use crate::testkit::broken::Found;
 
 /// What an engine of a world hears of time and chance: both are the world's own.
 #[derive(Debug, Clone)]
@@ -381,7 +381,7 @@ impl Server {
     }
 
     /// The journal takes what waits for it, or fails.
-    pub fn commit(&mut self, fault: Option<Fault>) -> Checked {
+    pub fn commit(&mut self, fault: Option<Fault>) -> Found {
         self.journal.fail(fault);
         self.engine.settle();
         self.journal.fail(None);
@@ -400,7 +400,7 @@ impl Server {
 
     /// The server's process is gone, with all that is not in the journal, and there is a new one. Every
     /// connection is lost.
-    pub fn crash(&mut self) -> Checked {
+    pub fn crash(&mut self) -> Found {
         self.connections.iter_mut().for_each(|connection| *connection = None);
         self.group = Group::default();
         let (engine, sessions) =
@@ -421,7 +421,7 @@ impl Server {
     }
 
     /// Takes one message of a client; tells what it came to.
-    pub fn receive(&mut self, client: usize, message: ClientMessage) -> Checked<Outcome> {
+    pub fn receive(&mut self, client: usize, message: ClientMessage) -> Found<Outcome> {
         let Some(id) = self.connections[client].as_ref().map(|it| it.session) else {
             return Err("a message came from a client that is away".into());
         };
@@ -498,7 +498,7 @@ impl Server {
         id: ClientId,
         action_id: Option<ActionId>,
         changes: Vec<TopicChange>,
-    ) -> Checked<Outcome> {
+    ) -> Found<Outcome> {
         let session = &self.sessions[&id];
         let sent = self.record.sent(action_id.as_ref(), &changes);
         if self.busy > 0 {
@@ -541,7 +541,7 @@ impl Server {
     }
 
     /// Undoes or redoes a session's newest action.
-    fn reverse(&mut self, id: ClientId, direction: Direction) -> Checked<Outcome> {
+    fn reverse(&mut self, id: ClientId, direction: Direction) -> Found<Outcome> {
         // What the client did before it asked is published before it is answered.
         self.publish();
         let author = &self.sessions[&id].author;

@@ -8,7 +8,7 @@ use super::may_read;
 use crate::engine::{PastError, TopicCell};
 use crate::protocol::ServiceErrorCode as Code;
 use crate::protocol::message::ServiceError;
-use crate::server::hub::Hub;
+use crate::session::hub::Hub;
 use crate::topic::{ClientId, CommitNumber, Moment, Timestamp, TopicName, Version};
 use crate::value::Value;
 
@@ -69,7 +69,7 @@ impl Args {
 
     pub fn topic(&self) -> Result<Arc<TopicCell>, ServiceError> {
         let name = self.topic_name()?;
-        match self.hub.engine.find(&name) {
+        match self.hub.engine().find(&name) {
             Ok(Some(topic)) => Ok(topic),
             Ok(None) => {
                 let reason = eco_format!("there is no topic {name:?}");

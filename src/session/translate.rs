@@ -1,6 +1,4 @@
-//! Between the engine and the protocol: what the engine did, as messages, and what clients ask for, as
-//! submissions. Pure translation both ways: it knows of no session, queue or socket, so that the server
-//! and the simulated one of the tests say the same.
+//! The engine's data as messages, and what clients ask for as submissions. Pure translation both ways.
 
 use ecow::{EcoString, eco_format};
 

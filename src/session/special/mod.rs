@@ -65,6 +65,15 @@ pub fn topic_entry(type_name: &str, options: &TopicOptions, epoch: &Epoch) -> Va
     )
 }
 
+/// Whether an entry of the topic list is of the topic's life with this epoch.
+pub fn lists_epoch(entry: &Value, epoch: &Epoch) -> bool {
+    let listed = match entry {
+        Value::Dict(entry) => entry.get("epoch").and_then(Value::as_text).map(EcoString::from),
+        _ => None,
+    };
+    listed.is_some_and(|listed| *listed == **epoch)
+}
+
 /// Whether `client` may read a topic: messages to one client are for it alone.
 pub fn may_read(client: ClientId, name: &TopicName) -> bool {
     match name.strip_prefix(CLIENT_MESSAGE) {
@@ -94,9 +103,9 @@ pub fn serve(
     args: &Value,
     group: &mut Group,
 ) -> Option<Served> {
-    let args = Args { hub: hub.clone(), client: session.id, args: args.clone() };
+    let args = Args { hub: hub.clone(), client: session.id(), args: args.clone() };
     let mut reverse = |direction| {
-        let reversal = hub.engine.reverse(&session.author, direction, group);
+        let reversal = hub.engine().reverse(&session.author, direction, group);
         Served::OnceDurable(Ok(reversed(reversal)))
     };
     Some(match service.strip_prefix("_topicsync/")? {
@@ -120,9 +129,9 @@ impl Args {
         if name.is_special() {
             return Err(ServiceError::new(Code::Forbidden, "special topics are the server's"));
         }
-        match self.hub.engine.remove(&name) {
+        match self.hub.engine().remove(&name) {
             true => Ok(Value::Dict(Dict::new())),
-            false => match self.hub.engine.find(&name) {
+            false => match self.hub.engine().find(&name) {
                 Err(error) => Err(ServiceError::new(Code::Failed, eco_format!("{error}"))),
                 Ok(_) => {
                     let reason = eco_format!("there is no topic {name:?}");
@@ -164,35 +173,34 @@ fn reversed(reversed: Reversed) -> Value {
 }
 
 fn stats(hub: &Hub) -> Value {
-    let (metrics, sessions) = (&hub.metrics, hub.sessions.all());
-    let rejects: u64 = crate::protocol::RejectCode::ALL
-        .iter()
-        .map(|code| metrics.rejects.with_label_values(&[code.as_str()]).get())
-        .sum();
-    let depths: Vec<(usize, u64)> = sessions.iter().map(|session| session.queue_depth()).collect();
+    let (counters, sessions) = (hub.counters(), hub.sessions().all());
+    let rejects: u64 = counters.rejects().map(|(_, count)| count).sum();
+    let depths: Vec<usize> = sessions.iter().map(|session| session.queue_depth().0).collect();
+    let bytes: usize = sessions.iter().map(|session| session.queue_bytes()).sum();
+    let journal = hub.engine().journal_state();
+    let (services, requests_waiting) = hub.services_and_requests();
     let int = |number: u64| Value::Int(number as i64);
-    let journal = hub.engine.journal_state();
+    let count = |number: usize| Value::Int(number as i64);
     Value::Dict(
         [
-            ("topics", int(hub.engine.topics_len() as u64)),
-            ("sessions", int(sessions.len() as u64)),
-            ("connections", int(metrics.connections.get() as u64)),
-            ("services", int(hub.services.len() as u64)),
-            ("commit", int(hub.engine.commit().0)),
-            ("changes", int(metrics.changes.get())),
+            ("topics", count(hub.engine().topics_len())),
+            ("sessions", count(sessions.len())),
+            ("connections", int(counters.connections.get())),
+            ("services", count(services)),
+            ("requests_waiting", count(requests_waiting)),
+            ("commit", int(hub.engine().commit().0)),
+            ("changes", int(counters.changes.get())),
             ("rejects", int(rejects)),
-            ("requests", int(metrics.requests.get())),
-            ("bytes_received", int(metrics.bytes_in.get())),
-            ("bytes_sent", int(metrics.bytes_out.get())),
-            ("lags", int(metrics.lags.get())),
-            ("topics_in_memory", int(hub.engine.topics_in_memory_len() as u64)),
+            ("requests", int(counters.requests.get())),
+            ("bytes_received", int(counters.bytes_in.get())),
+            ("bytes_sent", int(counters.bytes_out.get())),
+            ("lags", int(counters.lags.get())),
+            ("topics_in_memory", count(hub.engine().topics_in_memory_len())),
             ("journal_works", journal.works.into()),
-            ("journal_waiting", int(journal.waiting as u64)),
-            ("queue_depth", int(depths.iter().map(|(depth, _)| *depth as u64).sum())),
-            (
-                "queue_depth_max",
-                int(depths.iter().map(|(depth, _)| *depth as u64).max().unwrap_or(0)),
-            ),
+            ("journal_waiting", count(journal.waiting)),
+            ("queue_bytes", count(bytes)),
+            ("queue_depth", count(depths.iter().sum())),
+            ("queue_depth_max", count(depths.iter().max().copied().unwrap_or(0))),
         ]
         .into_iter()
         .map(|(key, value)| (EcoString::from(key), value))

@@ -48,7 +48,7 @@ impl Args {
     }
 
     pub fn cut(&self) -> Outcome {
-        let engine = &self.hub.engine;
+        let engine = &self.hub.engine();
         let failed = |error: JournalError| ServiceError::new(Code::Failed, eco_format!("{error}"));
         let prefix = self.text("prefix")?;
         let names = self.topic_names()?;
@@ -134,7 +134,7 @@ impl Args {
         if name.is_special() {
             return Err(ServiceError::new(Code::Forbidden, "special topics are the server's"));
         }
-        let (engine, max) = (&self.hub.engine, self.hub.config.topics_max);
+        let (engine, max) = (&self.hub.engine(), self.hub.config().topics_max);
         if engine.topics_len() >= max {
             return Err(ServiceError::new(Code::Failed, "the server has too many topics"));
         }
