@@ -32,18 +32,18 @@ const MISSED_BYTES_ALWAYS: usize = 64 << 10;
 
 /// One connection's hold on a session.
 pub struct Attachment {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) session: Arc<Session>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) session: Arc<Session>,
     /// Which of the session's connections this is; see [`Session::act`].
-    pub(super) number: u64,
+    number: u64,
     pub(super) outbox: Arc<Outbox>,
     pub(super) encoding: Encoding,
     /// What the client subscribes to, by what it sent.
-    pub(crate) asked: HashMap<TopicName, Arc<TopicCell>>,
+    pub(super) asked: HashMap<TopicName, Arc<TopicCell>>,
     /// What the client subscribes to, by what was written to it.
     written: HashMap<TopicName, Written>,
     /// Topics with something to publish.
-    pub(crate) group: Group,
+    pub(super) group: Group,
     /// Whether a message was handled: `resume` can only be the first.
     pub(super) started: bool,
     /// What the session has for its client before anything else.
@@ -80,6 +80,17 @@ impl Attachment {
         attachment
     }
 
+    /// Goes on with another session. Gives the one before, and which of its connections this was.
+    pub(super) fn take_over(
+        &mut self,
+        session: Arc<Session>,
+        number: u64,
+        outbox: Arc<Outbox>,
+    ) -> (Arc<Session>, u64) {
+        self.outbox = outbox;
+        (std::mem::replace(&mut self.session, session), std::mem::replace(&mut self.number, number))
+    }
+
     /// Has the client told which session it has.
     pub(super) fn greet(&mut self, resumed: bool) {
         let config = self.hub.config();
@@ -98,6 +109,36 @@ impl Attachment {
             server: concat!("topicsync ", env!("CARGO_PKG_VERSION")).into(),
             limits,
         }));
+    }
+
+    /// What all sessions share.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Which of the session's connections this is; see [`Session::act`].
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Topics with something to publish; what is accepted is added to them.
+    pub(crate) fn group(&mut self) -> &mut Group {
+        &mut self.group
+    }
+
+    /// Publishes what was accepted, as far as it need not be durable first.
+    pub(crate) fn publish(&mut self) {
+        self.hub.engine().publish(&mut self.group);
+    }
+
+    /// Whether the client may subscribe to a topic of this name, by how many it subscribes to.
+    pub(crate) fn has_room_for(&self, name: &TopicName) -> bool {
+        self.asked.len() < self.hub.config().subscriptions_max || self.asked.contains_key(name)
     }
 
     /// Queues a message for the client.
@@ -125,7 +166,7 @@ impl Attachment {
     pub(crate) fn subscribe_when_durable(&mut self, topic: Arc<TopicCell>) {
         self.asked.insert(topic.name().clone(), topic.clone());
         // What the client did before is published before.
-        self.hub.engine().publish(&mut self.group);
+        self.publish();
         let outbox = self.outbox.clone();
         let begin = move |_| outbox.push(Entry::Begin { topic, since: None });
         match self.hub.engine().unavailable() {
@@ -243,7 +284,8 @@ impl Attachment {
 
     /// Brings a subscription up to date after changes of it were dropped.
     pub(super) fn catch_up(&mut self, topic: Arc<TopicCell>) -> Option<Outgoing> {
-        let from = self.written.get(topic.name()).filter(|it| Arc::ptr_eq(&it.topic, &topic))?.version;
+        let from =
+            self.written.get(topic.name()).filter(|it| Arc::ptr_eq(&it.topic, &topic))?.version;
         let (version, items, continues) = self.shorter(topic.catch_up(Some(from)));
         self.written.get_mut(topic.name())?.version = version;
         let own = match continues {

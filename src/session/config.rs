@@ -37,6 +37,30 @@ pub struct SessionConfig {
     pub worker: Arc<dyn Worker>,
 }
 
+impl SessionConfig {
+    /// The default limits, with what has none.
+    pub fn new(
+        tokens: Arc<dyn Fn() -> EcoString + Send + Sync>,
+        worker: Arc<dyn Worker>,
+    ) -> SessionConfig {
+        SessionConfig {
+            session_timeout: Duration::from_secs(60),
+            unnoticed_max: Duration::from_secs(80),
+            request_timeout: Duration::from_secs(30),
+            message_bytes_max: 4 << 20,
+            subscriptions_max: 10_000,
+            sessions_max: 100_000,
+            topics_max: 1_000_000,
+            services_max: 1_000,
+            requests_max: 1_000,
+            queue_bytes_max: 4 << 20,
+            backlog_bytes_max: 4 << 20,
+            tokens,
+            worker,
+        }
+    }
+}
+
 /// Runs what takes long, beside the connections.
 pub trait Worker: Send + Sync {
     /// Runs a job that may read the journal, and so may block.

@@ -117,7 +117,7 @@ impl<P: Peer> Connection<P> {
 
     /// Publishes what was accepted, as far as it need not be durable first.
     pub fn publish(&mut self) {
-        self.attachment.hub.engine().publish(&mut self.attachment.group);
+        self.attachment.publish();
     }
 
     /// Whether something is to be written, or the connection is to end. `waker` is woken when that changes.
@@ -151,7 +151,7 @@ impl<P: Peer> Connection<P> {
                 continue;
             }
             match self.attachment.outbox.take(TAKE_BYTES) {
-                Work::End(_) => return None,
+                Work::End => return None,
                 Work::Write(entries) if entries.is_empty() => return None,
                 Work::Write(entries) => self.taken = entries,
                 Work::CatchUp => self.catch_up(),
@@ -190,8 +190,9 @@ impl<P: Peer> Connection<P> {
         self.attachment.detach_all();
         self.publish();
         let goodbye = goodbye || !self.peer.can_resume();
-        let Attachment { hub, session, number, .. } = &self.attachment;
-        hub.disconnected(session, *number, self.now, goodbye);
+        let attachment = &self.attachment;
+        let hub = attachment.hub();
+        hub.disconnected(attachment.session(), attachment.number(), self.now, goodbye);
         hub.counters().connections.decrement();
     }
 }

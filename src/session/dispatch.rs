@@ -24,17 +24,13 @@ use crate::value::Value;
 impl Attachment {
     /// Handles one message of the client's, as it was understood. If the session has a newer connection
     /// by now, the message does nothing.
-    pub(super) fn handle(
-        &mut self,
-        now: Uptime,
-        message: Result<ClientMessage, Box<Malformed>>,
-    ) {
+    pub(super) fn handle(&mut self, now: Uptime, message: Result<ClientMessage, Box<Malformed>>) {
         if let Ok(ClientMessage::Resume { session }) = &message {
             // It takes the locks of two sessions, one after the other.
             return self.resume(now, session);
         }
         let session = self.session.clone();
-        let Some(_acting) = session.act(self.number) else { return };
+        let Some(_acting) = session.act(self.number()) else { return };
         match message {
             Ok(ClientMessage::Update(change)) => self.update(change),
             Ok(ClientMessage::Action { action_id, changes }) => self.action(action_id, changes),
@@ -78,7 +74,7 @@ impl Attachment {
         self.error(ErrorMessage { topic_name, service_name, request_id, ..error });
     }
 
-    fn reject(&self, reject: RejectUpdate) {
+    pub(crate) fn reject(&self, reject: RejectUpdate) {
         self.hub.counters().reject(reject.code);
         tracing::debug!(
             client = %self.session.id(),
@@ -128,8 +124,8 @@ impl Attachment {
             let reason = eco_format!("topic {topic_name:?} belongs to another client");
             return Err(error(ErrorCode::Forbidden, reason));
         }
-        let max = self.hub.config().subscriptions_max;
-        if self.asked.len() >= max && !self.asked.contains_key(&topic_name) {
+        if !self.has_room_for(&topic_name) {
+            let max = self.hub.config().subscriptions_max;
             let reason = eco_format!("a session subscribes to at most {max} topics");
             return Err(error(ErrorCode::Limit, reason));
         }
@@ -252,9 +248,8 @@ impl Attachment {
         let Some((session, outbox, number)) = resumed else {
             return refuse(ErrorCode::SessionUnknown, "the session is over, or never was");
         };
-        let fresh = (std::mem::replace(&mut self.session, session), self.number);
-        (self.outbox, self.number) = (outbox, number);
-        hub.disconnected(&fresh.0, fresh.1, now, true);
+        let (fresh, its_number) = self.take_over(session, number, outbox);
+        hub.disconnected(&fresh, its_number, now, true);
         tracing::debug!(client = %self.session.id(), "session resumed");
         self.greet(true);
     }
@@ -270,13 +265,15 @@ fn answer_special(hub: Arc<Hub>, session: Arc<Session>, request_id: RequestId, s
     };
     match served {
         Served::Now(outcome) => answer(outcome),
-        Served::OnceDurable(outcome) => hub.after_commit(move |durable: Result<(), Unavailable>| {
-            let lost = |_| {
-                let reason = "it could not be made durable, and is undone";
-                ServiceError::new(ServiceErrorCode::Failed, reason)
-            };
-            answer(durable.map_err(lost).and(outcome));
-        }),
+        Served::OnceDurable(outcome) => {
+            hub.after_commit(move |durable: Result<(), Unavailable>| {
+                let lost = |_| {
+                    let reason = "it could not be made durable, and is undone";
+                    ServiceError::new(ServiceErrorCode::Failed, reason)
+                };
+                answer(durable.map_err(lost).and(outcome));
+            })
+        }
         Served::Reads(read) => read_settled(&hub, move || answer(read())),
         Served::ReadsThenDurable(read) => {
             let then = hub.clone();

@@ -46,11 +46,12 @@ impl Frame {
 
 /// The encoded form of `publication`, made by the first who asks.
 pub fn encoded_form(publication: &Publication, encoding: Encoding) -> &Encoded {
-    publication.encoded[encoding as usize].get_or_init(|| encode_items(&publication.items, encoding))
+    publication.encoded[encoding as usize]
+        .get_or_init(|| encode_items(&publication.items, encoding))
 }
 
 /// Encodes messages as one frame: an array, unless there is just one.
-pub(super) fn encode_items(items: &[Item], encoding: Encoding) -> Encoded {
+pub fn encode_items(items: &[Item], encoding: Encoding) -> Encoded {
     let mut bytes = Vec::with_capacity(items.len() * 192);
     let mut ranges = SmallVec::with_capacity(items.len());
     let mut leads_to: SmallVec<[_; 1]> = SmallVec::new();
@@ -63,7 +64,8 @@ pub(super) fn encode_items(items: &[Item], encoding: Encoding) -> Encoded {
         encode_into(&item_message(item), encoding, &mut bytes);
         ranges.push((start, bytes.len()));
         for part in &item.parts {
-            match leads_to.iter_mut().find(|(topic, _)| std::sync::Arc::ptr_eq(topic, &part.topic)) {
+            match leads_to.iter_mut().find(|(topic, _)| std::sync::Arc::ptr_eq(topic, &part.topic))
+            {
                 Some((_, version)) => *version = part.version,
                 None => leads_to.push((part.topic.clone(), part.version)),
             }

@@ -2,7 +2,7 @@
 //! drained by plain calls.
 //!
 //! There is no socket, clock, task or randomness in this module: bytes come in and go out as [`Frame`]s,
-//! the time comes in as an [`Uptime`], tokens come from [`SessionConfig::tokens`], and what takes long is handed
+//! the time comes in as an [`Uptime`](crate::topic::Uptime), tokens come from [`SessionConfig::tokens`], and what takes long is handed
 //! to a [`Worker`]. The server pumps bytes between this module and sockets; `testkit::world` plays it
 //! with simulated connections, a simulated clock and a journal that fails.
 //!
@@ -50,14 +50,13 @@ pub use attachment::Attachment;
 pub use config::{SessionConfig, Worker};
 pub use connection::{Connection, Refused};
 pub use counters::Counters;
-pub use frame::{Frame, encoded_form};
+pub use frame::{Frame, encode_items, encoded_form};
 pub use hub::Hub;
 pub use native::Native;
 pub use outbox::{End, Outbox};
 pub use peer::{Frames, Outgoing, Peer};
+pub(crate) use requests::Request;
 pub use requests::{Answer, HostService, Provider};
 pub use session::{Session, Sessions};
-pub use translate::{item_message, reject_update, submitted};
-
-#[allow(unused_imports)]
-use crate::topic::Uptime;
+pub(crate) use special::may_read;
+pub use translate::{item_message, reject_update, submitted, subscribed_message, unavailable};

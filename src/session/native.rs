@@ -52,6 +52,41 @@ impl Native {
         let single = |(start, end): &(usize, usize)| encoded.bytes.slice(*start..*end);
         frames.extend(encoded.ranges.iter().map(single).map(|it| Frame::of(it, self.encoding)));
     }
+
+    /// Gives `each` the messages of a frame, in order. A frame that cannot be read is answered.
+    ///
+    /// # Errors
+    /// As [`Peer::read`].
+    pub fn read_each(
+        self,
+        attachment: &Attachment,
+        frame: Frame,
+        mut each: impl FnMut(RawMessage),
+    ) -> Result<(), Refused> {
+        let decoded = match (&frame, self.encoding) {
+            (Frame::Text(bytes), Encoding::Json) => {
+                decode_text(std::str::from_utf8(bytes).map_err(|_| Refused::NotUtf8)?)
+            }
+            (Frame::Binary(bytes), Encoding::MessagePack) => decode_binary(bytes),
+            (Frame::Text(_), Encoding::MessagePack) => {
+                Err(FrameError::Kind { came: "text", encoding: "MessagePack" })
+            }
+            (Frame::Binary(_), Encoding::Json) => {
+                Err(FrameError::Kind { came: "binary", encoding: "JSON" })
+            }
+        };
+        match decoded {
+            Ok(decode::Frame::One(message)) => each(message),
+            Ok(decode::Frame::Many(messages)) if self.arrays => messages.into_iter().for_each(each),
+            Ok(decode::Frame::Many(_)) => malformed(attachment, &FrameError::Array),
+            Err(error) => malformed(attachment, &error),
+        }
+        Ok(())
+    }
+}
+
+fn malformed(attachment: &Attachment, error: &FrameError) {
+    attachment.error(ErrorMessage::new(ErrorCode::Malformed, "", error.to_string()));
 }
 
 impl Peer for Native {
@@ -67,31 +102,7 @@ impl Peer for Native {
         frame: Frame,
         inbox: &mut VecDeque<RawMessage>,
     ) -> Result<(), Refused> {
-        let malformed = |reason: String| {
-            attachment.error(ErrorMessage::new(ErrorCode::Malformed, "", reason));
-        };
-        let decoded = match (&frame, self.encoding) {
-            (Frame::Text(bytes), Encoding::Json) => match std::str::from_utf8(bytes) {
-                Ok(text) => decode_text(text),
-                Err(_) => return Err(Refused::NotUtf8),
-            },
-            (Frame::Binary(bytes), Encoding::MessagePack) => decode_binary(bytes),
-            (Frame::Text(_), Encoding::MessagePack) => {
-                malformed("a text frame came, and the subprotocol says MessagePack".into());
-                return Ok(());
-            }
-            (Frame::Binary(_), Encoding::Json) => {
-                malformed("a binary frame came, and the encoding of this connection is JSON".into());
-                return Ok(());
-            }
-        };
-        match decoded {
-            Ok(decode::Frame::Many(_)) if !self.arrays => malformed(FrameError::Array.to_string()),
-            Ok(decode::Frame::Many(messages)) => inbox.extend(messages),
-            Ok(decode::Frame::One(message)) => inbox.push_back(message),
-            Err(error) => malformed(error.to_string()),
-        }
-        Ok(())
+        self.read_each(attachment, frame, |message| inbox.push_back(message))
     }
 
     fn handle(&mut self, attachment: &mut Attachment, now: Uptime, message: RawMessage) {

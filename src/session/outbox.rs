@@ -82,7 +82,8 @@ pub(super) enum Work {
     Write(VecDeque<Entry>),
     /// Bring every subscription up to date.
     CatchUp,
-    End(End),
+    /// End the connection.
+    End,
 }
 
 impl Outbox {
@@ -153,7 +154,7 @@ impl Outbox {
         if let Some(end) = state.end
             && (end == End::Resumed || state.queue.is_empty() && !state.lagging)
         {
-            return Work::End(end);
+            return Work::End;
         }
         if std::mem::take(&mut state.lagging) {
             return Work::CatchUp;

@@ -163,19 +163,14 @@ impl Requests {
     }
 
     /// Passes a request on to who provides its service. Its outcome comes to the client in time.
-    pub(super) fn request(
-        &self,
-        hub: &Hub,
-        session: &Arc<Session>,
-        now: Uptime,
-        request: Request,
-    ) {
+    pub(super) fn request(&self, hub: &Hub, session: &Arc<Session>, now: Uptime, request: Request) {
         let Request { service_name, args, request_id, timeout_ms } = request;
         let timeout = timeout_ms.map_or(hub.config().request_timeout, Duration::from_millis);
         let deadline = now.after(timeout.min(REQUEST_TIMEOUT_MAX));
         let Some(requester) = Waiting::begin(session, hub.config().requests_max) else {
             let max = hub.config().requests_max;
-            let reason = eco_format!("{max} requests of this session wait for their answers already");
+            let reason =
+                eco_format!("{max} requests of this session wait for their answers already");
             let outcome = Err(ServiceError::new(Code::Failed, reason));
             return hub.answer(session, ServerMessage::Response { request_id, outcome });
         };
@@ -200,7 +195,8 @@ impl Requests {
         match provider {
             None => {
                 let reason = eco_format!("nobody provides {service_name:?}");
-                pending(None, None).respond(hub, Err(ServiceError::new(Code::NoSuchService, reason)));
+                pending(None, None)
+                    .respond(hub, Err(ServiceError::new(Code::NoSuchService, reason)));
             }
             Some(Provider::Host(service)) => {
                 let number = self.pending.lock().insert(pending(None, None));
@@ -270,7 +266,8 @@ impl Requests {
             let pending = all.remove(number);
             drop(all);
             if let Some(pending) = pending {
-                pending.respond(hub, Err(ServiceError::new(Code::Timeout, "no answer came in time")));
+                pending
+                    .respond(hub, Err(ServiceError::new(Code::Timeout, "no answer came in time")));
             }
         }
     }

@@ -18,8 +18,8 @@ pub mod rejection;
 pub mod undo;
 
 pub use ids::{
-    ActionId, ChangeId, ClientId, CommitNumber, Epoch, Moment, NameError, Timestamp, TopicName, Uptime,
-    Version,
+    ActionId, ChangeId, ClientId, CommitNumber, Epoch, Moment, NameError, Timestamp, TopicName,
+    Uptime, Version,
 };
 pub use log::{ActionMark, Entry, Reverses, VersionLog};
 pub use options::{Delivery, Durability, Keep, OptionError, TopicOptions};

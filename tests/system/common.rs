@@ -19,7 +19,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use topicsync::engine::EngineConfig;
 pub use topicsync::protocol::Encoding;
-use topicsync::server::{Hub, Server, ServerConfig};
+use topicsync::server::{Server, ServerConfig};
+use topicsync::session::Hub;
 use topicsync::topic::Timestamp;
 
 /// Longer than anything takes on a machine that is busy with other things.

@@ -12,8 +12,8 @@ use super::kind::Kind;
 use super::list;
 use super::names::{Names, Told};
 use super::text::{self, Single};
-use crate::engine::{Body, Item, Part, TopicCell};
-use crate::protocol::dialect;
+use super::wire;
+use crate::engine::{Body, CatchUp, Item, Part, TopicCell};
 use crate::topic::Version;
 use crate::types::dict::{Dict, DictChange};
 use crate::types::event::{Emit, Event};
@@ -87,15 +87,14 @@ fn number(float: f64) -> Value {
 
 impl Mirror {
     /// A topic whose value is told for the first time, or again; `None` if the dialect has not its type.
-    pub fn new(names: &Names, topic: Arc<TopicCell>) -> Option<Mirror> {
+    pub fn new(names: &Names, topic: Arc<TopicCell>, catch_up: &CatchUp) -> Option<Mirror> {
         let kind = Kind::of(topic.kind())?;
-        let caught_up = topic.catch_up(None);
-        let snapshot = caught_up.items.iter().flat_map(|item| &item.parts).next();
+        let snapshot = catch_up.items.iter().flat_map(|item| &item.parts).next();
         let value = match snapshot.map(|part| &part.body) {
             Some(Body::Snapshot(value)) => value.clone(),
             _ => topic.kind().initial(),
         };
-        let version = caught_up.version;
+        let version = catch_up.version;
         let name = names.text_at(&topic, version);
         Some(Mirror { topic, kind, version, value, name })
     }
@@ -116,14 +115,14 @@ impl Mirror {
     /// The whole value, as a message.
     pub fn init(&self, names: &Names) -> String {
         let id = (self.kind == Kind::String).then_some(&*self.name);
-        dialect::init(self.topic.name(), &self.written(names, &self.value), id)
+        wire::init(self.topic.name(), &self.written(names, &self.value), id)
     }
 
     /// Goes to the value as it is by now, and tells that as a change: a client that shows changes ahead of
     /// the server takes them back for it, all of them, which it does not for an `init`. `None` for what has
     /// no value.
     pub fn tell_anew(&mut self, names: &Names) -> Option<Fields> {
-        let fresh = Mirror::new(names, self.topic.clone())?;
+        let fresh = Mirror::new(names, self.topic.clone(), &self.topic.catch_up(None))?;
         let old = std::mem::replace(self, fresh);
         let id = match self.kind {
             Kind::Event => return None,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::{DeserializeSeed, IgnoredAny};
 use thiserror::Error;
 
-use super::message::Hello;
+use crate::protocol::message::Hello;
 use crate::topic::ClientId;
 use crate::value::decode::ValueSeed;
 use crate::value::{Dict, Fields, Key, Value, limits};

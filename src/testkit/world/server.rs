@@ -11,12 +11,12 @@ use crate::engine::{
     Author, Direction, Engine, EngineConfig, Group, Item, Origin, Publication, Receipt, Submission,
     Subscriber, TopicCell,
 };
-use crate::exchange;
 use crate::journal::{Fault, Journal, MemoryJournal, Operation, SessionRecord};
 use crate::protocol::message::{
     ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
 };
 use crate::protocol::{ErrorCode, RejectCode, ServerMessage};
+use crate::session as exchange;
 use crate::topic::{
     ActionId, ClientId, Durability, Epoch, Rejection, Timestamp, TopicName, TopicOptions, Version,
 };
@@ -206,8 +206,8 @@ struct LinkState {
 impl Origin for Link {
     fn confirm(&self, publication: &Arc<Publication>) {
         if let Some(outbox) = &self.0.lock().outbox {
-            for message in messages(publication).iter() {
-                outbox.push(Outgoing::Answer(message.clone()));
+            for message in messages(publication) {
+                outbox.push(Outgoing::Answer(message));
             }
         }
     }
@@ -603,7 +603,7 @@ impl Connection {
             }
         }
         if news {
-            self.wire.extend(messages(publication).iter().cloned());
+            self.wire.extend(messages(publication));
         }
     }
 
@@ -643,12 +643,9 @@ impl Connection {
     }
 }
 
-/// The messages of a publication, made by the first who asks.
-fn messages(publication: &Publication) -> Arc<Vec<ServerMessage>> {
-    let made = publication.encoded[0].get_or_init(|| {
-        Arc::new(publication.items.iter().map(exchange::item_message).collect::<Vec<_>>())
-    });
-    made.clone().downcast().expect("nothing else is put into the slot")
+/// The messages of a publication.
+fn messages(publication: &Publication) -> Vec<ServerMessage> {
+    publication.items.iter().map(exchange::item_message).collect()
 }
 
 fn hello(id: ClientId, resumed: bool) -> ServerMessage {

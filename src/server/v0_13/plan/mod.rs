@@ -26,8 +26,8 @@ use super::kind::Kind;
 use super::list::TOPIC_LIST;
 use super::names::{Names, Seen, Told};
 use crate::engine::{Group, TopicCell};
-use crate::server::hub::Hub;
-use crate::server::session::Session;
+use crate::server::v0_13::Shared;
+use crate::session::{Hub, Session};
 use crate::topic::{ActionId, Rejection, TopicName, Version};
 use crate::types::{AnyChange, AnyValue, dict};
 use crate::value::{Dict, Fields, Value};
@@ -56,9 +56,14 @@ pub struct Action<'a> {
 ///
 /// # Errors
 /// Why it was not done.
-pub fn act(hub: &Arc<Hub>, action: &Action<'_>, group: &mut Group) -> Result<usize, Refusal> {
+pub fn act(
+    hub: &Arc<Hub>,
+    shared: &Shared,
+    action: &Action<'_>,
+    group: &mut Group,
+) -> Result<usize, Refusal> {
     // Held to the end: before somebody is told of a version, its name is there.
-    let mut names = hub.dialect.names();
+    let mut names = shared.names();
     let mut made = HashSet::new();
     let mut unknown_version = false;
     let mut outcome = Err("nothing was tried".to_owned());
@@ -82,7 +87,7 @@ pub fn act(hub: &Arc<Hub>, action: &Action<'_>, group: &mut Group) -> Result<usi
         }
     }
     for topic in &made {
-        hub.dialect.quietly(topic, || hub.engine.remove(topic));
+        hub.unlisted(topic, || hub.engine().remove(topic));
         names.forget(topic);
     }
     drop(names);
@@ -101,7 +106,7 @@ fn texts_to_tell(hub: &Hub, commands: &[Dict], unknown_version: bool) -> Vec<Arc
             && let Ok(name) = TopicName::new(command.topic_name)
             && told.insert(name.clone())
         {
-            texts.extend(hub.engine.get(&name));
+            texts.extend(hub.engine().get(&name));
         }
     }
     texts
@@ -193,7 +198,7 @@ impl<'a> Plan<'a> {
                 false => Ok(*index),
             };
         }
-        let topic = self.hub.engine.get(&topic_name).ok_or_else(|| key_error(name))?;
+        let topic = self.hub.engine().get(&topic_name).ok_or_else(|| key_error(name))?;
         if topic.name().is_special() && name != TOPIC_LIST {
             return Err(key_error(name));
         }

@@ -4,10 +4,10 @@ use ecow::{EcoString, eco_format};
 
 use super::{Action, Draft, Plan, Step};
 use crate::engine::{ChangeBody, Group, Receipt, Submission, Submitted};
-use crate::server::dialect::kind::Kind;
-use crate::server::dialect::list::TOPIC_LIST;
-use crate::server::dialect::names::{Seen, Told};
-use crate::server::dialect::text;
+use crate::server::v0_13::kind::Kind;
+use crate::server::v0_13::list::TOPIC_LIST;
+use crate::server::v0_13::names::{Seen, Told};
+use crate::server::v0_13::text;
 use crate::topic::{Rejection, Version};
 use crate::types::AnyChange;
 use crate::value::Value;
@@ -28,10 +28,10 @@ impl Plan<'_> {
         let of_list = |step: &Step| **self.drafts[step.draft].topic.name() == *TOPIC_LIST;
         // The list is the server's: what changes it too is the server's action.
         let author = match self.steps.iter().any(of_list) {
-            true => &self.hub.author,
+            true => self.hub.author(),
             false => &action.session.author,
         };
-        let as_server = std::ptr::eq(author, &self.hub.author);
+        let as_server = std::ptr::eq(author, self.hub.author());
         if as_server && self.drafts.iter().any(|draft| draft.topic.options().presence) {
             return Err(Rejection::Forbidden("presence is changed in an action of its own"));
         }
@@ -49,11 +49,11 @@ impl Plan<'_> {
         let changes = self.steps.iter().map(submitted).collect();
         let action_id = (self.steps.len() > 1).then(|| action.name.clone());
         let submission = Submission { action_id, changes };
-        let receipt = self.hub.engine.submit(author, submission, group);
+        let receipt = self.hub.engine().submit(author, submission, group);
         let receipt = receipt.map_err(|rejected| rejected.rejection)?;
         self.note(action, &receipt);
         for topic in &self.removed {
-            self.hub.dialect.quietly(topic, || self.hub.engine.remove(topic));
+            self.hub.unlisted(topic, || self.hub.engine().remove(topic));
             self.names.forget(topic);
         }
         Ok(receipt.versions.len())

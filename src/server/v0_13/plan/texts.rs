@@ -3,10 +3,10 @@
 use ecow::EcoString;
 
 use super::{Draft, Known, Plan, Step};
-use crate::server::dialect::command::{Command, Reason, TextEdit};
-use crate::server::dialect::kind::Kind;
-use crate::server::dialect::names::{Named, Seen, Told};
-use crate::server::dialect::text;
+use crate::server::v0_13::command::{Command, Reason, TextEdit};
+use crate::server::v0_13::kind::Kind;
+use crate::server::v0_13::names::{Named, Seen, Told};
+use crate::server::v0_13::text;
 use crate::topic::Moment;
 use crate::types::AnyChange;
 use crate::types::string::{String as TextType, StringChange};

@@ -1,11 +1,11 @@
 //! Changes of the topic list: they make topics, and remove them.
 
 use super::Plan;
-use crate::server::dialect::command::{Command, Reason, key_error};
-use crate::server::dialect::kind::Kind;
-use crate::server::dialect::list::{self, TOPIC_LIST, Wanted};
-use crate::server::dialect::names::Told;
-use crate::server::special;
+use crate::server::v0_13::command::{Command, Reason, key_error};
+use crate::server::v0_13::kind::Kind;
+use crate::server::v0_13::list::{self, TOPIC_LIST, Wanted};
+use crate::server::v0_13::names::Told;
+use crate::session::special;
 use crate::topic::{TopicName, Version};
 use crate::types::dict;
 use crate::value::{Dict, Fields, Value};
@@ -53,7 +53,7 @@ impl Plan<'_> {
                 let ours = self.check_listed(index, &key, command)?;
                 let entry = command.value("value")?;
                 if let (Ok(name), Value::Dict(entry)) = (TopicName::new(key.clone()), entry)
-                    && let Some(topic) = self.hub.engine.get(&name)
+                    && let Some(topic) = self.hub.engine().get(&name)
                 {
                     let boundary = entry.get("boundary_value").cloned();
                     self.names.of(&topic).boundary = boundary.unwrap_or_default();
@@ -123,9 +123,9 @@ impl Plan<'_> {
         if name.is_special() || self.removed.contains(&name) {
             return Err(exists());
         }
-        let (engine, was_made) = (&self.hub.engine, self.made.contains(&name));
+        let (engine, was_made) = (&self.hub.engine(), self.made.contains(&name));
         if !was_made {
-            if engine.topics_len() >= self.hub.config.topics_max {
+            if engine.topics_len() >= self.hub.config().topics_max {
                 return Err("RuntimeError('the server has too many topics')".into());
             }
             if !matches!(engine.find(&name), Ok(None)) {
@@ -137,8 +137,7 @@ impl Plan<'_> {
             engine.registry().get(kind.our_name()).ok_or_else(|| key_error(kind.name()))?;
         let topic = self
             .hub
-            .dialect
-            .quietly(&name, || engine.make(&name, our_type, options))
+            .unlisted(&name, || engine.make(&name, our_type, options))
             .map_err(|error| format!("RuntimeError('{error}')"))?;
         let entry = special::topic_entry(topic.kind().name(), topic.options(), topic.epoch());
         let names = self.names.of(&topic);

@@ -288,7 +288,7 @@ async fn an_action_that_fails_makes_and_removes_nothing() {
     }
     old.expect_nothing().await;
     native.expect_nothing().await;
-    assert!(server.hub.engine.topics_in_memory().iter().all(|it| it.name().is_special()));
+    assert!(server.hub.engine().topics_in_memory().iter().all(|it| it.name().is_special()));
     // The name is free, and a missing `order_strict` counts as true.
     let command =
         add(&mut old, "a", json!({"type": "int", "boundary_value": 3, "is_stateful": true}));
