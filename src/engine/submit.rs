@@ -14,7 +14,7 @@ use super::cell::{State, TopicCell};
 
 use super::publication::{Item, Origin, Part, Publication};
 use super::queue::{Accepted, Appended, Waiting};
-use super::{Engine, Group, Validator, deliver, past};
+use super::{Asked, Decision, Engine, Group, Outcome, Validator, deliver, past};
 use crate::topic::{
     ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch,
     Rejection, Timestamp, TopicName, TopicOptions, Version,
@@ -69,6 +69,8 @@ pub struct Rejected {
     pub submission: Submission,
     pub index: usize,
     pub rejection: Rejection,
+    /// The version that the change lost to, if it lost to one; see [`Rejection::against`].
+    pub against: Option<Version>,
     /// The head of the failed change's topic, if there is one.
     pub head: Option<Version>,
 }
@@ -128,7 +130,13 @@ impl Engine {
             Err((index, rejection)) => {
                 let topic = submission.changes.get(index).map(|change| &change.topic);
                 let head = topic.and_then(|topic| self.get(topic)).map(|cell| cell.head());
-                Err(Box::new(Rejected { submission, index, rejection, head }))
+                let against = rejection.against();
+                self.observe(|observer| {
+                    let outcome = Outcome::Rejected { index, rejection: &rejection, against };
+                    let asked = Asked::Submission(&submission);
+                    observer.decided(&Decision { author, asked, outcome });
+                });
+                Err(Box::new(Rejected { submission, index, rejection, against, head }))
             }
         }
     }
@@ -178,7 +186,10 @@ impl Engine {
         if let Some(index) = drafts.iter().position(|draft| guards[draft.slot].is_removed()) {
             return Err((index, Rejection::UnknownTopic(submission.changes[index].topic.clone())));
         }
+        let asked = Asked::Submission(submission);
         if let Some(receipt) = confirm_again(author, &cells, &mut guards, &drafts)? {
+            let outcome = Outcome::Known(&receipt);
+            self.observe(|observer| observer.decided(&Decision { author, asked, outcome }));
             return Ok(receipt);
         }
         check(author, &cells, submission, &drafts)?;
@@ -190,7 +201,7 @@ impl Engine {
             Some(id) => id.clone(),
             None => drafts[0].id.clone().into(),
         };
-        let receipt = self.append(author, action, &cells, guards, drafts, group);
+        let receipt = self.append(author, asked, action, &cells, guards, drafts, group);
         note_done(author, receipt.commit, original, &cells);
         Ok(receipt)
     }
@@ -244,9 +255,11 @@ impl Engine {
     }
 
     /// Appends what was applied to the logs, and sees to its being made durable and published.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn append(
         &self,
         author: &Author,
+        asked: Asked<'_>,
         action: Option<Arc<ActionMark>>,
         cells: &Cells,
         mut guards: Guards<'_>,
@@ -273,6 +286,10 @@ impl Engine {
             self.bound_log(cell, state, time);
         }
         let item = Item { commit, author: Some(author.id()), action, parts, composed: None };
+        self.observe(|observer| {
+            let outcome = Outcome::Accepted(&item);
+            observer.decided(&Decision { author, asked, outcome });
+        });
         self.hand_on(By::of(author), cells, &mut guards, before, item, group);
         receipt
     }
@@ -551,7 +568,7 @@ pub(super) fn apply_one(
     let Some(change) = draft.change.take() else { return Ok(()) };
     let head = state.topic.head();
     let change = state.topic.apply(change).map_err(|invalid| match draft.base {
-        Some(base) if base < head => Rejection::NoLongerFits(invalid),
+        Some(base) if base < head => Rejection::NoLongerFits { invalid, head },
         _ => Rejection::Invalid(invalid),
     })?;
     for validator in validators {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::author::{Author, Direction, Done, Past};
 use super::cell::{State, TopicCell};
 use super::submit::{Cells, Draft, Drafts, Guards, apply_one, has_undo};
-use super::{Engine, Group, past};
+use super::{Asked, Engine, Group, past};
 use crate::journal::Logged;
 use crate::topic::undo::Reversal;
 use crate::topic::{
@@ -82,7 +82,8 @@ impl Engine {
         let redo = direction == Direction::Redo;
         let reverses = Reverses { commit: done.commit, original: done.original.clone(), redo };
         let mark = Arc::new(ActionMark { id: action_id.clone(), reverses: Some(reverses) });
-        let receipt = self.append(author, Some(mark), &cells, guards, drafts, group);
+        let asked = Asked::Reversal(direction);
+        let receipt = self.append(author, asked, Some(mark), &cells, guards, drafts, group);
         author.reversed(direction, Done { commit: receipt.commit, ..done });
         reversed.action_id = Some(action_id);
         reversed

@@ -16,7 +16,8 @@ use super::services::{Provider, Services};
 use super::session::{Session, Sessions};
 use super::special;
 use crate::engine::{
-    Author, Engine, EngineConfig, Existence, Group, Submission, Submitted, TopicCell, Unavailable,
+    Author, Decision, Engine, EngineConfig, Group, Observer, OpenError, Submission, Submitted,
+    TopicCell, Unavailable,
 };
 use crate::journal::{JournalError, Operation, SessionRecord, TopicRecord};
 use crate::topic::{ClientId, Timestamp, TopicName, TopicOptions};
@@ -24,6 +25,52 @@ use crate::types::TypeRef;
 use crate::types::dict::{Dict, DictChange};
 use crate::types::string::{String as Text, StringChange};
 use crate::value::Value;
+
+/// Keeps the server's own topics true to what happens in the engine, and passes all of it on to the
+/// observer that the server was set up with.
+struct Watching {
+    hub: Arc<OnceLock<Weak<Hub>>>,
+    also: Option<Arc<dyn Observer>>,
+}
+
+impl Watching {
+    fn both(&self, own: impl FnOnce(&Hub), pass_on: impl FnOnce(&dyn Observer)) {
+        if let Some(hub) = self.hub.get().and_then(Weak::upgrade) {
+            own(&hub);
+        }
+        if let Some(also) = &self.also {
+            pass_on(&**also);
+        }
+    }
+}
+
+impl Observer for Watching {
+    fn topic_made(&self, topic: &Arc<TopicCell>) {
+        self.both(|hub| hub.list_topic(topic, true), |also| also.topic_made(topic));
+    }
+
+    fn topic_removed(&self, topic: &Arc<TopicCell>) {
+        self.both(|hub| hub.list_topic(topic, false), |also| also.topic_removed(topic));
+    }
+
+    fn topic_evicted(&self, name: &TopicName) {
+        self.both(|_| (), |also| also.topic_evicted(name));
+    }
+
+    fn topic_failed(&self, name: &TopicName, error: &OpenError) {
+        self.both(|_| (), |also| also.topic_failed(name, error));
+    }
+
+    fn journal(&self, state: Result<(), &str>) {
+        self.both(|hub| hub.tell_of_journal(state), |also| also.journal(state));
+    }
+
+    fn decided(&self, decision: &Decision<'_>) {
+        if let Some(also) = &self.also {
+            also.decided(decision);
+        }
+    }
+}
 
 /// The state of a running server.
 pub struct Hub {
@@ -54,25 +101,12 @@ impl Hub {
     pub fn begin(config: ServerConfig, engine: EngineConfig) -> Result<Arc<Hub>, JournalError> {
         // The engine tells of what happens in it before, and after, there is a hub.
         let later: Arc<OnceLock<Weak<Hub>>> = Arc::default();
-        let hub = {
-            let later = later.clone();
-            move || later.get().and_then(Weak::upgrade)
-        };
-        let (listed, told) = (hub.clone(), hub);
+        let observer = Watching { hub: later.clone(), also: engine.observer.clone() };
         // A connection that broke without a word is found out by silence, and a timer.
         let unnoticed = config.silence_max + config.ping_interval;
         let (engine, sessions) = Engine::begin(EngineConfig {
             resumable_ms: (config.session_timeout + unnoticed).as_millis() as u64,
-            on_topic: Some(Arc::new(move |topic, existence| {
-                if let Some(hub) = listed() {
-                    hub.list_topic(topic, existence);
-                }
-            })),
-            on_journal: Some(Arc::new(move |state| {
-                if let Some(hub) = told() {
-                    hub.tell_of_journal(state);
-                }
-            })),
+            observer: Some(Arc::new(observer)),
             ..engine
         })?;
         let special = special::Topics::make(&engine);
@@ -195,22 +229,22 @@ impl Hub {
     }
 
     /// Keeps `_topicsync/topic_list` true.
-    fn list_topic(&self, topic: &TopicCell, existence: Existence) {
+    fn list_topic(&self, topic: &TopicCell, is_made: bool) {
         if topic.name().is_special() || self.dialect.lists(topic.name()) {
             return;
         }
         let key = EcoString::from(topic.name().clone());
         self.submit::<Dict>(
             &self.special.topic_list,
-            match existence {
-                Existence::Made => {
+            match is_made {
+                true => {
                     let (kind, options) = (topic.kind().name(), topic.options());
                     DictChange::Add {
                         key,
                         value: special::topic_entry(kind, options, topic.epoch()),
                     }
                 }
-                Existence::Removed => DictChange::Remove { key },
+                false => DictChange::Remove { key },
             },
         );
     }

@@ -18,8 +18,8 @@ pub enum Rejection {
     OtherEpoch,
     #[error("{conflict} in version {version}")]
     Conflict { conflict: Conflict, version: Version },
-    #[error("{}", no_longer_fits(.0))]
-    NoLongerFits(Invalid),
+    #[error("{}", no_longer_fits(.invalid))]
+    NoLongerFits { invalid: Invalid, head: Version },
 
     // Invalid: it could not be applied where nothing came in between either.
     #[error("{0}")]
@@ -49,7 +49,17 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// Whether the change was fine at its base and cannot be carried to the head.
+    /// The version that the change lost to: the one that it conflicts with, or, if it no longer fits
+    /// after all that came in between, the head.
+    pub fn against(&self) -> Option<Version> {
+        match self {
+            Rejection::Conflict { version, .. } => Some(*version),
+            Rejection::NoLongerFits { head, .. } => Some(*head),
+            _ => None,
+        }
+    }
+
+    /// Whether the change was fine at its base and cannot be rebased to the head.
     pub fn is_stale(&self) -> bool {
         use Rejection::*;
         matches!(
@@ -58,7 +68,7 @@ impl Rejection {
                 | BaseTooOld { .. }
                 | OtherEpoch
                 | Conflict { .. }
-                | NoLongerFits(_)
+                | NoLongerFits { .. }
         )
     }
 }
