@@ -25,6 +25,7 @@
 //! | `numbers` | commit numbers and client ids, never given twice |
 //! | [`publication`] | what subscribers are given |
 //! | [`author`], [`undo`] | who makes changes, and takes them back |
+//! | [`policy`] | who may do what |
 //! | [`observer`] | what the engine tells of itself |
 //! | [`history`], [`past`] | past values; the part of a log that is in the journal alone |
 
@@ -37,6 +38,7 @@ pub mod history;
 mod numbers;
 pub mod observer;
 pub mod past;
+pub mod policy;
 pub mod publication;
 pub mod queue;
 pub mod submit;
@@ -67,6 +69,7 @@ pub use cell::{CatchUp, Snapshot, TopicCell};
 pub use commit::JournalState;
 pub use observer::{Asked, Decision, Observer, Outcome};
 pub use past::PastError;
+pub use policy::{Denied, Policy, Principal, Rules};
 pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
 pub use queue::{Then, Unavailable};
 pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
@@ -74,14 +77,26 @@ pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
 /// Looks at a topic's value after a change, and refuses it with a reason.
 ///
 /// Called under the topic's lock: it should be quick, and must not call the engine.
-pub type Validator =
-    Arc<dyn Fn(&TopicCell, &AnyValue, &AnyChange) -> Result<(), String> + Send + Sync>;
+pub type Validator = Arc<dyn Fn(&Validated<'_>) -> Result<(), String> + Send + Sync>;
+
+/// A change that is about to be accepted, and what it leads to.
+pub struct Validated<'a> {
+    /// On whose behalf the change is made.
+    pub principal: &'a Principal,
+    pub topic: &'a TopicCell,
+    /// The value after the change.
+    pub value: &'a AnyValue,
+    /// The change as it is after the rebase.
+    pub change: &'a AnyChange,
+}
 
 /// What an engine is made with.
 #[derive(Clone)]
 pub struct EngineConfig {
     pub registry: Registry,
     pub validators: Vec<Validator>,
+    /// Who may do what.
+    pub policy: Arc<dyn Policy>,
     /// How long after its last change a topic without history still remembers it, in milliseconds: as
     /// long as a client may be away and resume.
     pub resumable_ms: u64,
@@ -111,6 +126,7 @@ impl Default for EngineConfig {
         EngineConfig {
             registry: Registry::default(),
             validators: Vec::new(),
+            policy: Arc::new(Rules),
             resumable_ms: 60_000,
             clock: Arc::new(Timestamp::now),
             epochs: Arc::new(random_epoch),
@@ -238,6 +254,18 @@ impl Engine {
         let (client, reserve) = self.numbers.next_client();
         reserve.into_iter().for_each(|operation| self.keep(operation));
         client
+    }
+
+    /// Whether `principal` may do that.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn authorize(
+        &self,
+        principal: &Principal,
+        operation: &policy::Operation<'_>,
+    ) -> Result<(), Denied> {
+        self.config.policy.authorize(principal, operation)
     }
 
     /// Tells the observer, if there is one.

@@ -1,5 +1,6 @@
 //! Why a change was sent back.
 
+use ecow::EcoString;
 use thiserror::Error;
 
 use super::{TopicName, Version};
@@ -45,7 +46,7 @@ pub enum Rejection {
     #[error("there is no topic {0:?}")]
     UnknownTopic(TopicName),
     #[error("{0}")]
-    Forbidden(&'static str),
+    Forbidden(EcoString),
 }
 
 impl Rejection {

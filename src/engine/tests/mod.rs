@@ -1,6 +1,7 @@
 //! The engine over a journal: what is published when, what a failure leaves, what a restart finds.
 
 mod observing;
+mod policing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -25,7 +25,7 @@ use crate::value::{Dict, Fields, Value};
 use args::Args;
 
 /// The prefix of the topics with messages to one client.
-pub const CLIENT_MESSAGE: &str = "_topicsync/client_message/";
+pub const CLIENT_MESSAGE: &str = crate::engine::policy::CLIENT_MESSAGE;
 
 /// The special topics that are always there.
 pub struct Topics {
