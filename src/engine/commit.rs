@@ -19,7 +19,7 @@ use std::sync::{Arc, mpsc};
 use super::cell::TopicCell;
 use super::queue::{Accepted, Appended, Then, Waiting};
 use super::submit::Guards;
-use super::{Engine, Existence, Group, deliver};
+use super::{Engine, Group, deliver};
 use crate::journal::{
     Append, CHECKPOINT_BYTES_A_CHANGE, CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX, Checkpoint,
     CommitError, Logged, Operation,
@@ -180,9 +180,7 @@ impl Engine {
             }
         }
         drop(removing);
-        if let Some(listener) = &self.config.on_topic {
-            listener(cell, Existence::Removed);
-        }
+        self.observe(|observer| observer.topic_removed(cell));
     }
 
     fn add_operations(&self, accepted: &Accepted, operations: &mut Vec<Operation>) {

@@ -25,6 +25,8 @@
 //! | `numbers` | commit numbers and client ids, never given twice |
 //! | [`publication`] | what subscribers are given |
 //! | [`author`], [`undo`] | who makes changes, and takes them back |
+//! | [`policy`] | who may do what |
+//! | [`observer`] | what the engine tells of itself |
 //! | [`history`], [`past`] | past values; the part of a log that is in the journal alone |
 
 pub mod author;
@@ -34,7 +36,9 @@ mod deliver;
 mod failure;
 pub mod history;
 mod numbers;
+pub mod observer;
 pub mod past;
+pub mod policy;
 pub mod publication;
 pub mod queue;
 pub mod submit;
@@ -63,7 +67,9 @@ use crate::types::{AnyChange, AnyValue, Registry};
 pub use author::{Author, Direction};
 pub use cell::{CatchUp, Snapshot, TopicCell};
 pub use commit::JournalState;
+pub use observer::{Asked, Decision, Observer, Outcome};
 pub use past::PastError;
+pub use policy::{Denied, Policy, Principal, Rules};
 pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
 pub use queue::{Then, Unavailable};
 pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
@@ -71,16 +77,17 @@ pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
 /// Looks at a topic's value after a change, and refuses it with a reason.
 ///
 /// Called under the topic's lock: it should be quick, and must not call the engine.
-pub type Validator =
-    Arc<dyn Fn(&TopicCell, &AnyValue, &AnyChange) -> Result<(), String> + Send + Sync>;
+pub type Validator = Arc<dyn Fn(&Validated<'_>) -> Result<(), String> + Send + Sync>;
 
-/// Learns of topics that come and go, in that order.
-pub type TopicListener = Arc<dyn Fn(&Arc<TopicCell>, Existence) + Send + Sync>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existence {
-    Made,
-    Removed,
+/// A change that is about to be accepted, and what it leads to.
+pub struct Validated<'a> {
+    /// On whose behalf the change is made.
+    pub principal: &'a Principal,
+    pub topic: &'a TopicCell,
+    /// The value after the change.
+    pub value: &'a AnyValue,
+    /// The change as it is after the rebase.
+    pub change: &'a AnyChange,
 }
 
 /// What an engine is made with.
@@ -88,6 +95,8 @@ pub enum Existence {
 pub struct EngineConfig {
     pub registry: Registry,
     pub validators: Vec<Validator>,
+    /// Who may do what.
+    pub policy: Arc<dyn Policy>,
     /// How long after its last change a topic without history still remembers it, in milliseconds: as
     /// long as a client may be away and resume.
     pub resumable_ms: u64,
@@ -95,15 +104,14 @@ pub struct EngineConfig {
     pub clock: Clock,
     /// Makes the epoch of a new topic.
     pub epochs: Epochs,
-    pub on_topic: Option<TopicListener>,
+    /// Learns what happens in the engine.
+    pub observer: Option<Arc<dyn Observer>>,
     /// Where logs are made durable.
     pub journal: Arc<dyn Journal>,
     /// When a change is published, on topics that do not say.
     pub durability: Durability,
     /// How long `relaxed` changes gather before they are written.
     pub relaxed_interval: Duration,
-    /// Learns that the journal failed, and why, and that it works again.
-    pub on_journal: Option<JournalListener>,
 }
 
 /// Tells the time.
@@ -112,24 +120,20 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Makes epochs, no two of them alike.
 pub type Epochs = Arc<dyn Fn() -> Epoch + Send + Sync>;
 
-/// Learns that the journal failed, and why, and that it works again. Must not call the engine's
-/// [`settle`](Engine::settle).
-pub type JournalListener = Arc<dyn Fn(Result<(), &str>) + Send + Sync>;
-
 impl Default for EngineConfig {
     /// In memory alone.
     fn default() -> EngineConfig {
         EngineConfig {
             registry: Registry::default(),
             validators: Vec::new(),
+            policy: Arc::new(Rules),
             resumable_ms: 60_000,
             clock: Arc::new(Timestamp::now),
             epochs: Arc::new(random_epoch),
-            on_topic: None,
+            observer: None,
             journal: Arc::new(MemoryJournal::new()),
             durability: Durability::Memory,
             relaxed_interval: Duration::from_millis(100),
-            on_journal: None,
         }
     }
 }
@@ -181,7 +185,7 @@ pub struct Engine {
     queue: queue::CommitQueue,
     /// What failed, until the journal has cut it off.
     failed: Mutex<failure::Failed>,
-    /// Held while topics are made or removed, so that listeners hear of it in that order. No change
+    /// Held while topics are made or removed, so that the observer hears of it in that order. No change
     /// takes it.
     making: Mutex<()>,
     /// Held while a topic is loaded, so that it is loaded once; which one, its name decides.
@@ -250,6 +254,25 @@ impl Engine {
         let (client, reserve) = self.numbers.next_client();
         reserve.into_iter().for_each(|operation| self.keep(operation));
         client
+    }
+
+    /// Whether `principal` may do that.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn authorize(
+        &self,
+        principal: &Principal,
+        operation: &policy::Operation<'_>,
+    ) -> Result<(), Denied> {
+        self.config.policy.authorize(principal, operation)
+    }
+
+    /// Tells the observer, if there is one.
+    fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &self.config.observer {
+            tell(&**observer);
+        }
     }
 
     fn next_commit(&self) -> CommitNumber {

@@ -21,6 +21,7 @@ use super::hub::Hub;
 use super::outbox::{Entry, Outbox};
 use super::peer::Outgoing;
 use super::session::Session;
+use crate::engine::policy::{Denied, Operation};
 use crate::engine::{CatchUp, Group, Item, Publication, Subscriber, TopicCell};
 use crate::protocol::message::{ErrorMessage, Hello};
 use crate::protocol::{Encoding, ErrorCode, ServerMessage};
@@ -124,6 +125,11 @@ impl Attachment {
     /// Which of the session's connections this is; see [`Session::act`].
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Asks whether the client may do that.
+    pub(crate) fn authorize(&self, operation: &Operation<'_>) -> Result<(), Denied> {
+        self.hub.engine().authorize(self.session.author.principal(), operation)
     }
 
     /// Topics with something to publish; what is accepted is added to them.

@@ -14,8 +14,10 @@ use super::outbox::{End, Outbox};
 use super::requests::{HostService, Provider, Requests};
 use super::session::{Session, Sessions};
 use super::special;
+use crate::engine::policy::CLIENT_MESSAGE;
 use crate::engine::{
-    Author, Engine, EngineConfig, Existence, Group, Submission, Submitted, TopicCell, Unavailable,
+    Author, Decision, Engine, EngineConfig, Group, Observer, OpenError, Submission, Submitted,
+    TopicCell, Unavailable,
 };
 use crate::journal::{JournalError, Operation, SessionRecord, TopicRecord};
 use crate::protocol::{Encoding, ServerMessage};
@@ -24,6 +26,61 @@ use crate::types::TypeRef;
 use crate::types::dict::{Dict, DictChange};
 use crate::types::string::{String as Text, StringChange};
 use crate::value::Value;
+
+/// Keeps the server's own topics true to what happens in the engine, and passes all of it on to the
+/// observer that the server was set up with.
+struct Listing {
+    hub: Arc<OnceLock<Weak<Hub>>>,
+    also: Option<Arc<dyn Observer>>,
+}
+
+impl Listing {
+    fn both(&self, own: impl FnOnce(&Hub), pass_on: impl FnOnce(&dyn Observer)) {
+        if let Some(hub) = self.hub.get().and_then(Weak::upgrade) {
+            own(&hub);
+        }
+        if let Some(also) = &self.also {
+            pass_on(&**also);
+        }
+    }
+}
+
+impl Observer for Listing {
+    fn topic_made(&self, topic: &Arc<TopicCell>) {
+        self.both(|hub| hub.list_topic(topic, Existence::Made), |also| also.topic_made(topic));
+    }
+
+    fn topic_removed(&self, topic: &Arc<TopicCell>) {
+        self.both(
+            |hub| hub.list_topic(topic, Existence::Removed),
+            |also| also.topic_removed(topic),
+        );
+    }
+
+    fn topic_evicted(&self, name: &TopicName) {
+        self.both(|_| (), |also| also.topic_evicted(name));
+    }
+
+    fn topic_failed(&self, name: &TopicName, error: &OpenError) {
+        self.both(|_| (), |also| also.topic_failed(name, error));
+    }
+
+    fn journal(&self, state: Result<(), &str>) {
+        self.both(|hub| hub.tell_of_journal(state), |also| also.journal(state));
+    }
+
+    fn decided(&self, decision: &Decision<'_>) {
+        if let Some(also) = &self.also {
+            also.decided(decision);
+        }
+    }
+}
+
+/// Whether a topic was made or removed.
+enum Existence {
+    Made,
+    Removed,
+}
 
 /// What all sessions of a server share.
 pub struct Hub {
@@ -60,24 +117,11 @@ impl Hub {
     ) -> Result<Arc<Hub>, JournalError> {
         // The engine tells of what happens in it before, and after, there is a hub.
         let later: Arc<OnceLock<Weak<Hub>>> = Arc::default();
-        let hub = {
-            let later = later.clone();
-            move || later.get().and_then(Weak::upgrade)
-        };
-        let (listed, told) = (hub.clone(), hub);
+        let observer = Listing { hub: later.clone(), also: engine.observer.clone() };
         let clock = engine.clock.clone();
         let (engine, sessions) = Engine::begin(EngineConfig {
             resumable_ms: (config.session_timeout + config.unnoticed_max).as_millis() as u64,
-            on_topic: Some(Arc::new(move |topic, existence| {
-                if let Some(hub) = listed() {
-                    hub.list_topic(topic, existence);
-                }
-            })),
-            on_journal: Some(Arc::new(move |state| {
-                if let Some(hub) = told() {
-                    hub.tell_of_journal(state);
-                }
-            })),
+            observer: Some(Arc::new(observer)),
             ..engine
         })?;
         let special = special::Topics::make(&engine);
@@ -255,7 +299,7 @@ impl Hub {
 
     /// The topic of messages to one client, made when it is first needed.
     pub(super) fn client_messages(&self, client: ClientId) -> Arc<TopicCell> {
-        let name = TopicName::new(eco_format!("{}{client}", special::CLIENT_MESSAGE))
+        let name = TopicName::new(eco_format!("{}{client}", CLIENT_MESSAGE))
             .expect("the prefix and a number are a name");
         let options = TopicOptions { no_history: true, ..TopicOptions::default() };
         let made = self.engine.make(&name, TypeRef::of::<Text>(), options);
@@ -346,7 +390,7 @@ impl Hub {
         self.engine.publish(&mut group);
         let key = EcoString::from(session.id().to_string());
         self.submit::<Dict>(&self.special.clients, DictChange::Remove { key });
-        let name = TopicName::new(eco_format!("{}{}", special::CLIENT_MESSAGE, session.id()));
+        let name = TopicName::new(eco_format!("{}{}", CLIENT_MESSAGE, session.id()));
         if let Ok(name) = name {
             self.engine.remove(&name);
         }

@@ -58,5 +58,4 @@ pub use peer::{Frames, Outgoing, Peer};
 pub(crate) use requests::Request;
 pub use requests::{Answer, HostService, Provider};
 pub use session::{Session, Sessions};
-pub(crate) use special::may_read;
 pub use translate::{item_message, reject_update, submitted, subscribed_message, unavailable};

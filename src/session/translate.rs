@@ -17,7 +17,7 @@ pub fn submitted(change: TopicChange) -> Submitted {
 
 /// What the author of a rejected submission is told.
 pub fn reject_update(rejected: Rejected) -> RejectUpdate {
-    let Rejected { mut submission, index, rejection, head } = rejected;
+    let Rejected { mut submission, index, rejection, head, .. } = rejected;
     let code = match &rejection {
         rejection if rejection.is_stale() => RejectCode::Stale,
         Rejection::UnknownTopic(_) => RejectCode::UnknownTopic,

@@ -37,7 +37,7 @@ fn new_engine() -> Engine {
     EPOCHS.set(0);
     REFUSALS.set(0);
     Engine::new(EngineConfig {
-        validators: vec![Arc::new(|_, _, _| match REFUSALS.get() {
+        validators: vec![Arc::new(|_| match REFUSALS.get() {
             0 => Ok(()),
             left => {
                 REFUSALS.set(left - 1);

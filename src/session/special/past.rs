@@ -5,6 +5,7 @@ use ecow::{EcoString, eco_format};
 use super::args::{Args, invalid, unreadable};
 use super::fields_value;
 use crate::engine::history::Stood;
+use crate::engine::policy::Operation;
 use crate::engine::{OpenError, TopicCell};
 use crate::journal::JournalError;
 use crate::protocol::ServiceErrorCode as Code;
@@ -53,7 +54,9 @@ impl Args {
         let prefix = self.text("prefix")?;
         let names = self.topic_names()?;
         let choose = |name: &TopicName| {
+            // The server's own topics have no past, and what may not be read is as if it were not there.
             !name.is_special()
+                && self.authorize(&Operation::ReadPast { topic: name }).is_ok()
                 && prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()))
                 && names.as_ref().is_none_or(|names| names.iter().any(|it| **it == **name))
         };
@@ -131,9 +134,7 @@ impl Args {
     pub fn fork(&self) -> Outcome {
         let topic = self.topic()?;
         let name = self.name_of("new_name")?;
-        if name.is_special() {
-            return Err(ServiceError::new(Code::Forbidden, "special topics are the server's"));
-        }
+        self.authorize(&Operation::Fork { from: topic.name(), to: &name })?;
         let (engine, max) = (&self.hub.engine(), self.hub.config().topics_max);
         if engine.topics_len() >= max {
             return Err(ServiceError::new(Code::Failed, "the server has too many topics"));

@@ -66,7 +66,7 @@ impl Outside {
         let (clock, epochs, refusals) = (self.clone(), self.epochs.clone(), self.refusals.clone());
         let config = EngineConfig {
             registry,
-            validators: vec![Arc::new(move |_, _, _| {
+            validators: vec![Arc::new(move |_| {
                 let less = |left: u32| left.checked_sub(1);
                 match refusals.fetch_update(Relaxed, Relaxed, less) {
                     Ok(_) => Err("refused".into()),

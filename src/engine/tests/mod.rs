@@ -1,5 +1,8 @@
 //! The engine over a journal: what is published when, what a failure leaves, what a restart finds.
 
+mod observing;
+mod policing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,17 +64,21 @@ impl Origin for Ears {
     }
 }
 
+/// A clock that goes on by a millisecond each time it is looked at.
 static NOW: AtomicU64 = AtomicU64::new(1_000_000);
 
-fn engine(journal: Arc<dyn Journal>, durability: Durability) -> Engine {
-    let config = EngineConfig {
+fn config(journal: Arc<dyn Journal>, durability: Durability) -> EngineConfig {
+    EngineConfig {
         journal,
         durability,
         clock: Arc::new(|| Timestamp(NOW.fetch_add(1, Ordering::Relaxed))),
         resumable_ms: 1_000,
         ..EngineConfig::default()
-    };
-    Engine::begin(config).unwrap().0
+    }
+}
+
+fn engine(journal: Arc<dyn Journal>, durability: Durability) -> Engine {
+    Engine::begin(config(journal, durability)).unwrap().0
 }
 
 fn name(name: &str) -> TopicName {
