@@ -36,8 +36,12 @@ number! {
     ClientId
 }
 number! {
-    /// Milliseconds since 1970, UTC.
+    /// Milliseconds since 1970, UTC, by the wall clock.
     Timestamp
+}
+number! {
+    /// Milliseconds since the process began. Unlike a [`Timestamp`], it never jumps.
+    Uptime
 }
 
 /// A point in a topic's past.
