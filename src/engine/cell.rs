@@ -203,13 +203,28 @@ impl TopicCell {
     }
 
     /// Gives `subscriber` all that is published from here on, until it is [`detach`](Self::detach)ed or
-    /// another of the same client takes its place.
-    pub fn attach(&self, subscriber: Arc<dyn Subscriber>) {
+    /// another of the same client takes its place; and gives back what brings one who has version
+    /// `since` up to that point. `None` if the topic was removed.
+    ///
+    /// Each change is in what is given back, or delivered later, and in one of the two only.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        subscriber: Arc<dyn Subscriber>,
+        since: Option<Version>,
+    ) -> Option<CatchUp> {
         let mut state = self.lock();
-        match state.subscriber_index(subscriber.client_id()) {
-            Ok(index) => state.subscribers[index] = subscriber,
-            Err(index) => state.subscribers.insert(index, subscriber),
+        if state.removed {
+            return None;
         }
+        // What waits to be published goes to those who are there by now, and is part of what is missing.
+        state.publish_due(self);
+        state.attach(subscriber);
+        Some(self.missing(state, since))
+    }
+
+    /// Gives `subscriber` all that is published from here on, as [`subscribe`](Self::subscribe) does.
+    pub fn attach(&self, subscriber: Arc<dyn Subscriber>) {
+        self.lock().attach(subscriber);
     }
 
     /// Takes out a subscriber, unless another of the same client has taken its place.
@@ -227,30 +242,6 @@ impl TopicCell {
         self.lock().subscribers.len()
     }
 
-    /// Attaches `subscriber` and gives what brings it up to date from version `since`, under one hold of
-    /// the lock: every change is either in the catch-up or delivered after it. `None` if the topic was
-    /// removed.
-    ///
-    /// What can be published by then is published before, to those who subscribe already.
-    pub fn subscribe(
-        self: &Arc<Self>,
-        subscriber: Arc<dyn Subscriber>,
-        since: Option<Version>,
-    ) -> Option<CatchUp> {
-        let mut state = self.lock();
-        if state.removed {
-            return None;
-        }
-        if self.options.delivery == Delivery::Every {
-            state.publish(self);
-        }
-        match state.subscriber_index(subscriber.client_id()) {
-            Ok(index) => state.subscribers[index] = subscriber,
-            Err(index) => state.subscribers.insert(index, subscriber),
-        }
-        Some(self.catch_up_from(state, since))
-    }
-
     /// What somebody who has version `since` is to be given to be up to date: the missing changes, or a
     /// snapshot where the log does not reach back or is long.
     ///
@@ -258,18 +249,13 @@ impl TopicCell {
     /// waits for a tick, or to be durable, still comes with that.
     pub fn catch_up(self: &Arc<Self>, since: Option<Version>) -> CatchUp {
         let mut state = self.lock();
-        if self.options.delivery == Delivery::Every {
-            state.publish(self);
-        }
-        self.catch_up_from(state, since)
+        state.publish_due(self);
+        self.missing(state, since)
     }
 
-    /// The catch-up from `since` to what is published. The journal is read after the lock is let go.
-    fn catch_up_from(
-        self: &Arc<Self>,
-        state: MutexGuard<'_, State>,
-        since: Option<Version>,
-    ) -> CatchUp {
+    /// What is missing to one who has version `since`, up to what is published. The lock is given back
+    /// before anything is read from the journal.
+    fn missing(self: &Arc<Self>, state: MutexGuard<'_, State>, since: Option<Version>) -> CatchUp {
         let version = state.published;
         let snapshot = self.kind.stateful().then(|| {
             let Snapshot { version, commit, value } = state.published_snapshot();
@@ -424,6 +410,13 @@ impl State {
         self.deferred = 0;
     }
 
+    fn attach(&mut self, subscriber: Arc<dyn Subscriber>) {
+        match self.subscriber_index(subscriber.client_id()) {
+            Ok(index) => self.subscribers[index] = subscriber,
+            Err(index) => self.subscribers.insert(index, subscriber),
+        }
+    }
+
     fn subscriber_index(&self, client: ClientId) -> Result<usize, usize> {
         self.subscribers.binary_search_by_key(&client, |subscriber| subscriber.client_id())
     }
@@ -460,6 +453,13 @@ impl State {
             self.mark_published(newest.version);
         }
         unpublished
+    }
+
+    /// Publishes what is queued and need not wait for a tick.
+    fn publish_due(&mut self, topic: &Arc<TopicCell>) {
+        if topic.options.delivery == Delivery::Every {
+            self.publish(topic);
+        }
     }
 
     /// Gives what is queued to all subscribers, as one publication, and to its authors.

@@ -23,6 +23,7 @@
 //! | [`submit`] | the decision on a change or action |
 //! | [`commit`], [`queue`], `failure` | from accepted to durable to published, or back |
 //! | `numbers` | commit numbers and client ids, never given twice |
+//! | [`clock`], `resend` | the time; how long what may be sent again is remembered |
 //! | [`publication`] | what subscribers are given |
 //! | [`author`], [`undo`] | who makes changes, and takes them back |
 //! | [`policy`] | who may do what |
@@ -31,6 +32,7 @@
 
 pub mod author;
 pub mod cell;
+pub mod clock;
 pub mod commit;
 mod deliver;
 mod failure;
@@ -41,6 +43,7 @@ pub mod past;
 pub mod policy;
 pub mod publication;
 pub mod queue;
+mod resend;
 pub mod submit;
 #[cfg(test)]
 mod tests;
@@ -60,12 +63,13 @@ use thiserror::Error;
 
 use crate::journal::{Beginning, Journal, JournalError, MemoryJournal, SessionRecord};
 use crate::topic::{
-    ClientId, CommitNumber, Delivery, Durability, Epoch, OptionError, Timestamp, TopicName,
+    ClientId, CommitNumber, Delivery, Durability, Epoch, Moment, OptionError, Timestamp, TopicName,
 };
 use crate::types::{AnyChange, AnyValue, Registry};
 
 pub use author::{Author, Direction};
 pub use cell::{CatchUp, Snapshot, TopicCell};
+pub use clock::{Clock, SystemClock};
 pub use commit::JournalState;
 pub use observer::{Asked, Decision, Observer, Outcome};
 pub use past::PastError;
@@ -101,7 +105,7 @@ pub struct EngineConfig {
     /// long as a client may be away and resume.
     pub resumable_ms: u64,
     /// Tells the time. Handed in, so that tests and replays repeat exactly.
-    pub clock: Clock,
+    pub clock: Arc<dyn Clock>,
     /// Makes the epoch of a new topic.
     pub epochs: Epochs,
     /// Learns what happens in the engine.
@@ -114,9 +118,6 @@ pub struct EngineConfig {
     pub relaxed_interval: Duration,
 }
 
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
 /// Makes epochs, no two of them alike.
 pub type Epochs = Arc<dyn Fn() -> Epoch + Send + Sync>;
 
@@ -128,7 +129,7 @@ impl Default for EngineConfig {
             validators: Vec::new(),
             policy: Arc::new(Rules),
             resumable_ms: 60_000,
-            clock: Arc::new(Timestamp::now),
+            clock: Arc::new(SystemClock::new()),
             epochs: Arc::new(random_epoch),
             observer: None,
             journal: Arc::new(MemoryJournal::new()),
@@ -194,10 +195,14 @@ pub struct Engine {
     removing: Mutex<HashMap<TopicName, usize>>,
     /// `latest` topics with changes for the next tick.
     ticking: Mutex<Vec<Arc<TopicCell>>>,
-    /// When the journal was last written to before this life, which began at `began`.
+    /// When the journal was last written to before this life.
     last_written: Timestamp,
-    began: Timestamp,
+    /// What may be sent again.
+    resend: resend::ResendWindow,
 }
+
+/// After how many commits the time is noted, at the latest.
+const TIME_NOTED_EVERY: u64 = 256;
 
 /// How many topics can be loaded at a time, at most.
 const LOADING_LOCKS: usize = 64;
@@ -229,7 +234,11 @@ impl Engine {
             removing: Mutex::default(),
             ticking: Mutex::new(Vec::new()),
             last_written,
-            began: (config.clock)(),
+            resend: resend::ResendWindow::new(
+                config.resumable_ms,
+                config.clock.uptime(),
+                numbers.commit,
+            ),
             config,
         };
         engine.begin_topics(unclean_life)?;
@@ -278,6 +287,10 @@ impl Engine {
     fn next_commit(&self) -> CommitNumber {
         let (commit, reserve) = self.numbers.next_commit();
         reserve.into_iter().for_each(|operation| self.keep(operation));
+        // For an engine in memory alone, which nobody may ever ask to settle or tick.
+        if commit.0.is_multiple_of(TIME_NOTED_EVERY) {
+            self.note_time();
+        }
         commit
     }
 
@@ -286,15 +299,21 @@ impl Engine {
         self.numbers.life()
     }
 
-    /// Since when changes may be sent again.
-    fn resumable_since(&self, now: Timestamp) -> Timestamp {
-        let away = self.config.resumable_ms;
-        // Who was connected when the server stopped has as long from when it is back.
-        let from = match now.0 < self.began.0 + away {
-            true => self.last_written.min(now),
-            false => now,
-        };
-        Timestamp(from.0.saturating_sub(away))
+    /// The moment up to which a topic's changes are not sent again.
+    fn resumable_from(&self) -> Moment {
+        match self.resend.forgotten() {
+            // Who was connected when the server stopped has as long from when it is back. Of that time,
+            // the wall clock is all there is to go by.
+            CommitNumber(0) => Moment::Time(Timestamp(
+                self.last_written.0.saturating_sub(self.config.resumable_ms),
+            )),
+            commit => Moment::Commit(commit),
+        }
+    }
+
+    /// Has what is too old to be sent again forgotten, with time.
+    fn note_time(&self) {
+        self.resend.note(self.config.clock.uptime(), self.commit());
     }
 
     /// Publishes what was accepted on the topics of `group`, and empties it.
@@ -309,6 +328,7 @@ impl Engine {
 
     /// Publishes what `latest` topics accepted since the last tick. To be called every 50 ms.
     pub fn tick(&self) {
+        self.note_time();
         let ticking = std::mem::take(&mut *self.ticking.lock());
         for cell in ticking {
             cell.tick();

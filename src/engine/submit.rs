@@ -368,8 +368,8 @@ impl Engine {
     ) -> Receipt {
         let before: Heads = guards.iter().map(|state| state.topic.head()).collect();
         let newest = guards.iter().map(|state| state.topic.log().time()).max().unwrap_or_default();
-        // A clock that is put back must not put a log out of order.
-        let (commit, time) = (self.next_commit(), (self.config.clock)().max(newest));
+        // Timestamps stay monotonic when the wall clock goes back.
+        let (commit, time) = (self.next_commit(), self.config.clock.wall().max(newest));
         let mut receipt = Receipt { commit, versions: SmallVec::with_capacity(drafts.len()) };
         let mut parts: SmallVec<[Part; 1]> = SmallVec::with_capacity(drafts.len());
         for Draft { slot, change, id, .. } in drafts {
@@ -398,9 +398,9 @@ impl Engine {
     fn bound_log(&self, cell: &TopicCell, state: &mut State, now: Timestamp) {
         if cell.is_journalled() {
             let durable = state.durable.min(state.published);
-            return state.topic.shed(durable, self.resumable_since(now));
+            return state.topic.evict_prefix(durable, self.resend.forgotten());
         }
-        let oldest = state.topic.oldest_kept(cell.options(), now, self.config.resumable_ms);
+        let oldest = state.topic.oldest_kept(cell.options(), now, self.resend.forgotten());
         state.topic.trim(oldest.min(state.published));
         state.oldest = state.topic.log().base();
     }

@@ -83,10 +83,9 @@ impl Engine {
             let journal = &*self.config.journal;
             let extent = journal.extent(&name)?;
             let (mut log, value) = past::log(journal, kind, &name, extent.head, extent.head)?;
-            let since = self.resumable_since((self.config.clock)());
-            let resumable = journal.version_at(&name, Moment::Time(since))?;
+            let resumable = journal.version_at(&name, self.resumable_from())?;
             for change in journal.read(&name, resumable, log.base())? {
-                log.remember(change.id, change.version, change.time);
+                log.remember(change.id, change.version, change.commit);
             }
             Ok((extent, log, value))
         };

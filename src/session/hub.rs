@@ -16,8 +16,8 @@ use super::session::{Session, Sessions};
 use super::special;
 use crate::engine::policy::CLIENT_MESSAGE;
 use crate::engine::{
-    Author, Decision, Engine, EngineConfig, Group, Observer, OpenError, Submission, Submitted,
-    TopicCell, Unavailable,
+    Author, Clock, Decision, Engine, EngineConfig, Group, Observer, OpenError, Submission,
+    Submitted, TopicCell, Unavailable,
 };
 use crate::journal::{JournalError, Operation, SessionRecord, TopicRecord};
 use crate::protocol::{Encoding, ServerMessage};
@@ -87,8 +87,8 @@ pub struct Hub {
     me: Weak<Hub>,
     config: SessionConfig,
     engine: Engine,
-    /// The wall clock, as the engine has it.
-    clock: crate::engine::Clock,
+    /// The engine's; what is told here is the time of day.
+    clock: Arc<dyn Clock>,
     sessions: Sessions,
     /// Sessions whose clients are away, by when they end; the number of the connection that was lost
     /// tells whether the client was back meanwhile.
@@ -317,7 +317,8 @@ impl Hub {
             return None;
         }
         let id = self.engine.next_client()?;
-        let session = self.sessions.add(Session::new(id, (self.config.tokens)(), (self.clock)()));
+        let session =
+            self.sessions.add(Session::new(id, (self.config.tokens)(), self.clock.wall()));
         let outbox = self.outbox(id, encoding);
         let number = {
             let (number, _acting) = session.connect(&outbox)?;

@@ -36,12 +36,11 @@ number! {
     ClientId
 }
 number! {
-    /// Milliseconds since 1970, UTC.
+    /// Milliseconds since 1970, UTC, by the wall clock.
     Timestamp
 }
-
 number! {
-    /// Milliseconds since the server's process began. Never goes back, whatever happens to the wall clock.
+    /// Milliseconds since the process began. Unlike a [`Timestamp`], it never jumps.
     Uptime
 }
 

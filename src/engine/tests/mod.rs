@@ -2,6 +2,8 @@
 
 mod observing;
 mod policing;
+mod subscribing;
+mod timing;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
