@@ -1,39 +1,13 @@
 //! Bad input: each gets the protocol's clear answer, and another session keeps working.
 
-use std::net::SocketAddr;
-
 use futures_util::SinkExt;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use topicsync::server::ServerConfig;
 
 use super::common::*;
-
-/// A WebSocket handshake but for its last line break.
-pub const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-/// Writes bytes to a port and reads until `enough`, or the end.
-pub async fn raw_exchange(
-    address: SocketAddr,
-    bytes: &[u8],
-    enough: impl Fn(&[u8]) -> bool,
-) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    // The server may hang up before it has read all.
-    let _ = stream.write_all(bytes).await;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while !enough(&answer) {
-        match within(stream.read(&mut buffer)).await {
-            Ok(0) | Err(_) => break,
-            Ok(len) => answer.extend_from_slice(&buffer[..len]),
-        }
-    }
-    answer
-}
 
 /// Sends frames, each of which has to be answered with `malformed`, beside a session that works.
 async fn check_malformed(encoding: Encoding, frames: Vec<Message>) {
