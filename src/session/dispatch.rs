@@ -245,12 +245,7 @@ impl Attachment {
         }
         let hub = self.hub.clone();
         let resumed = hub.sessions().find(token).and_then(|session| {
-            let outbox = hub.outbox(session.id(), self.encoding);
-            let number = {
-                let (number, _acting) = session.connect(&outbox)?;
-                hub.list_client(&session, true, false);
-                number
-            };
+            let (outbox, number) = hub.connect(&session, self.encoding, true)?;
             Some((session, outbox, number))
         });
         let Some((session, outbox, number)) = resumed else {
@@ -259,7 +254,6 @@ impl Attachment {
         let (fresh, its_number) = self.take_over(session, number, outbox);
         hub.disconnected(&fresh, its_number, now, true);
         tracing::debug!(client = %self.session.id(), "session resumed");
-        self.greet(true);
     }
 }
 

@@ -191,7 +191,6 @@ impl V0_13 {
     /// Puts what the session has for the client into frames.
     pub fn write(&mut self, attachment: &mut Attachment, outgoing: Outgoing, frames: &mut Frames) {
         match outgoing {
-            Outgoing::Hello(message) => frames.push_back(hello(&message)),
             Outgoing::Message(message) => self.message(message, frames),
             Outgoing::Changes(publication) => self.changes(attachment, &publication, frames),
             // It is told of the topics that it subscribes to, and of no other.
