@@ -44,6 +44,8 @@ mod requests;
 #[allow(clippy::module_inception)]
 mod session;
 pub(crate) mod special;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 pub use attachment::Attachment;
