@@ -171,9 +171,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 OpenError::UnknownTopic(_) => ErrorCode::UnknownTopic,
                 OpenError::WrongType { .. } => ErrorCode::WrongType,
                 OpenError::Unavailable(_) => ErrorCode::Unavailable,
-                OpenError::UnknownType(_) | OpenError::Options(_) | OpenError::Exists(_) => {
-                    ErrorCode::Invalid
-                }
+                OpenError::UnknownType(_)
+                | OpenError::Options(_)
+                | OpenError::Exists(_)
+                | OpenError::Presence(_) => ErrorCode::Invalid,
             };
             error(code, eco_format!("{failure}"))
         })
@@ -335,5 +336,5 @@ fn answer_special(hub: Arc<Hub>, session: Arc<Session>, request_id: RequestId, s
 /// Runs something that reads once all that is accepted by now is settled.
 fn read_settled(hub: &Arc<Hub>, read: impl FnOnce() + Send + 'static) {
     let spawner = hub.clone();
-    hub.engine.after_commit(Box::new(move |_| spawner.spawn_reading(read)));
+    hub.engine.before_reading(Box::new(move || spawner.spawn_reading(read)));
 }

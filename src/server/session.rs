@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 
 use super::outbox::{End, Outbox};
 use crate::engine::{Author, Item, Origin, Publication};
-use crate::exchange::unavailable;
+use crate::exchange::lost;
 use crate::journal::{Operation, SessionRecord};
 use crate::protocol::ServerMessage;
-use crate::topic::{ClientId, Timestamp};
+use crate::topic::{ClientId, Rejection, Timestamp};
 
 /// How many messages wait for a client that is away.
 const BACKLOG_MAX: usize = 1_000;
@@ -57,10 +57,9 @@ impl Origin for Link {
         }
     }
 
-    fn unavailable(&self, item: &Item, reason: &str) {
+    fn lost(&self, item: &Item, rejection: &Rejection) {
         // A client that is away sends it again once it is back.
-        let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, unavailable(item, reason))
-        else {
+        let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, lost(item, rejection)) else {
             return;
         };
         outbox.answer(&ServerMessage::RejectUpdate(reject));
