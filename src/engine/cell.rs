@@ -24,6 +24,8 @@ pub struct TopicCell {
     kind: TypeRef,
     options: TopicOptions,
     epoch: Epoch,
+    /// The epoch under which the journal knows the topic; `None` if it does not.
+    recorded: Option<Epoch>,
     durability: Durability,
     /// Where the part of the log is that is not in memory, if the topic is not in memory alone.
     pub(super) journal: Arc<dyn Journal>,
@@ -92,13 +94,14 @@ pub(super) struct Made {
     pub kind: TypeRef,
     pub options: TopicOptions,
     pub epoch: Epoch,
+    pub recorded: Option<Epoch>,
     pub durability: Durability,
 }
 
 impl TopicCell {
     /// A topic as it stands at `topic`'s head, all of which is durable.
     pub(super) fn new(made: Made, journal: Arc<dyn Journal>, topic: Topic) -> TopicCell {
-        let Made { name, kind, options, epoch, durability } = made;
+        let Made { name, kind, options, epoch, recorded, durability } = made;
         let (head, base) = (topic.head(), topic.log().base());
         let state = State {
             topic,
@@ -114,7 +117,7 @@ impl TopicCell {
             removed: false,
         };
         let (used, state) = (AtomicBool::new(true), Mutex::new(state));
-        TopicCell { name, kind, options, epoch, durability, journal, used, state }
+        TopicCell { name, kind, options, epoch, recorded, durability, journal, used, state }
     }
 
     pub fn name(&self) -> &TopicName {
@@ -131,6 +134,11 @@ impl TopicCell {
 
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    /// The epoch under which the journal knows the topic; `None` if it does not.
+    pub(super) fn recorded(&self) -> Option<&Epoch> {
+        self.recorded.as_ref()
     }
 
     /// When a change of this topic is published.
@@ -403,11 +411,11 @@ impl State {
         self.topic.log().version_of(id)
     }
 
-    /// Takes back what was accepted after `head`.
-    pub fn fall_back(&mut self, head: Version) {
+    /// Takes back what was accepted after `head`; `deferred` submissions of what is left still wait.
+    pub fn fall_back(&mut self, head: Version, deferred: usize) {
         self.topic.fall_back(head);
         self.checkpointed = self.checkpointed.min(head);
-        self.deferred = 0;
+        self.deferred = deferred;
     }
 
     fn attach(&mut self, subscriber: Arc<dyn Subscriber>) {

@@ -14,7 +14,7 @@ use super::cell::{State, TopicCell};
 
 use super::policy::{Denied, Operation};
 use super::publication::{Item, Origin, Part, Publication};
-use super::queue::{Accepted, Appended, Waiting};
+use super::queue::{Accepted, Appended, Asker, OnDurable, Waiting};
 use super::{Asked, Decision, Engine, Group, Outcome, Validated, deliver, past};
 use crate::topic::{
     ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch,
@@ -57,7 +57,8 @@ impl Submitted {
     }
 }
 
-/// What became of an accepted submission.
+/// What a submission was accepted as. On topics that wait for the journal this is not certain until it is
+/// durable, which [`Engine::submit_then`] tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub commit: CommitNumber,
@@ -132,7 +133,39 @@ impl Engine {
         submission: Submission,
         group: &mut Group,
     ) -> Result<Receipt, Box<Rejected>> {
-        match self.decide(author, &submission, group) {
+        self.submit_with(author, submission, group, &mut None)
+    }
+
+    /// As [`submit`](Self::submit), and calls `then` once what is accepted is durable, or known never to
+    /// be. Its topics in memory alone have nothing to wait for. If the submission is rejected, `then` is
+    /// not called.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_then(
+        &self,
+        author: &Author,
+        submission: Submission,
+        group: &mut Group,
+        then: OnDurable,
+    ) -> Result<Receipt, Box<Rejected>> {
+        let mut then = Some(then);
+        let receipt = self.submit_with(author, submission, group, &mut then)?;
+        // Nobody took it along: nothing of it has to wait for the journal.
+        if let Some(then) = then {
+            then(Ok(receipt.clone()));
+        }
+        Ok(receipt)
+    }
+
+    fn submit_with(
+        &self,
+        author: &Author,
+        submission: Submission,
+        group: &mut Group,
+        then: &mut Option<OnDurable>,
+    ) -> Result<Receipt, Box<Rejected>> {
+        match self.decide(author, &submission, group, then) {
             Ok(receipt) => Ok(receipt),
             Err((index, rejection)) => {
                 let topic = submission.changes.get(index).map(|change| &change.topic);
@@ -185,6 +218,7 @@ impl Engine {
         author: &Author,
         submission: &Submission,
         group: &mut Group,
+        then: &mut Option<OnDurable>,
     ) -> Result<Receipt, Failure> {
         self.restore_undo(author);
         let (cells, mut drafts) = self.draft(author, submission)?;
@@ -197,6 +231,15 @@ impl Engine {
         if let Some(receipt) = confirm_again(author, &cells, &mut guards, &drafts)? {
             let outcome = Outcome::Known(&receipt);
             self.observe(|observer| observer.decided(&Decision { author, asked, outcome }));
+            // Should it not be durable yet, that is known once all is that was accepted by now.
+            let is_settled =
+                |(draft, version): (&Draft, &Version)| *version <= guards[draft.slot].settled;
+            if !drafts.iter().zip(&receipt.versions).all(is_settled)
+                && let Some(then) = then.take()
+            {
+                drop(guards);
+                self.after_commit(Asker { receipt: receipt.clone(), then }.into_then());
+            }
             return Ok(receipt);
         }
         check(author, &cells, submission, &drafts)?;
@@ -208,7 +251,7 @@ impl Engine {
             Some(id) => id.clone(),
             None => drafts[0].id.clone().into(),
         };
-        let receipt = self.append(author, asked, action, &cells, guards, drafts, group);
+        let receipt = self.append(author, asked, action, &cells, guards, drafts, group, then);
         note_done(author, receipt.commit, original, &cells);
         Ok(receipt)
     }
@@ -365,6 +408,7 @@ impl Engine {
         mut guards: Guards<'_>,
         drafts: Drafts,
         group: &mut Group,
+        then: &mut Option<OnDurable>,
     ) -> Receipt {
         let before: Heads = guards.iter().map(|state| state.topic.head()).collect();
         let newest = guards.iter().map(|state| state.topic.log().time()).max().unwrap_or_default();
@@ -390,7 +434,8 @@ impl Engine {
             let outcome = Outcome::Accepted(&item);
             observer.decided(&Decision { author, asked, outcome });
         });
-        self.hand_on(By::of(author), cells, &mut guards, before, item, group);
+        let by = By::of(author);
+        self.hand_on(by, cells, &mut guards, before, item, group, (&receipt, then));
         receipt
     }
 
@@ -405,6 +450,7 @@ impl Engine {
         state.oldest = state.topic.log().base();
     }
 
+    #[allow(clippy::too_many_arguments)]
     /// Has an accepted submission made durable, where its topics ask for that, and published: now, or
     /// once it is durable.
     fn hand_on(
@@ -415,6 +461,7 @@ impl Engine {
         before: Heads,
         item: Item,
         group: &mut Group,
+        (receipt, then): (&Receipt, &mut Option<OnDurable>),
     ) {
         // What comes behind something that waits, waits with it.
         let waits = cells
@@ -434,7 +481,9 @@ impl Engine {
         };
         if waits || !appended.is_empty() {
             let cells = cells.clone();
-            self.queue.push(Waiting::Accepted(Accepted { cells, before, appended, deferred }));
+            let asker = then.take().map(|then| Box::new(Asker { receipt: receipt.clone(), then }));
+            let accepted = Accepted { cells, before, appended, deferred, asker };
+            self.queue.push(Waiting::Accepted(accepted));
         }
     }
 }

@@ -85,7 +85,8 @@ impl Engine {
         let reverses = Reverses { commit: done.commit, original: done.original.clone(), redo };
         let mark = Arc::new(ActionMark { id: action_id.clone(), reverses: Some(reverses) });
         let asked = Asked::Reversal(direction);
-        let receipt = self.append(author, asked, Some(mark), &cells, guards, drafts, group);
+        let receipt =
+            self.append(author, asked, Some(mark), &cells, guards, drafts, group, &mut None);
         author.reversed(direction, Done { commit: receipt.commit, ..done });
         reversed.action_id = Some(action_id);
         reversed
@@ -208,7 +209,7 @@ fn reversal(
     if state.is_removed() {
         return None;
     }
-    if target > log.base_commit() || !cell.is_journalled() {
+    if log.base_made().is_some_and(|(base, _)| target > base) || !cell.is_journalled() {
         return undo::reverse(&state.topic, author.id(), target);
     }
     let journal = &*cell.journal;

@@ -171,9 +171,10 @@ impl Attachment {
                 OpenError::UnknownTopic(_) => ErrorCode::UnknownTopic,
                 OpenError::WrongType { .. } => ErrorCode::WrongType,
                 OpenError::Unavailable(_) => ErrorCode::Unavailable,
-                OpenError::UnknownType(_) | OpenError::Options(_) | OpenError::Exists(_) => {
-                    ErrorCode::Invalid
-                }
+                OpenError::UnknownType(_)
+                | OpenError::Options(_)
+                | OpenError::Exists(_)
+                | OpenError::Presence(_) => ErrorCode::Invalid,
             };
             error(code, eco_format!("{failure}"))
         })
@@ -289,5 +290,5 @@ fn answer_special(hub: Arc<Hub>, session: Arc<Session>, request_id: RequestId, s
 /// Has the worker run something that reads, once all that is accepted by now is settled.
 fn read_settled(hub: &Arc<Hub>, read: impl FnOnce() + Send + 'static) {
     let worker = hub.config().worker.clone();
-    hub.after_commit(move |_| worker.run(Box::new(read)));
+    hub.engine().before_reading(Box::new(move || worker.run(Box::new(read))));
 }

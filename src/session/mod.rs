@@ -60,4 +60,4 @@ pub use peer::{Frames, Outgoing, Peer};
 pub(crate) use requests::Request;
 pub use requests::{Answer, HostService, Provider};
 pub use session::{Session, Sessions};
-pub use translate::{item_message, reject_update, submitted, subscribed_message, unavailable};
+pub use translate::{item_message, lost, reject_update, submitted, subscribed_message};

@@ -9,11 +9,11 @@ use ecow::EcoString;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::outbox::{End, Entry, Outbox};
-use super::translate::unavailable;
+use super::translate::lost;
 use crate::engine::{Author, Item, Origin, Publication};
 use crate::journal::{Operation, SessionRecord};
 use crate::protocol::ServerMessage;
-use crate::topic::{ClientId, Timestamp, Uptime};
+use crate::topic::{ClientId, Rejection, Timestamp, Uptime};
 
 /// One client's session.
 pub struct Session {
@@ -67,10 +67,9 @@ impl Origin for Link {
         }
     }
 
-    fn unavailable(&self, item: &Item, reason: &str) {
+    fn lost(&self, item: &Item, rejection: &Rejection) {
         // A client that is away sends it again once it is back.
-        let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, unavailable(item, reason))
-        else {
+        let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, lost(item, rejection)) else {
             return;
         };
         outbox.answer(ServerMessage::RejectUpdate(reject));

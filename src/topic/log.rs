@@ -59,10 +59,9 @@ pub struct VersionLog {
     entries: VecDeque<Entry>,
     /// The oldest version whose value is known. There is a checkpoint at it.
     base: Version,
-    /// Of the change that made `base`; 0 if there was none.
-    base_commit: CommitNumber,
-    /// Of the change that made `base`; 0 if there was none.
-    base_time: Timestamp,
+    /// Commit and time of what made `base`: a change, or a fork. Zeros at version 0, which was always
+    /// there; `None` if it is not known.
+    base_made: Option<(CommitNumber, Timestamp)>,
     /// Values at versions from `base` on, ascending.
     checkpoints: VecDeque<Checkpoint>,
     /// The versions of the kept entries, and of those in `remembered`, by their ids.
@@ -121,18 +120,17 @@ impl VersionLog {
             kind,
             entries: VecDeque::new(),
             base,
-            base_commit: CommitNumber(0),
-            base_time: Timestamp(0),
+            base_made: (base == Version(0)).then(Default::default),
             checkpoints: VecDeque::from([Checkpoint::new(base, value)]),
             ids: HashMap::default(),
             remembered: VecDeque::new(),
         }
     }
 
-    /// Says when the change that made [`base`](Self::base) was accepted, where the log begins within a
-    /// longer one.
-    pub fn set_base(&mut self, commit: CommitNumber, time: Timestamp) {
-        (self.base_commit, self.base_time) = (commit, time);
+    /// Says with which commit and when [`base`](Self::base) was made, as far as that is known, where the
+    /// log begins within a longer one or with a fork.
+    pub fn set_base(&mut self, made: Option<(CommitNumber, Timestamp)>) {
+        self.base_made = made;
     }
 
     /// Remembers the id of a change that was accepted before [`base`](Self::base), until
@@ -154,28 +152,29 @@ impl VersionLog {
 
     /// The commit of the newest change; 0 if there is none.
     pub fn commit(&self) -> CommitNumber {
-        self.entries.back().map_or(self.base_commit, |newest| newest.commit)
+        match self.entries.back() {
+            Some(newest) => newest.commit,
+            None => self.base_made.unwrap_or_default().0,
+        }
     }
 
-    /// The commit of the change that made [`base`](Self::base); 0 if there was none.
-    pub fn base_commit(&self) -> CommitNumber {
-        self.base_commit
-    }
-
-    /// When the change that made [`base`](Self::base) was accepted; 0 if there was none.
-    pub fn base_time(&self) -> Timestamp {
-        self.base_time
+    /// The commit and time of what made [`base`](Self::base); `None` if that is not known.
+    pub fn base_made(&self) -> Option<(CommitNumber, Timestamp)> {
+        self.base_made
     }
 
     /// When the newest change was accepted; 0 if there is none.
     pub fn time(&self) -> Timestamp {
-        self.entries.back().map_or(self.base_time, |newest| newest.time)
+        match self.entries.back() {
+            Some(newest) => newest.time,
+            None => self.base_made.unwrap_or_default().1,
+        }
     }
 
     /// The commit of the change that made `version`; `None` if it is not kept.
     pub fn commit_at(&self, version: Version) -> Option<CommitNumber> {
         match version == self.base {
-            true => Some(self.base_commit),
+            true => self.base_made.map(|(commit, _)| commit),
             false => self.entry(version).map(|entry| entry.commit),
         }
     }
@@ -320,7 +319,7 @@ impl VersionLog {
         for _ in self.base.0..base.0 {
             // The head is not before `base`.
             let entry = self.entries.pop_front().expect("an entry for each version up to the head");
-            (self.base_commit, self.base_time) = (entry.commit, entry.time);
+            self.base_made = Some((entry.commit, entry.time));
             forget(self, entry);
         }
         self.base = base;

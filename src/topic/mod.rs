@@ -74,6 +74,11 @@ impl Topic {
         Topic { kind, value, log }
     }
 
+    /// Says with which commit, and when, the value was taken that the log begins with.
+    pub fn begin_at(&mut self, commit: CommitNumber, time: Timestamp) {
+        self.log.set_base(Some((commit, time)));
+    }
+
     /// Checks that a change can have this base.
     ///
     /// # Errors
@@ -187,6 +192,18 @@ impl Topic {
     /// [`keep_checkpoint`](Self::keep_checkpoint) comes after the last.
     pub fn push_one_of(&mut self, entry: Entry) {
         self.log.push(entry);
+    }
+
+    /// Applies and appends an entry that was accepted elsewhere, on the value that is at the head here.
+    ///
+    /// # Errors
+    /// It does not apply; the topic is as it was.
+    pub fn take_over(&mut self, entry: Entry) -> Result<(), Invalid> {
+        if let Some(change) = &entry.change {
+            self.kind.apply(&mut self.value, change)?;
+        }
+        self.log.push(entry);
+        Ok(())
     }
 
     /// Keeps a checkpoint of the value, if it is time for one. All that was applied is in the log.
@@ -347,7 +364,8 @@ mod tests {
         let mut topic = topic(5_000);
         topic.evict_prefix(Version(5_000), CommitNumber(0));
         assert_eq!(topic.log().base(), Version(5_000 - ENTRIES_IN_MEMORY_MIN));
-        assert_eq!(topic.log().base_commit(), CommitNumber(topic.log().base().0));
+        let (commit, _) = topic.log().base_made().unwrap();
+        assert_eq!(commit, CommitNumber(topic.log().base().0));
         let id = ChangeId::of(ClientId(1), 1_000);
         assert_eq!(topic.log().version_of(&id), Some(Version(1_000)));
         topic.evict_prefix(Version(5_000), CommitNumber(1_000));
