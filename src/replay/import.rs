@@ -2,8 +2,8 @@
 //!
 //! Lines are read one by one and committed in groups, so that a large file does not have to fit into
 //! memory; what is kept beside them is the present value of each topic, of which checkpoints are made.
-//! Every change is applied on the way, so that a history that does not fold is told by its line. What
-//! was imported before a bad line is removed again.
+//! Every change is applied on the way, so that a history that does not fold is told by its line. All groups
+//! become durable together: of an import that meets a bad line, or is killed, nothing is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
@@ -85,26 +85,40 @@ pub fn open_export(
 /// they are. In a journal that is not new, commit numbers are moved up behind those given before.
 ///
 /// # Errors
-/// A line is wrong, one of the topics is there already, or something cannot be read or written. Nothing
-/// is imported then.
+/// A line is wrong, one of the topics is there already, or something cannot be read or written. Then, and
+/// if the process ends before, nothing is imported.
 pub fn import<'a>(
+    input: &mut dyn BufRead,
+    journal: &'a dyn Journal,
+    how: Import<'a>,
+) -> Result<Imported, ImportError> {
+    let mut how = Some(how);
+    let mut outcome = None;
+    let kept = journal.together(&mut || {
+        let Some(how) = how.take() else { return false };
+        let imported = import_all(input, journal, how);
+        let is_whole = imported.is_ok();
+        outcome = Some(imported);
+        is_whole
+    });
+    // Where a line was wrong and the journal failed too, the line says why.
+    match (outcome, kept) {
+        (Some(Err(error)), _) => Err(error),
+        (_, Err(error)) => Err(error.into()),
+        (Some(Ok(imported)), Ok(_)) => Ok(imported),
+        (None, Ok(_)) => unreachable!("a journal calls the work that it is given"),
+    }
+}
+
+fn import_all<'a>(
     input: &mut dyn BufRead,
     journal: &'a dyn Journal,
     how: Import<'a>,
 ) -> Result<Imported, ImportError> {
     let beginning = journal.begin()?;
     let mut importer = Importer::new(journal, how, &beginning);
-    let result = importer.run(input);
-    let mut end = Vec::new();
-    if result.is_err() {
-        let made = importer.topics.keys().cloned();
-        end.extend(made.map(|topic| Operation::Remove { topic }));
-    }
-    end.push(Operation::Close);
-    let ended = journal.commit(&end);
-    // Where both failed, the first says why.
-    result?;
-    ended?;
+    importer.run(input)?;
+    journal.commit(&[Operation::Close])?;
     Ok(importer.imported)
 }
 
