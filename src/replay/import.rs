@@ -255,7 +255,7 @@ impl<'a> Importer<'a> {
             let name = self.name(&name)?;
             (change.commit, change.action) = (number, action.clone());
             self.client = self.client.max(change.id.client());
-            self.change(&name, &change)?;
+            self.change(&name, &mut change)?;
             self.appends.entry(name.clone()).or_default().push(change);
             touched.insert(name);
             self.pending += 1;
@@ -281,8 +281,9 @@ impl<'a> Importer<'a> {
         Ok(Arc::new(ActionMark { id: mark.id.clone(), reverses }))
     }
 
-    /// Applies a change to its topic.
-    fn change(&mut self, name: &TopicName, change: &Logged) -> Result<(), Wrong> {
+    /// Applies a change to its topic, and puts its fields into the form that a server would have logged: a
+    /// file that was written by hand is exported in the same bytes as any other.
+    fn change(&mut self, name: &TopicName, change: &mut Logged) -> Result<(), Wrong> {
         let Some(topic) = self.topics.get_mut(name) else {
             return Err(Wrong::Line(format!("topic {name:?} has no line above")));
         };
@@ -294,10 +295,13 @@ impl<'a> Importer<'a> {
         }
         topic.head = version;
         if let (Some(kind), Some(value), Some(fields)) =
-            (topic.kind, &mut topic.value, &change.change)
+            (topic.kind, &mut topic.value, &mut change.change)
         {
-            let applied = kind.decode_change(fields).and_then(|change| kind.apply(value, &change));
-            applied.map_err(|error| {
+            let applied = kind.decode_change(fields).and_then(|change| {
+                kind.apply(value, &change)?;
+                Ok(kind.encode_change(&change))
+            });
+            *fields = applied.map_err(|error| {
                 Wrong::Line(format!("version {version} of topic {name:?} cannot be: {error}"))
             })?;
         }

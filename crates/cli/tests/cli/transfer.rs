@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use super::{HISTORY, command, error, folder, json_lines, out, path};
+use super::{HISTORY, command, error, folder, json_lines, out, path, run};
 
 #[test]
 fn what_is_exported_is_imported_exactly() {
@@ -37,7 +37,8 @@ fn a_bad_line_imports_nothing() {
     let (bad, data) = (path(&bad), path(&data));
     let words = error(&["import", bad, "--data", &format!("{data}/d")]);
     assert!(words.contains("line 34") && words.contains("head -n 33"), "{words}");
-    assert_eq!(out(&["topics", "--data", &format!("{data}/d"), "--json"]), "");
+    // Nor does the folder stay that was made for it.
+    assert!(!std::path::Path::new(&format!("{data}/d")).exists());
     assert!(error(&["topics", "--file", bad]).contains("line 34"));
 }
 
@@ -114,4 +115,41 @@ fn a_fork_starts_at_a_version() {
         let words = error(&["fork", from, new, "--data", data]);
         assert!(words.contains(why), "{words}");
     }
+}
+
+#[test]
+fn a_file_that_was_written_by_hand_is_exported_as_any_other() {
+    let folder = folder("by hand");
+    let (file, data) = (folder.join("file.jsonl"), folder.join("data"));
+    let line = |change: &str| {
+        format!(
+            r#"{{"topicsync":"export","format":1}}
+{{"topic":"d","type":"dict","options":{{}},"oldest":0}}
+{{"commit":1,"time":0,"author":1,"changes":[{{"topic":"d","version":1,"id":"1_0","change":{change}}}]}}
+"#
+        )
+    };
+    fs::write(&file, line(r#"{"value":{"y":2,"x":1},"key":"k","type":"add"}"#)).unwrap();
+    let expected = line(r#"{"type":"add","key":"k","value":{"x":1,"y":2}}"#);
+    assert_eq!(out(&["export", "--file", path(&file)]), expected);
+    out(&["import", path(&file), "--data", path(&data)]);
+    assert_eq!(out(&["export", "--data", path(&data)]), expected);
+}
+
+#[test]
+fn standard_input_is_a_file_too() {
+    let history = fs::File::open(HISTORY).unwrap();
+    let output = command(&["show", "board/title", "--json", "--file", "-"]).stdin(history).output();
+    assert_eq!(output.unwrap().stdout, b"\"The water cycle, in a picture\"\n");
+}
+
+#[test]
+fn the_data_folder_is_named_before_a_command_or_behind_it() {
+    let data = folder("anywhere");
+    out(&["--data", path(&data), "import", HISTORY]);
+    let topics = out(&["topics", "--data", path(&data)]);
+    assert_eq!(out(&["--data", path(&data), "topics"]), topics);
+    let ran = run(&["--listen", "127.0.0.1:0", "topics"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("--listen is not for the subcommand 'topics'"), "{ran:?}");
 }
