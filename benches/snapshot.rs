@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use topicsync::engine::{Author, Engine, EngineConfig, Item, Submission, Submitted, TopicCell};
 use topicsync::protocol::decode::{Frame, decode_binary, decode_text};
 use topicsync::protocol::{Encoding, ServerMessage};
-use topicsync::server::wire::EncodedFrame;
+use topicsync::session::encode_items;
 use topicsync::topic::{ClientId, TopicName, TopicOptions};
 use topicsync::types::list::{List, ListChange};
 use topicsync::types::{AnyValue, TypeRef};
@@ -51,12 +51,12 @@ fn snapshot(criterion: &mut Criterion) {
     group.bench_function("take", |bencher| bencher.iter(|| black_box(&topic).snapshot()));
     for (encoding, name) in [(Encoding::Json, "json"), (Encoding::MessagePack, "msgpack")] {
         let items = [item(&topic)];
-        let encoded = EncodedFrame::new(&items, encoding);
-        group.throughput(Throughput::Bytes(encoded.bytes as u64));
+        let encoded = encode_items(&items, encoding);
+        group.throughput(Throughput::Bytes(encoded.bytes.len() as u64));
         group.bench_function(format!("encode {name}"), |bencher| {
-            bencher.iter(|| EncodedFrame::new(black_box(&items), encoding));
+            bencher.iter(|| encode_items(black_box(&items), encoding));
         });
-        let frame = encoded.frame.clone().into_data();
+        let frame = encoded.bytes.clone();
         assert_eq!(decode(&frame, encoding), topic.snapshot().value);
         group.bench_function(format!("decode {name}"), |bencher| {
             bencher.iter_with_large_drop(|| decode(black_box(&frame), encoding));

@@ -1,24 +1,16 @@
 //! Looks for cases that break a check, by proptest: it shortens them, and keeps those that failed.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Debug;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestError, TestRunner};
-use topicsync::testkit::Kind;
-
-/// What a check found.
-pub type Checked<T = ()> = Result<T, String>;
-
-/// Fails with `what` and both sides unless they are equal.
-pub fn same<T: PartialEq + Debug + ?Sized>(what: impl Display, left: &T, right: &T) -> Checked {
-    if left == right { Ok(()) } else { Err(format!("{what}:\n  {left:?}\n  {right:?}")) }
-}
+use topicsync::testkit::{Found, Kind};
 
 /// How long a case is shortened, in milliseconds.
 const SHRINK_MS_MAX: u32 = 60_000;
 
 /// Looks for a case that breaks a law, and panics with the shortest that is found.
-pub fn hunt<S: Strategy>(name: &str, cases: S, check: impl Fn(&S::Value) -> Checked)
+pub fn hunt<S: Strategy>(name: &str, cases: S, check: impl Fn(&S::Value) -> Found)
 where
     S::Value: Debug,
 {

@@ -7,7 +7,7 @@ use topicsync::testkit::broken::same;
 use topicsync::testkit::failure::must_hold;
 use topicsync::testkit::world::record::kept_from;
 use topicsync::testkit::world::{kind, kinds};
-use topicsync::testkit::{Checked, Kind, Mix, Setup, Simulation, Topic, World};
+use topicsync::testkit::{Found, Kind, Mix, Setup, Simulation, Topic, World};
 use topicsync::topic::{Delivery, Durability, Keep, TopicOptions, Version};
 
 /// How many clients there are.
@@ -18,7 +18,7 @@ fn check(setup: Setup, mix: Mix, steps: usize) {
 }
 
 /// As [`check`], with something more to check at the end of each run.
-fn check_then(setup: Setup, mix: Mix, steps: usize, then: &dyn Fn(&World) -> Checked) {
+fn check_then(setup: Setup, mix: Mix, steps: usize, then: &dyn Fn(&World) -> Found) {
     must_hold(Simulation::new(setup, mix).steps(steps).hunt_then(then).map(drop));
 }
 

@@ -10,8 +10,10 @@ use topicsync::topic::{ActionId, ClientId, TopicName, TopicOptions};
 use topicsync::types::{AnyChange, AnyValue};
 use topicsync::value::Value;
 
-use crate::hunt::{Checked, hunt, kind, same};
+use crate::hunt::{hunt, kind};
+use topicsync::testkit::Found;
 use topicsync::testkit::Kind;
+use topicsync::testkit::broken::same;
 use topicsync::testkit::choices::{Choices, Tape, tape};
 use topicsync::testkit::world::{kinds, server};
 
@@ -70,7 +72,7 @@ impl Desk {
     }
 
     /// Makes changes of one or more topics, as an action, on what is there.
-    fn act(&mut self, mine: bool, changes: Vec<(usize, AnyChange)>) -> Checked {
+    fn act(&mut self, mine: bool, changes: Vec<(usize, AnyChange)>) -> Found {
         let author = if mine { &self.me } else { &self.others };
         self.actions += 1;
         let submitted = |(topic, change): (usize, AnyChange)| Submitted {
@@ -87,7 +89,7 @@ impl Desk {
         done.map(drop).map_err(|rejected| format!("rejected: {}", rejected.rejection))
     }
 
-    fn act_at_random(&mut self, mine: bool, changes: usize, tape: &Tape) -> Checked {
+    fn act_at_random(&mut self, mine: bool, changes: usize, tape: &Tape) -> Found {
         let mut tape = tape.clone();
         let choices: &mut dyn Choices = &mut tape;
         let mut values = self.values();
@@ -112,7 +114,7 @@ impl Desk {
     }
 
     /// Undoes all that there is, and redoes as much: `check` looks at what is there in between.
-    fn check_there_and_back(&self, check: impl FnOnce(&Desk) -> Checked) -> Checked {
+    fn check_there_and_back(&self, check: impl FnOnce(&Desk) -> Found) -> Found {
         let before = self.values();
         // More often than there are actions, as one that came to nothing takes a turn too.
         let undone = (0..self.actions).filter(|_| self.reverse(Direction::Undo)).count();
@@ -127,7 +129,7 @@ impl Desk {
 }
 
 /// Alone, every undo and redo leads exactly where one was.
-fn check_alone(kinds: &[Kind], steps: &[Step]) -> Checked {
+fn check_alone(kinds: &[Kind], steps: &[Step]) -> Found {
     let mut desk = Desk::new(kinds);
     let (mut behind, mut ahead) = (Vec::new(), Vec::new());
     for step in steps {
@@ -171,7 +173,7 @@ fn undoable(
 }
 
 /// Among others' work: there and back leads exactly back, whatever came before.
-fn check_among_others(kinds: &[Kind], steps: &[Step]) -> Checked {
+fn check_among_others(kinds: &[Kind], steps: &[Step]) -> Found {
     let mut desk = Desk::new(kinds);
     for step in steps {
         match step {
@@ -298,7 +300,7 @@ fn is_mine(token: &u32) -> bool {
 
 /// Others' tokens stay, in their order, whatever I do, undo and redo; all of mine go when all is
 /// undone.
-fn check_others_work_stays(kind: &Kind, tokens: &[Token]) -> Checked {
+fn check_others_work_stays(kind: &Kind, tokens: &[Token]) -> Found {
     let mut desk = Desk::new(std::slice::from_ref(kind));
     let mut model = Vec::new();
     let theirs = |desk: &Desk| -> Vec<u32> {

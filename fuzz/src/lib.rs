@@ -14,7 +14,7 @@ use serde::Serialize;
 use topicsync::protocol::Encoding;
 use topicsync::protocol::decode::{Frame, FrameError, RawMessage, decode_binary, decode_text};
 use topicsync::protocol::encode::encode;
-use topicsync::testkit::checks::{self, Checked};
+use topicsync::testkit::{Found, checks};
 use topicsync::testkit::choices::Choices;
 use topicsync::types::{Registry, TypeRef};
 use topicsync::value::{Fields, Value};
@@ -71,7 +71,7 @@ pub fn hold<T>(checked: Result<T, String>) -> T {
 }
 
 /// Checks that a value which was read is within its limits, and is read again as it was written.
-pub fn check_value(value: &Value) -> Checked {
+pub fn check_value(value: &Value) -> Found {
     value.check().map_err(|error| error.to_string())?;
     let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
     let again = checks::value_from_json(&text)?;
@@ -90,7 +90,7 @@ pub fn check_value(value: &Value) -> Checked {
 }
 
 /// Checks that every type reads these fields or refuses them, and reads what it read as it wrote it.
-pub fn check_fields(fields: &Fields) -> Checked {
+pub fn check_fields(fields: &Fields) -> Found {
     for kind in kinds() {
         let Ok(change) = kind.decode_change(fields) else { continue };
         let encoded = kind.encode_change(&change);
@@ -111,13 +111,13 @@ fn kinds() -> impl Iterator<Item = TypeRef> {
     names.into_iter().filter_map(move |name| registry.get(name))
 }
 
-fn equal<T: PartialEq + std::fmt::Debug>(left: &T, right: &T) -> Checked {
+fn equal<T: PartialEq + std::fmt::Debug>(left: &T, right: &T) -> Found {
     if left == right { Ok(()) } else { Err(format!("not the same:\n  {left:?}\n  {right:?}")) }
 }
 
 /// Checks that each message of a frame is understood by one side or refused, and that what was
 /// understood is read as it is written, in both encodings.
-pub fn check_frame(frame: Frame) -> Checked {
+pub fn check_frame(frame: Frame) -> Found {
     for message in frame {
         if let Ok(message) = message.clone().client() {
             for again in encoded_again(&message)? {

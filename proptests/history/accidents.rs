@@ -6,7 +6,8 @@ use topicsync::types::Registry;
 
 use super::live::Live;
 use super::{exported, histories, imported, scope, state_at};
-use crate::hunt::{hunt, same};
+use crate::hunt::hunt;
+use topicsync::testkit::broken::same;
 use topicsync::testkit::world::kinds;
 
 /// What happens to a file that people and programs edit.

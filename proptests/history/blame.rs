@@ -8,8 +8,10 @@ use topicsync::types::{Registry, TypeRef};
 use topicsync::value::{Fields, Value};
 
 use super::live::{Live, Step, step};
-use crate::hunt::{Checked, hunt, kind, same};
+use crate::hunt::{hunt, kind};
+use topicsync::testkit::Found;
 use topicsync::testkit::Kind;
+use topicsync::testkit::broken::same;
 
 /// The version that wrote each part of a value, kept the simplest way there is, from what the changes
 /// look like on the wire.
@@ -95,7 +97,7 @@ impl Naive {
     }
 }
 
-fn check_blame(kinds: &[Kind], steps: &[Step]) -> Checked {
+fn check_blame(kinds: &[Kind], steps: &[Step]) -> Found {
     let live = Live::played(kinds, steps);
     let journal = live.journal(3);
     for (topic, kind) in live.topics.iter().zip(&live.kinds) {
@@ -118,7 +120,7 @@ fn check_blame(kinds: &[Kind], steps: &[Step]) -> Checked {
     Ok(())
 }
 
-fn check_blamed(kind: TypeRef, blamed: &[Blamed], naive: &Naive, value: &Value) -> Checked {
+fn check_blamed(kind: TypeRef, blamed: &[Blamed], naive: &Naive, value: &Value) -> Found {
     let version = |it: &Blamed| it.written.as_ref().map_or(0, |written| written.version.0);
     let mut found: Vec<(Value, u64)> = Vec::new();
     for it in blamed {

@@ -3,7 +3,9 @@
 use topicsync::replay::{Difference, PathStep, What, diff};
 use topicsync::value::Value;
 
-use crate::hunt::{Checked, hunt, same};
+use crate::hunt::hunt;
+use topicsync::testkit::Found;
+use topicsync::testkit::broken::same;
 use topicsync::testkit::choices::{Tape, tape};
 use topicsync::testkit::generate::{Generate, any_value};
 
@@ -94,7 +96,7 @@ fn patched_list(mut items: Vec<Value>, all: &[(&[PathStep], &What)]) -> Result<V
     Ok(items.into())
 }
 
-fn check_diff(from: &Value, to: &Value) -> Checked {
+fn check_diff(from: &Value, to: &Value) -> Found {
     let differences: Vec<Difference> = diff(from, to);
     let all: Vec<_> = differences.iter().map(|it| (it.path.as_slice(), &it.what)).collect();
     same(format!("after {differences:?}"), &patched(from, &all)?, to)?;

@@ -14,9 +14,11 @@ use topicsync::replay::{Scope, Stage, cut, export, open_export, verify};
 use topicsync::topic::{CommitNumber, Moment};
 use topicsync::types::Registry;
 
-use crate::hunt::{Checked, hunt, kind, same};
+use crate::hunt::{hunt, kind};
 use live::{Live, State, Step, step};
+use topicsync::testkit::Found;
 use topicsync::testkit::Kind;
+use topicsync::testkit::broken::same;
 use topicsync::testkit::world::kinds;
 
 fn scope(journal: &dyn Journal) -> Scope {
@@ -40,7 +42,7 @@ fn state_at(journal: &dyn Journal, commit: CommitNumber) -> Result<State, String
     Ok(topics.iter().map(|at| (at.version, at.plain())).collect())
 }
 
-fn check_history(kinds: &[Kind], steps: &[Step], jumps: &[usize], every: u64) -> Checked {
+fn check_history(kinds: &[Kind], steps: &[Step], jumps: &[usize], every: u64) -> Found {
     let live = Live::played(kinds, steps);
     let journal = live.journal(every);
     let text = exported(&journal);
@@ -59,7 +61,7 @@ fn check_history(kinds: &[Kind], steps: &[Step], jumps: &[usize], every: u64) ->
 }
 
 /// Going to and fro leads where a new look does.
-fn check_jumps(live: &Live, journal: &dyn Journal, jumps: &[usize]) -> Checked {
+fn check_jumps(live: &Live, journal: &dyn Journal, jumps: &[usize]) -> Found {
     let registry = Registry::default();
     let mut stage = Stage::new(journal, &registry);
     for jump in jumps {
@@ -74,7 +76,7 @@ fn check_jumps(live: &Live, journal: &dyn Journal, jumps: &[usize]) -> Checked {
 }
 
 /// The first lines of a file are the workspace as it was.
-fn check_first_lines(live: &Live, text: &[u8], jumps: &[usize]) -> Checked {
+fn check_first_lines(live: &Live, text: &[u8], jumps: &[usize]) -> Found {
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let start = 1 + live.topics.len();
     for jump in jumps {

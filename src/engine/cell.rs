@@ -203,13 +203,28 @@ impl TopicCell {
     }
 
     /// Gives `subscriber` all that is published from here on, until it is [`detach`](Self::detach)ed or
-    /// another of the same client takes its place.
-    pub fn attach(&self, subscriber: Arc<dyn Subscriber>) {
+    /// another of the same client takes its place; and gives back what brings one who has version
+    /// `since` up to that point. `None` if the topic was removed.
+    ///
+    /// Each change is in what is given back, or delivered later, and in one of the two only.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        subscriber: Arc<dyn Subscriber>,
+        since: Option<Version>,
+    ) -> Option<CatchUp> {
         let mut state = self.lock();
-        match state.subscriber_index(subscriber.client_id()) {
-            Ok(index) => state.subscribers[index] = subscriber,
-            Err(index) => state.subscribers.insert(index, subscriber),
+        if state.removed {
+            return None;
         }
+        // What waits to be published goes to those who are there by now, and is part of what is missing.
+        state.publish_due(self);
+        state.attach(subscriber);
+        Some(self.missing(state, since))
+    }
+
+    /// Gives `subscriber` all that is published from here on, as [`subscribe`](Self::subscribe) does.
+    pub fn attach(&self, subscriber: Arc<dyn Subscriber>) {
+        self.lock().attach(subscriber);
     }
 
     /// Takes out a subscriber, unless another of the same client has taken its place.
@@ -234,9 +249,13 @@ impl TopicCell {
     /// waits for a tick, or to be durable, still comes with that.
     pub fn catch_up(self: &Arc<Self>, since: Option<Version>) -> CatchUp {
         let mut state = self.lock();
-        if self.options.delivery == Delivery::Every {
-            state.publish(self);
-        }
+        state.publish_due(self);
+        self.missing(state, since)
+    }
+
+    /// What is missing to one who has version `since`, up to what is published. The lock is given back
+    /// before anything is read from the journal.
+    fn missing(self: &Arc<Self>, state: MutexGuard<'_, State>, since: Option<Version>) -> CatchUp {
         let version = state.published;
         let snapshot = self.kind.stateful().then(|| {
             let Snapshot { version, commit, value } = state.published_snapshot();
@@ -391,6 +410,13 @@ impl State {
         self.deferred = 0;
     }
 
+    fn attach(&mut self, subscriber: Arc<dyn Subscriber>) {
+        match self.subscriber_index(subscriber.client_id()) {
+            Ok(index) => self.subscribers[index] = subscriber,
+            Err(index) => self.subscribers.insert(index, subscriber),
+        }
+    }
+
     fn subscriber_index(&self, client: ClientId) -> Result<usize, usize> {
         self.subscribers.binary_search_by_key(&client, |subscriber| subscriber.client_id())
     }
@@ -427,6 +453,13 @@ impl State {
             self.mark_published(newest.version);
         }
         unpublished
+    }
+
+    /// Publishes what is queued and need not wait for a tick.
+    fn publish_due(&mut self, topic: &Arc<TopicCell>) {
+        if topic.options.delivery == Delivery::Every {
+            self.publish(topic);
+        }
     }
 
     /// Gives what is queued to all subscribers, as one publication, and to its authors.

@@ -19,7 +19,7 @@ use std::sync::{Arc, mpsc};
 use super::cell::TopicCell;
 use super::queue::{Accepted, Appended, Then, Waiting};
 use super::submit::Guards;
-use super::{Engine, Existence, Group, deliver};
+use super::{Engine, Group, deliver};
 use crate::journal::{
     Append, CHECKPOINT_BYTES_A_CHANGE, CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX, Checkpoint,
     CommitError, Logged, Operation,
@@ -135,6 +135,7 @@ impl Engine {
         if operations.is_empty() {
             return Ok(());
         }
+        self.note_time();
         self.config.journal.commit(&operations)?;
         self.queue.groups.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -180,9 +181,7 @@ impl Engine {
             }
         }
         drop(removing);
-        if let Some(listener) = &self.config.on_topic {
-            listener(cell, Existence::Removed);
-        }
+        self.observe(|observer| observer.topic_removed(cell));
     }
 
     fn add_operations(&self, accepted: &Accepted, operations: &mut Vec<Operation>) {
@@ -210,18 +209,19 @@ impl Engine {
     /// The oldest version that the options of a topic in the journal keep, `newest` being its head;
     /// `None` if they keep all.
     fn oldest_kept(&self, cell: &TopicCell, newest: &Entry) -> Option<Version> {
-        let before = |time: Timestamp| {
-            self.config.journal.version_at(cell.name(), Moment::Time(time)).unwrap_or_default()
+        let before = |moment: Moment| {
+            self.config.journal.version_at(cell.name(), moment).unwrap_or_default()
         };
         let oldest = match cell.options().keep {
             _ if cell.options().no_history => newest.version,
             Keep::All => return None,
             Keep::Versions(count) => Version(newest.version.0.saturating_sub(count)),
             Keep::Seconds(seconds) => {
-                before(Timestamp(newest.time.0.saturating_sub(seconds.saturating_mul(1000))))
+                let since = newest.time.0.saturating_sub(seconds.saturating_mul(1000));
+                before(Moment::Time(Timestamp(since)))
             }
         };
         // Whatever the options say: what may be sent again has to be known.
-        Some(oldest.min(before(self.resumable_since(newest.time))))
+        Some(oldest.min(before(self.resumable_from())))
     }
 }

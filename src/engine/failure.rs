@@ -57,9 +57,7 @@ impl Engine {
         let heads = journalled.map(|(name, cell)| (name, cell.lock().durable)).collect();
         *self.failed.lock() = Failed { waiting: failing, heads };
         self.queue.settled();
-        if let Some(listener) = &self.config.on_journal {
-            listener(Err(&error.to_string()));
-        }
+        self.observe(|observer| observer.journal(Err(&error.to_string())));
         // A full disk still reads.
         self.try_journal();
     }
@@ -116,9 +114,7 @@ impl Engine {
         self.tell_failed(waiting);
         self.queue.come_up();
         tracing::info!("the journal works again");
-        if let Some(listener) = &self.config.on_journal {
-            listener(Ok(()));
-        }
+        self.observe(|observer| observer.journal(Ok(())));
         true
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use ecow::EcoString;
 use smallvec::SmallVec;
 
@@ -14,12 +15,21 @@ use crate::value::Fields;
 /// Messages that were published together, shared by all who get them.
 pub struct Publication {
     pub items: Vec<Item>,
-    /// A slot for each encoding a server has; the first who needs one fills it, the others share it.
+    /// The forms that subscribers send, one for each encoding a server has. The first subscriber that
+    /// needs a form makes it; all others share it. The engine does not look into them.
     pub encoded: [OnceLock<Encoded>; 2],
 }
 
-/// An encoded form, opaque to the engine.
-pub type Encoded = Arc<dyn std::any::Any + Send + Sync>;
+/// A publication as one frame of bytes, and what a subscriber has to know of the frame without decoding it.
+#[derive(Debug)]
+pub struct Encoded {
+    /// All messages: an array of them if there are several.
+    pub bytes: Bytes,
+    /// Where each message lies in `bytes`, for subscribers that take one message a frame.
+    pub ranges: SmallVec<[(usize, usize); 1]>,
+    /// The topics of the messages, and the version to which the messages bring each of them.
+    pub leads_to: SmallVec<[(Arc<TopicCell>, Version); 1]>,
+}
 
 impl Publication {
     pub fn new(items: Vec<Item>) -> Arc<Publication> {

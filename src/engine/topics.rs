@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::cell::{Made, TopicCell};
 use super::queue::Waiting;
-use super::{Engine, Existence, LOADING_LOCKS, OpenError, PastError, past};
+use super::{Engine, LOADING_LOCKS, OpenError, PastError, past};
 use crate::journal::{Checkpoint, Extent, JournalError, Operation, TopicRecord};
 use crate::topic::{Durability, Moment, Topic, TopicName, TopicOptions, Version, VersionLog};
 use crate::types::{AnyValue, TypeRef};
@@ -50,11 +50,18 @@ impl Engine {
         if self.removing.lock().contains_key(name) {
             return Ok(None);
         }
-        let unreadable = |error: JournalError| OpenError::Unavailable(error.to_string());
+        let unreadable = |error: JournalError| {
+            let error = OpenError::Unavailable(error.to_string());
+            self.observe(|observer| observer.topic_failed(name, &error));
+            error
+        };
         let Some(record) = self.config.journal.topic(name).map_err(unreadable)? else {
             return Ok(None);
         };
-        let cell = Arc::new(self.load(record, known)?);
+        let loaded = self.load(record, known);
+        let cell = Arc::new(loaded.inspect_err(|error| {
+            self.observe(|observer| observer.topic_failed(name, error));
+        })?);
         self.topics.insert(name.clone(), cell.clone());
         Ok(Some(cell))
     }
@@ -76,10 +83,9 @@ impl Engine {
             let journal = &*self.config.journal;
             let extent = journal.extent(&name)?;
             let (mut log, value) = past::log(journal, kind, &name, extent.head, extent.head)?;
-            let since = self.resumable_since((self.config.clock)());
-            let resumable = journal.version_at(&name, Moment::Time(since))?;
+            let resumable = journal.version_at(&name, self.resumable_from())?;
             for change in journal.read(&name, resumable, log.base())? {
-                log.remember(change.id, change.version, change.time);
+                log.remember(change.id, change.version, change.commit);
             }
             Ok((extent, log, value))
         };
@@ -228,9 +234,7 @@ impl Engine {
         if !name.is_special() {
             self.topics_len.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(listener) = &self.config.on_topic {
-            listener(&cell, Existence::Made);
-        }
+        self.observe(|observer| observer.topic_made(&cell));
         Ok(cell)
     }
 
@@ -291,7 +295,11 @@ impl Engine {
             let is_idle = |_: &TopicName, cell: &Arc<TopicCell>| {
                 Arc::strong_count(cell) == 1 && cell.is_idle()
             };
-            self.topics.remove_if(name, is_idle).is_some()
+            let gone = self.topics.remove_if(name, is_idle).is_some();
+            if gone {
+                self.observe(|observer| observer.topic_evicted(name));
+            }
+            gone
         };
         idle.iter().filter(|name| gone(name)).count()
     }

@@ -48,6 +48,8 @@ pub enum FrameError {
     TooManyMessages,
     #[error("a frame holds one message without a subprotocol")]
     Array,
+    #[error("a {came} frame came, and this connection speaks {encoding}")]
+    Kind { came: &'static str, encoding: &'static str },
 }
 
 /// A message whose type and fields were read, and not yet looked at.

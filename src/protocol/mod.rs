@@ -9,11 +9,9 @@
 //! | [`codes`] | why something was refused |
 //! | [`decode`] | frames to messages |
 //! | [`encode`] | messages to frames |
-//! | [`dialect`] | the messages of topicsync 0.13 |
 
 pub mod codes;
 pub mod decode;
-pub mod dialect;
 pub mod encode;
 pub mod message;
 #[cfg(test)]

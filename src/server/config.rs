@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// The settings of a server. Each is also a flag and an environment variable of the command line.
+/// The settings of a server. Each is also a flag and an environment variable of the command line, where
+/// the flag's description says so.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     pub listen: SocketAddr,
@@ -29,6 +30,8 @@ pub struct ServerConfig {
     pub requests_max: usize,
     /// Bytes of published changes that wait for one session's socket; beyond, it is lagging.
     pub queue_bytes_max: usize,
+    /// Bytes of requests and responses that wait for a client that is away.
+    pub backlog_bytes_max: usize,
     /// How long a topic that nobody uses stays in memory, about.
     pub idle_after: Duration,
     /// Messages that one session may send a second; 0 for any number.
@@ -51,6 +54,7 @@ impl Default for ServerConfig {
             services_max: 1_000,
             requests_max: 1_000,
             queue_bytes_max: 4 << 20,
+            backlog_bytes_max: 4 << 20,
             idle_after: Duration::from_secs(60),
             messages_per_second_max: 0,
         }

@@ -14,8 +14,7 @@ use ecow::EcoString;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::hub::Hub;
-use super::services::Provider;
+use super::shared::Shared;
 use crate::engine::{
     Body, ChangeBody, OpenError, Publication, Receipt, Submission, Submitted, Subscriber,
     TopicCell, Unavailable,
@@ -31,7 +30,7 @@ use crate::value::Value;
 /// The program that a server is embedded in.
 #[derive(Clone)]
 pub struct Host {
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
 }
 
 /// Why a topic could not be opened.
@@ -44,8 +43,8 @@ pub enum HostError {
 }
 
 impl Host {
-    pub(super) fn new(hub: Arc<Hub>) -> Host {
-        Host { hub }
+    pub(super) fn new(shared: Arc<Shared>) -> Host {
+        Host { shared }
     }
 
     /// The topic of this name, made with the default options if there is none.
@@ -66,13 +65,13 @@ impl Host {
         options: TopicOptions,
     ) -> Result<TopicHandle<T>, HostError> {
         let name = TopicName::new(name)?;
-        let cell = self.hub.engine.make(&name, TypeRef::of::<T>(), options)?;
+        let cell = self.shared.hub.engine().make(&name, TypeRef::of::<T>(), options)?;
         Ok(TopicHandle { host: self.clone(), cell, kind: PhantomData })
     }
 
     /// Removes a topic; its subscribers are told. `false` if there is none.
     pub fn remove_topic(&self, name: &str) -> bool {
-        TopicName::new(name).is_ok_and(|name| self.hub.engine.remove(&name))
+        TopicName::new(name).is_ok_and(|name| self.shared.hub.engine().remove(&name))
     }
 
     /// Makes changes to one or more topics that take effect together or not at all.
@@ -85,7 +84,7 @@ impl Host {
     ) -> Result<CommitNumber, Rejection> {
         let mut action = ActionBuilder { changes: Vec::new() };
         build(&mut action);
-        let commit = self.hub.engine.commit().0;
+        let commit = self.shared.hub.engine().commit().0;
         let action_id = ActionId::new(ecow::eco_format!("0_{commit}_{}", next_number()));
         let action_id = action_id.expect("two numbers are short enough");
         self.submit(Some(action_id), action.changes).map(|receipt| receipt.commit)
@@ -104,14 +103,14 @@ impl Host {
             let answer = async move {
                 outcome.await.map_err(|reason| ServiceError::new(ServiceErrorCode::Failed, reason))
             };
-            Box::pin(answer) as super::services::Answer
+            Box::pin(answer) as crate::session::Answer
         };
-        self.hub.services.register(name.into(), Provider::Host(Arc::new(service)))
+        self.shared.hub.offer_service(name, Arc::new(service))
     }
 
     /// Says something to one client, in its topic `_topicsync/client_message/<id>`.
     pub fn tell(&self, client: ClientId, words: &str) {
-        self.hub.tell(client, words);
+        self.shared.hub.tell(client, words);
     }
 
     /// Is done once all changes made by now are as durable as their topics ask for, and published.
@@ -119,7 +118,7 @@ impl Host {
     /// # Errors
     /// Some of them could not be made durable, and are undone.
     pub async fn settled(&self) -> Result<(), Unavailable> {
-        self.hub.settled().await
+        self.shared.settled().await
     }
 
     fn submit(
@@ -128,9 +127,9 @@ impl Host {
         changes: Vec<Submitted>,
     ) -> Result<Receipt, Rejection> {
         let submission = Submission { action_id, changes: changes.into() };
-        let result = self.hub.engine.submit_now(&self.hub.author, submission);
+        let result = self.shared.hub.engine().submit_now(self.shared.hub.author(), submission);
         let receipt = result.map_err(|rejected| rejected.rejection)?;
-        self.hub.metrics.changes.inc_by(receipt.versions.len() as u64);
+        self.shared.hub.counters().changes.add(receipt.versions.len() as u64);
         Ok(receipt)
     }
 }
@@ -206,7 +205,8 @@ impl<T: TopicType> TopicHandle<T> {
         let fields = T::encode_change(change);
         Submitted {
             topic: self.cell.name().clone(),
-            epoch: None,
+            // A topic that was made again under this name is another one.
+            epoch: Some(self.cell.epoch().clone()),
             change: match fields.check() {
                 Ok(()) => ChangeBody::Fields(fields),
                 Err(limit) => ChangeBody::Malformed(limit.into()),
@@ -225,7 +225,7 @@ impl<T: TopicType> TopicHandle<T> {
         self.cell.attach(subscriber.clone());
         let snapshot = self.cell.published();
         let calls = call(self.cell.clone(), snapshot.value, snapshot.version, receiver, listener);
-        self.host.hub.spawn(calls);
+        self.host.shared.spawn(calls);
         Listening { topic: self.cell.clone(), subscriber }
     }
 }

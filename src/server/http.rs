@@ -14,8 +14,8 @@ use warp::filters::BoxedFilter;
 use warp::http::{HeaderMap, Response, StatusCode, header};
 use warp::{Filter, Reply};
 
-use super::connection::Connection;
-use super::hub::Hub;
+use super::shared::Shared;
+use super::{metrics, socket};
 use crate::protocol::Encoding;
 
 /// Small buffers: they are most of what an idle connection costs. A burst is read in several gulps.
@@ -25,30 +25,27 @@ const WRITE_BUFFER_BYTES: usize = 64 << 10;
 type Page = Response<String>;
 
 /// Everything that the port answers.
-pub fn routes(hub: Arc<Hub>) -> BoxedFilter<(impl Reply,)> {
-    let with_hub = {
-        let hub = hub.clone();
-        warp::any().map(move || hub.clone())
-    };
-    let socket = warp::get()
+pub(super) fn routes(shared: Arc<Shared>) -> BoxedFilter<(impl Reply,)> {
+    let with_shared = warp::any().map(move || shared.clone());
+    let websocket = warp::get()
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<OnUpgrade>())
-        .and(with_hub.clone())
-        .and_then(async |headers: HeaderMap, on_upgrade: OnUpgrade, hub: Arc<Hub>| {
-            upgrade(&headers, on_upgrade, hub).ok_or_else(warp::reject::not_found)
+        .and(with_shared.clone())
+        .and_then(async |headers: HeaderMap, on_upgrade: OnUpgrade, shared: Arc<Shared>| {
+            upgrade(&headers, on_upgrade, shared).ok_or_else(warp::reject::not_found)
         });
-    let health = warp::path!("healthz").and(with_hub.clone()).map(|hub: Arc<Hub>| {
-        match (hub.is_going_down(), hub.engine.unavailable()) {
-            (true, _) => page(StatusCode::SERVICE_UNAVAILABLE, "going down\n".into()),
-            (false, Some(reason)) => page(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
-            (false, None) => page(StatusCode::OK, "ok\n".into()),
-        }
-    });
-    let metrics = warp::path!("metrics").and(with_hub).map(|hub: Arc<Hub>| {
-        let depths = hub.sessions.all().iter().map(|it| it.queue_depth().0 as i64).sum();
-        hub.metrics.queue_depth.set(depths);
-        hub.gauge_engine();
-        let mut page = page(StatusCode::OK, hub.metrics.text());
+    let health =
+        warp::path!("healthz").and(with_shared.clone()).map(|shared: Arc<Shared>| {
+            match (shared.hub.is_going_down(), shared.hub.engine().unavailable()) {
+                (true, _) => page(StatusCode::SERVICE_UNAVAILABLE, "going down\n".into()),
+                (false, Some(reason)) => {
+                    page(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"))
+                }
+                (false, None) => page(StatusCode::OK, "ok\n".into()),
+            }
+        });
+    let metrics = warp::path!("metrics").and(with_shared).map(|shared: Arc<Shared>| {
+        let mut page = page(StatusCode::OK, metrics::text(&shared.hub));
         let format = header::HeaderValue::from_static("text/plain; version=0.0.4");
         page.headers_mut().insert(header::CONTENT_TYPE, format);
         page
@@ -59,7 +56,7 @@ pub fn routes(hub: Arc<Hub>) -> BoxedFilter<(impl Reply,)> {
         page.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
         page
     });
-    socket.or(health).unify().or(metrics).unify().or(other).unify().boxed()
+    websocket.or(health).unify().or(metrics).unify().or(other).unify().boxed()
 }
 
 fn page(status: StatusCode, text: String) -> Page {
@@ -69,7 +66,7 @@ fn page(status: StatusCode, text: String) -> Page {
 }
 
 /// Answers a WebSocket handshake, and serves the connection once it is through. `None` if it is none.
-fn upgrade(headers: &HeaderMap, on_upgrade: OnUpgrade, hub: Arc<Hub>) -> Option<Page> {
+fn upgrade(headers: &HeaderMap, on_upgrade: OnUpgrade, shared: Arc<Shared>) -> Option<Page> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let is_websocket = text(header::UPGRADE)?.eq_ignore_ascii_case("websocket");
     let key = text(header::SEC_WEBSOCKET_KEY).filter(|_| is_websocket)?;
@@ -80,7 +77,7 @@ fn upgrade(headers: &HeaderMap, on_upgrade: OnUpgrade, hub: Arc<Hub>) -> Option<
         page.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
         return Some(page);
     }
-    if hub.is_going_down() {
+    if shared.hub.is_going_down() {
         return Some(page(StatusCode::SERVICE_UNAVAILABLE, "going down\n".into()));
     }
     // Several headers of this name are one list.
@@ -96,13 +93,13 @@ fn upgrade(headers: &HeaderMap, on_upgrade: OnUpgrade, hub: Arc<Hub>) -> Option<
         Some(encoding) => response.header(header::SEC_WEBSOCKET_PROTOCOL, encoding.subprotocol()),
         None => response,
     };
-    let tasks = hub.tasks.clone();
-    tasks.spawn(serve(hub, on_upgrade, subprotocol));
+    let tasks = shared.tasks.clone();
+    tasks.spawn(serve(shared, on_upgrade, subprotocol));
     // Status and headers are our own, and valid.
     Some(response.body(String::new()).expect("a valid response"))
 }
 
-async fn serve(hub: Arc<Hub>, on_upgrade: OnUpgrade, subprotocol: Option<Encoding>) {
+async fn serve(shared: Arc<Shared>, on_upgrade: OnUpgrade, subprotocol: Option<Encoding>) {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -113,10 +110,10 @@ async fn serve(hub: Arc<Hub>, on_upgrade: OnUpgrade, subprotocol: Option<Encodin
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(Some(hub.config.message_bytes_max))
-        .max_frame_size(Some(hub.config.message_bytes_max));
+        .max_message_size(Some(shared.config.message_bytes_max))
+        .max_frame_size(Some(shared.config.message_bytes_max));
     let io = TokioIo::new(upgraded);
-    let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    let websocket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     // The future of a connection is large; those that wait for their upgrade need not carry it.
-    Box::pin(Connection::serve(hub, socket, subprotocol)).await;
+    Box::pin(socket::serve(shared, websocket, subprotocol)).await;
 }

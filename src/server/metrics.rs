@@ -1,86 +1,60 @@
-//! Counters of what a server does, for `/metrics` and `_topicsync/stats`.
+//! What a server counts, in the Prometheus text format, for `/metrics`.
 
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
-use crate::protocol::RejectCode;
+use crate::session::Hub;
 
-/// What a server counts. Counters only ever go up while it runs.
-pub struct Metrics {
-    registry: Registry,
-    pub sessions: IntGauge,
-    pub connections: IntGauge,
-    pub topics: IntGauge,
-    pub changes: IntCounter,
-    pub rejects: IntCounterVec,
-    pub messages_in: IntCounter,
-    pub bytes_in: IntCounter,
-    pub bytes_out: IntCounter,
-    pub requests: IntCounter,
-    pub lags: IntCounter,
-    pub queue_depth: IntGauge,
-    pub topics_in_memory: IntGauge,
-    pub journal_works: IntGauge,
-    pub journal_waiting: IntGauge,
-    pub journal_groups: IntGauge,
+/// All counters and gauges as they are by now.
+pub(super) fn text(hub: &Hub) -> String {
+    // Names are our own and distinct, and the format is text: none of this can fail.
+    written(hub).expect("metrics have valid names")
 }
 
-impl Metrics {
-    pub fn new() -> Metrics {
-        let registry = Registry::new();
-        let gauge = |name: &str, help: &str| {
-            // Names are our own and distinct: registering them cannot fail.
-            let gauge = IntGauge::new(name, help).expect("a valid name");
-            registry.register(Box::new(gauge.clone())).expect("a new name");
-            gauge
-        };
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help).expect("a valid name");
-            registry.register(Box::new(counter.clone())).expect("a new name");
-            counter
-        };
-        let rejects = IntCounterVec::new(
-            Opts::new("topicsync_rejects_total", "Changes sent back"),
-            &["code"],
-        )
-        .expect("a valid name");
-        registry.register(Box::new(rejects.clone())).expect("a new name");
-        for code in RejectCode::ALL {
-            rejects.with_label_values(&[code.as_str()]);
-        }
-        Metrics {
-            sessions: gauge("topicsync_sessions", "Sessions, those away included"),
-            connections: gauge("topicsync_connections", "Open WebSocket connections"),
-            topics: gauge("topicsync_topics", "Topics"),
-            changes: counter("topicsync_changes_total", "Changes accepted"),
-            rejects,
-            messages_in: counter("topicsync_messages_received_total", "Messages received"),
-            bytes_in: counter("topicsync_received_bytes_total", "Payload bytes received"),
-            bytes_out: counter("topicsync_sent_bytes_total", "Payload bytes sent"),
-            requests: counter("topicsync_requests_total", "Service requests received"),
-            lags: counter("topicsync_lags_total", "Times a connection fell behind"),
-            queue_depth: gauge("topicsync_queue_messages", "Messages waiting for sockets"),
-            topics_in_memory: gauge("topicsync_topics_in_memory", "Topics that are in memory"),
-            journal_works: gauge(
-                "topicsync_journal_works",
-                "1 if the journal can be written, else 0",
-            ),
-            journal_waiting: gauge("topicsync_journal_waiting", "Submissions not yet durable"),
-            journal_groups: gauge("topicsync_journal_groups", "Commit groups written"),
-            registry,
-        }
-    }
+fn written(hub: &Hub) -> prometheus::Result<String> {
+    let registry = Registry::new();
+    let gauge = |name: &str, help: &str, value: usize| {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(value as i64);
+        registry.register(Box::new(gauge))
+    };
+    let counter = |name: &str, help: &str, value: u64| {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        registry.register(Box::new(counter))
+    };
+    let (counters, engine, sessions) = (hub.counters(), hub.engine(), hub.sessions().all());
+    let (_, requests_waiting) = hub.services_and_requests();
+    let journal = engine.journal_state();
+    let waiting = sessions.iter().map(|it| it.queue_depth().0).sum();
+    let waiting_bytes = sessions.iter().map(|it| it.queue_bytes()).sum();
+    let connections = counters.connections.get() as usize;
 
-    /// All counters in the Prometheus text format.
-    pub fn text(&self) -> String {
-        let mut text = Vec::new();
-        // Writing to a vector does not fail, and the format is text.
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("it encodes");
-        String::from_utf8(text).expect("it is text")
+    gauge("topicsync_sessions", "Sessions, those away included", sessions.len())?;
+    gauge("topicsync_connections", "Open WebSocket connections", connections)?;
+    gauge("topicsync_topics", "Topics", engine.topics_len())?;
+    counter("topicsync_changes_total", "Changes accepted", counters.changes.get())?;
+    let rejects = Opts::new("topicsync_rejects_total", "Changes sent back");
+    let rejects = IntCounterVec::new(rejects, &["code"])?;
+    for (code, count) in counters.rejects() {
+        rejects.with_label_values(&[code.as_str()]).inc_by(count);
     }
-}
+    registry.register(Box::new(rejects))?;
+    counter("topicsync_messages_received_total", "Messages received", counters.messages_in.get())?;
+    counter("topicsync_received_bytes_total", "Payload bytes received", counters.bytes_in.get())?;
+    counter("topicsync_sent_bytes_total", "Payload bytes sent", counters.bytes_out.get())?;
+    counter("topicsync_requests_total", "Service requests received", counters.requests.get())?;
+    gauge("topicsync_requests_waiting", "Requests without an outcome yet", requests_waiting)?;
+    counter("topicsync_lags_total", "Times a connection fell behind", counters.lags.get())?;
+    gauge("topicsync_queue_messages", "Messages waiting for clients", waiting)?;
+    gauge("topicsync_queue_bytes", "Bytes waiting for clients", waiting_bytes)?;
+    let in_memory = engine.topics_in_memory_len();
+    gauge("topicsync_topics_in_memory", "Topics that are in memory", in_memory)?;
+    let works = usize::from(journal.works);
+    gauge("topicsync_journal_works", "1 if the journal can be written, else 0", works)?;
+    gauge("topicsync_journal_waiting", "Submissions not yet durable", journal.waiting)?;
+    gauge("topicsync_journal_groups", "Commit groups written", journal.groups as usize)?;
 
-impl Default for Metrics {
-    fn default() -> Metrics {
-        Metrics::new()
-    }
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -1,36 +1,29 @@
-//! The server: sessions over WebSockets, services, pages, limits.
+//! The server: pumps bytes between WebSockets and the session core, serves pages, and is the way in for a
+//! program that embeds it.
 //!
-//! It turns messages into submissions to the engine, and the engine's publications into frames. It never
-//! rebases or edits a value itself.
+//! It decides nothing about sessions: that is [`crate::session`], which it gives sockets, a clock,
+//! threads and randomness.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`builder`], [`config`] | how a server is set up |
 //! | [`host`] | topics and services for the program it is embedded in |
-//! | [`hub`] | what all connections share |
-//! | [`session`] | sessions, which outlive connections |
-//! | [`connection`], [`dispatch`] | one socket; what each message leads to |
-//! | [`outbox`], [`wire`] | what waits for a socket; publications as frames |
-//! | [`dialect`] | clients of topicsync 0.13 |
-//! | [`services`] | remote calls |
-//! | [`special`] | topics and services under `_topicsync/` |
-//! | [`http`], [`metrics`] | pages and counters |
+//! | `shared` | what all sockets share |
+//! | `socket` | one socket: reads, writes, pings, closes |
+//! | `peer`, `v0_13` | which vocabulary a client speaks; that of topicsync 0.13 |
+//! | `http`, `metrics` | the port's pages |
+//! | `rate` | how much one connection may ask for |
 
 pub mod builder;
 pub mod config;
-pub mod connection;
-pub mod dialect;
-pub mod dispatch;
 pub mod host;
-pub mod http;
-pub mod hub;
-pub mod metrics;
-pub mod outbox;
-pub mod rate;
-pub mod services;
-pub mod session;
-pub mod special;
-pub mod wire;
+mod http;
+mod metrics;
+mod peer;
+mod rate;
+mod shared;
+mod socket;
+mod v0_13;
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,11 +36,12 @@ use tokio::net::TcpListener;
 
 use crate::engine::EngineConfig;
 use crate::journal::JournalError;
+use crate::session::Hub;
 
 pub use builder::ServerBuilder;
 pub use config::ServerConfig;
 pub use host::{Changed, Host, Listening, TopicHandle};
-pub use hub::Hub;
+pub use shared::Shared;
 
 /// How long connections have to take what waits for them when the server goes down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,7 +70,7 @@ fn hint(error: &io::Error) -> &'static str {
 
 /// A server that listens, and does not yet serve.
 pub struct Server {
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
     listener: TcpListener,
 }
 
@@ -88,7 +82,7 @@ impl Server {
     pub fn bind(config: ServerConfig, engine: EngineConfig) -> Result<Server, BindError> {
         let address = config.listen;
         let listener = listen(address).map_err(|source| BindError::Listen { address, source })?;
-        Ok(Server { hub: Hub::begin(config, engine)?, listener })
+        Ok(Server { shared: Shared::begin(config, engine)?, listener })
     }
 
     /// Where it listens; the port chosen, if the configured one was 0.
@@ -106,42 +100,42 @@ impl Server {
 
     /// The way in for the program that the server is embedded in.
     pub fn host(&self) -> Host {
-        Host::new(self.hub.clone())
+        Host::new(self.shared.clone())
     }
 
-    /// What all connections share, for programs that look inside: counters, sessions, the engine.
+    /// What all sessions share, for programs that look inside: counters, sessions, the engine.
     pub fn hub(&self) -> &Arc<Hub> {
-        &self.hub
+        &self.shared.hub
     }
 
     /// Serves until `shutdown` is done; then tells every client, writes what waits for each, and
     /// returns.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let Server { hub, listener } = self;
-        let routes = http::routes(hub.clone());
-        let stopped = hub.shutdown.clone().cancelled_owned();
+        let Server { shared, listener } = self;
+        let routes = http::routes(shared.clone());
+        let stopped = shared.shutdown.clone().cancelled_owned();
         let http = tokio::spawn(warp::serve(routes).incoming(listener).graceful(stopped).run());
-        let ticker = tokio::spawn(tick(hub.clone()));
-        let sweeper = tokio::spawn(let_go_of_idle(hub.clone()));
-        let journal = JournalThread::start(hub.clone());
-        hub.announce("the server is up");
+        let ticker = tokio::spawn(tick(shared.clone()));
+        let sweeper = tokio::spawn(evict_idle(shared.clone()));
+        let journal = JournalThread::start(shared.clone());
+        shared.hub.announce("the server is up");
         tokio::select! {
             () = shutdown => {
                 // What was accepted by now is published to those who are still there.
-                let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.settled()).await;
-                hub.go_down();
+                let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, shared.settled()).await;
+                shared.go_down();
             }
-            () = hub.shutdown.cancelled() => {}
+            () = shared.shutdown.cancelled() => {}
         }
-        hub.tasks.close();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, hub.tasks.wait()).await.is_err() {
+        shared.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, shared.tasks.wait()).await.is_err() {
             tracing::warn!("some connections did not take their last messages in time");
         }
         ticker.abort();
         sweeper.abort();
         http.abort();
         if journal.stop().await
-            && let Err(error) = hub.engine.close()
+            && let Err(error) = shared.hub.engine().close()
         {
             tracing::error!(%error, "the journal was not closed in good order");
         }
@@ -150,24 +144,24 @@ impl Server {
 
 /// The thread that writes the journal; it stops when this is dropped, at the latest.
 struct JournalThread {
-    hub: Arc<Hub>,
+    shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl JournalThread {
-    fn start(hub: Arc<Hub>) -> JournalThread {
-        let running = hub.clone();
+    fn start(shared: Arc<Shared>) -> JournalThread {
+        let running = shared.clone();
         let thread = std::thread::Builder::new().name("journal".into());
         let thread = thread.spawn(move || {
             let _watch = Watch(running.clone());
-            running.engine.run_journal();
+            running.hub.engine().run_journal();
         });
-        JournalThread { hub, thread: Some(thread.expect("the system gives a thread")) }
+        JournalThread { shared, thread: Some(thread.expect("the system gives a thread")) }
     }
 
     /// Has it write all that waits, and end. `false` if it panicked.
     async fn stop(mut self) -> bool {
-        self.hub.engine.stop_journal();
+        self.shared.hub.engine().stop_journal();
         let Some(thread) = self.thread.take() else { return false };
         let ended = tokio::task::spawn_blocking(move || thread.join()).await;
         ended.is_ok_and(|joined| joined.is_ok())
@@ -176,13 +170,13 @@ impl JournalThread {
 
 impl Drop for JournalThread {
     fn drop(&mut self) {
-        self.hub.engine.stop_journal();
+        self.shared.hub.engine().stop_journal();
     }
 }
 
 /// Has the server go down if the thread that holds this panics: without its journal it would accept
 /// changes that nobody ever sees.
-struct Watch(Arc<Hub>);
+struct Watch(Arc<Shared>);
 
 impl Drop for Watch {
     fn drop(&mut self) {
@@ -193,23 +187,24 @@ impl Drop for Watch {
     }
 }
 
-/// Lets go, from time to time, of topics that nobody uses.
-async fn let_go_of_idle(hub: Arc<Hub>) {
-    let mut interval = tokio::time::interval(hub.config.idle_after);
+/// Evicts, from time to time, topics that nobody uses.
+async fn evict_idle(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(shared.config.idle_after);
     loop {
         interval.tick().await;
-        let hub = hub.clone();
-        let _ = tokio::task::spawn_blocking(move || hub.engine.let_go_of_idle()).await;
+        let hub = shared.hub.clone();
+        let _ = tokio::task::spawn_blocking(move || hub.engine().let_go_of_idle()).await;
     }
 }
 
-/// Publishes what `latest` topics have, once a tick.
-async fn tick(hub: Arc<Hub>) {
-    let mut interval = tokio::time::interval(hub.config.tick);
+/// Once a tick, publishes what `latest` topics have, and ends what has waited for too long.
+async fn tick(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(shared.config.tick);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        hub.engine.tick();
+        shared.hub.engine().tick();
+        shared.hub.handle_timeout(shared.now());
     }
 }
 

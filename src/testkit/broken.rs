@@ -13,6 +13,9 @@ pub struct Broken {
     pub what: String,
 }
 
+/// What a check of given things found: `Err` says how they break what it checks.
+pub type Found<T = ()> = Result<T, String>;
+
 /// What a check of a world found.
 pub type Checked<T = ()> = Result<T, Broken>;
 
@@ -53,6 +56,6 @@ impl<T, E: Into<Broken>> Breaks<T> for Result<T, E> {
 }
 
 /// Fails with `what` and both sides unless they are equal.
-pub fn same<T: PartialEq + Debug + ?Sized>(what: impl Display, left: &T, right: &T) -> Checked {
-    if left == right { Ok(()) } else { Err(format!("{what}:\n  {left:?}\n  {right:?}").into()) }
+pub fn same<T: PartialEq + Debug + ?Sized>(what: impl Display, left: &T, right: &T) -> Found {
+    if left == right { Ok(()) } else { Err(format!("{what}:\n  {left:?}\n  {right:?}")) }
 }

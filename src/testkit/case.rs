@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::broken::Found;
 use super::cases::{Cases, Source};
 use super::checks;
 use super::law::Law;
@@ -119,7 +120,7 @@ impl<T: TopicType> Case<T> {
 
     fn say(&self, law: Law) -> Result<bool, String> {
         let Case { start, changes, accepted } = self;
-        let always = |checked: checks::Checked| checked.map(|()| true);
+        let always = |checked: Found| checked.map(|()| true);
         let (kind, any) = (TypeRef::of::<T>(), || AnyValue::new::<T>(start.clone()));
         match (law, &changes[..], &accepted[..]) {
             (Law::TheSquareOfARunCloses, ..) => {

@@ -13,13 +13,7 @@ use crate::value::fields::FieldsSeed;
 use crate::value::{Fields, Invalid, LimitError, Value};
 use serde::de::DeserializeSeed;
 
-/// What a check found.
-pub type Checked = Result<(), String>;
-
-/// Fails with `what` and both sides unless they are equal.
-fn same<T: PartialEq + Debug>(what: &str, left: &T, right: &T) -> Checked {
-    if left == right { Ok(()) } else { Err(format!("{what}:\n  {left:?}\n  {right:?}")) }
-}
+use super::broken::{Found, same};
 
 fn applied<T: TopicType>(value: &T::Value, change: &T::Change) -> Result<T::Value, Invalid> {
     let mut value = value.clone();
@@ -43,7 +37,7 @@ fn maybe_apply<T: TopicType>(
 
 /// Law 1: the same value and change give the same result, whatever they went through before; a
 /// change that does not apply leaves the value as it was.
-pub fn apply_is_a_function<T: TopicType>(value: &T::Value, change: &T::Change) -> Checked {
+pub fn apply_is_a_function<T: TopicType>(value: &T::Value, change: &T::Change) -> Found {
     let json = |value: &T::Value| serde_json::to_string(&T::encode_value(value)).unwrap();
     let before = json(value);
     let once = applied::<T>(value, change);
@@ -69,16 +63,16 @@ pub fn apply_is_a_function<T: TopicType>(value: &T::Value, change: &T::Change) -
 }
 
 /// Law 2: `v · c · invert(c, v) = v`. No inverse means that `v · c = v`.
-pub fn inverse_restores<T: TopicType>(value: &T::Value, change: &T::Change) -> Checked {
+pub fn inverse_restores<T: TopicType>(value: &T::Value, change: &T::Change) -> Found {
     let after = must_apply::<T>(value, change)?;
     let inverse = T::invert(change, value);
     let restored = maybe_apply::<T>(&after, inverse.as_ref())?;
-    same(&format!("{change:?}, then its inverse {inverse:?}"), value, &restored)
+    same(format_args!("{change:?}, then its inverse {inverse:?}"), value, &restored)
 }
 
 /// Law 3: a rebase answers any pair, always the same, and never with a panic. So do the others that
 /// need no value.
-pub fn rebase_is_total<T: TopicType>(incoming: &T::Change, accepted: &T::Change) -> Checked {
+pub fn rebase_is_total<T: TopicType>(incoming: &T::Change, accepted: &T::Change) -> Found {
     let answer = T::rebase(incoming, accepted);
     same("rebased twice", &answer, &T::rebase(incoming, accepted))?;
     let composed = T::compose(incoming, accepted);
@@ -125,7 +119,7 @@ pub fn compose_agrees<T: TopicType>(
         Composed::One(change) => Some(change),
     };
     let at_once = maybe_apply::<T>(value, composed.as_ref())?;
-    same(&format!("composed to {composed:?}"), &at_once, &in_turn)?;
+    same(format_args!("composed to {composed:?}"), &at_once, &in_turn)?;
     Ok(true)
 }
 
@@ -200,7 +194,7 @@ fn in_turn<T: TopicType>(
 }
 
 /// Law 6 for a change: it comes out of JSON and MessagePack as it went in, and a message can carry it.
-pub fn change_survives<T: TopicType>(change: &T::Change) -> Checked {
+pub fn change_survives<T: TopicType>(change: &T::Change) -> Found {
     let fields = T::encode_change(change);
     if let Some(field) = ["id", "base"].into_iter().find(|field| fields.get(field).is_some()) {
         return Err(format!("{change:?} has a field {field:?}, which is the protocol's own"));
@@ -223,7 +217,7 @@ pub fn change_survives<T: TopicType>(change: &T::Change) -> Checked {
 }
 
 /// Law 6 for a value.
-pub fn value_survives<T: TopicType>(value: &T::Value) -> Checked {
+pub fn value_survives<T: TopicType>(value: &T::Value) -> Found {
     let plain = T::encode_value(value);
     plain.check().map_err(debug)?;
     let text = serde_json::to_string(&plain).unwrap();
@@ -245,7 +239,7 @@ pub fn what_follows_survives<T: TopicType>(
     value: &T::Value,
     incoming: &T::Change,
     accepted: &T::Change,
-) -> Checked {
+) -> Found {
     let mut follow = vec![incoming.clone(), accepted.clone()];
     follow.extend(T::invert(incoming, value));
     follow.extend(T::resolve(incoming, value).map_err(debug)?);
@@ -264,7 +258,7 @@ pub fn round_trips<T: TopicType>(
     value: &T::Value,
     changes: &[T::Change],
     accepted: &[T::Change],
-) -> Checked {
+) -> Found {
     value_survives::<T>(value)?;
     changes.iter().chain(accepted).try_for_each(change_survives::<T>)?;
     match (changes, accepted) {
@@ -278,7 +272,7 @@ pub fn can_be_taken_back<T: TopicType>(
     value: &T::Value,
     first: &T::Change,
     rest: &[MaybeChange],
-) -> Checked {
+) -> Found {
     let after = must_apply::<T>(value, first)?;
     let inverse = T::invert(first, value).map(AnyChange::new::<T>);
     let (kind, after) = (TypeRef::of::<T>(), AnyValue::new::<T>(after));
@@ -299,13 +293,13 @@ pub fn differences_lead_there<T: TopicType>(
     for change in &differences {
         there = must_apply::<T>(&there, change)?;
     }
-    same(&format!("by {differences:?}"), &there, &target)?;
+    same(format_args!("by {differences:?}"), &there, &target)?;
     Ok(!changes.is_empty())
 }
 
 /// A change leaves what `writes` does not name: an entry under another key, another member, and as many
 /// positions as the splices leave.
-pub fn writes_are_true<T: TopicType>(value: &T::Value, change: &T::Change) -> Checked {
+pub fn writes_are_true<T: TopicType>(value: &T::Value, change: &T::Change) -> Found {
     let resolved = T::resolve(change, value).map_err(debug)?;
     let change = resolved.as_ref().unwrap_or(change);
     let writes = T::writes(change, value);
@@ -391,7 +385,7 @@ fn spliced(before: &Positions, splices: &[Splice]) -> Result<Positions, String> 
 }
 
 /// Making a change exact changes nothing about what it does; it takes a base then.
-pub fn resolving_keeps_the_effect<T: TopicType>(value: &T::Value, change: &T::Change) -> Checked {
+pub fn resolving_keeps_the_effect<T: TopicType>(value: &T::Value, change: &T::Change) -> Found {
     let resolved = T::resolve(change, value).map_err(debug)?;
     let exact = resolved.as_ref().unwrap_or(change);
     let effect = must_apply::<T>(value, change)?;
@@ -435,7 +429,7 @@ pub fn run_square_closes(
             // author had known no more than this. What follows is no prediction any more.
             return Ok(true);
         }
-        same(&format!("the square of {carried:?}, {over_run:?}"), &left, &right)?;
+        same(format_args!("the square of {carried:?}, {over_run:?}"), &left, &right)?;
         left.map_err(debug)?;
     }
     Ok(true)
@@ -471,18 +465,18 @@ pub fn rest_of_run_closes(
         return Ok(out.len());
     }
     let over_left = both(&left, std::slice::from_ref(&over_run));
-    same(&format!("{carried:?} and {left:?}, {over_run:?}"), &over_accepted, &over_left)?;
+    same(format_args!("{carried:?} and {left:?}, {over_run:?}"), &over_accepted, &over_left)?;
     over_left.map_err(debug)?;
     Ok(out.len())
 }
 
 /// Composing a list of changes into as few as can be leads where applying them in turn does.
-pub fn composing_all_agrees(kind: TypeRef, value: &AnyValue, changes: &[AnyChange]) -> Checked {
+pub fn composing_all_agrees(kind: TypeRef, value: &AnyValue, changes: &[AnyChange]) -> Found {
     let composed = run::compose_all(kind, changes);
     let some = |changes: &[AnyChange]| changes.iter().cloned().map(Some).collect::<Vec<_>>();
     let in_turn = run_applied(kind, value, &some(changes)).map_err(debug)?;
     let at_once = run_applied(kind, value, &some(&composed)).map_err(debug)?;
-    same(&format!("composed to {composed:?}"), &at_once, &in_turn)?;
+    same(format_args!("composed to {composed:?}"), &at_once, &in_turn)?;
     if composed.len() > changes.len() {
         return Err(format!("{} changes became {}", changes.len(), composed.len()));
     }

@@ -48,7 +48,7 @@ pub mod simulation;
 pub mod strategies;
 pub mod world;
 
-pub use broken::{Broken, Checked};
+pub use broken::{Broken, Checked, Found};
 pub use cases::Cases;
 pub use failure::{Failure, check_law, replay, replay_seed};
 pub use law::Law;

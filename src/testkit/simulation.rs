@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::test_runner::Config;
 
-use super::broken::{Broken, Checked};
+use super::broken::{Broken, Checked, Found};
 use super::cases::Cases;
 use super::choices::{Choices, Random};
 use super::failure::{Failure, any_seed};
@@ -157,7 +157,7 @@ impl Simulation {
     ///
     /// # Errors
     /// The shortest script that breaks a law, or fails the check.
-    pub fn hunt_then(&self, then: &dyn Fn(&World) -> Checked) -> Result<Report, Box<Failure>> {
+    pub fn hunt_then(&self, then: &dyn Fn(&World) -> Found) -> Result<Report, Box<Failure>> {
         let mut report = Report::default();
         for run in 0..self.runs {
             let mut steps = Vec::with_capacity(self.steps);
@@ -183,7 +183,7 @@ impl Simulation {
         &self,
         seed: u64,
         steps: &mut Vec<Step>,
-        then: &dyn Fn(&World) -> Checked,
+        then: &dyn Fn(&World) -> Found,
     ) -> Checked<(u64, Counts)> {
         let mut random = Random(seed);
         let mut world = World::new(&self.setup)?;
@@ -334,12 +334,12 @@ fn next(sort: Sort, client: usize, world: &World, choices: &mut dyn Choices) -> 
 }
 
 /// Plays a script, and checks all that then has to hold.
-fn play(setup: &Setup, steps: &[Step], then: &dyn Fn(&World) -> Checked) -> Checked {
+fn play(setup: &Setup, steps: &[Step], then: &dyn Fn(&World) -> Found) -> Checked {
     caught(|| {
         let mut world = World::new(setup)?;
         steps.iter().try_for_each(|step| world.play(step))?;
         world.check()?;
-        then(&world)
+        Ok(then(&world)?)
     })
 }
 
@@ -361,7 +361,7 @@ fn shortest(
     setup: &Setup,
     steps: Vec<Step>,
     broken: &Broken,
-    then: &dyn Fn(&World) -> Checked,
+    then: &dyn Fn(&World) -> Found,
 ) -> Failure {
     let (mut setup, mut steps) = (setup.clone(), steps);
     let mut plays_left = PLAYS_MAX;

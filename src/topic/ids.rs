@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ecow::{EcoString, eco_format};
 use serde::Serialize;
@@ -36,8 +36,12 @@ number! {
     ClientId
 }
 number! {
-    /// Milliseconds since 1970, UTC.
+    /// Milliseconds since 1970, UTC, by the wall clock.
     Timestamp
+}
+number! {
+    /// Milliseconds since the process began. Unlike a [`Timestamp`], it never jumps.
+    Uptime
 }
 
 /// A point in a topic's past.
@@ -59,6 +63,14 @@ impl Version {
 impl ClientId {
     /// The server, and the program it is embedded in.
     pub const SERVER: ClientId = ClientId(0);
+}
+
+impl Uptime {
+    /// The time `duration` later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Uptime {
+        Uptime(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
 }
 
 impl Timestamp {

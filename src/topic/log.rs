@@ -67,9 +67,8 @@ pub struct VersionLog {
     checkpoints: VecDeque<Checkpoint>,
     /// The versions of the kept entries, and of those in `remembered`, by their ids.
     ids: HashMap<ChangeId, Version, RandomState>,
-    /// The ids of entries before `base` that may still be sent again, and when those were accepted;
-    /// oldest first.
-    remembered: VecDeque<(Timestamp, ChangeId)>,
+    /// The ids of entries before `base` that may still be sent again, and their commits; oldest first.
+    remembered: VecDeque<(CommitNumber, ChangeId)>,
 }
 
 /// A value kept at some version.
@@ -138,9 +137,9 @@ impl VersionLog {
 
     /// Remembers the id of a change that was accepted before [`base`](Self::base), until
     /// [`forget_ids`](Self::forget_ids). To be told of the oldest first.
-    pub fn remember(&mut self, id: ChangeId, version: Version, time: Timestamp) {
+    pub fn remember(&mut self, id: ChangeId, version: Version, commit: CommitNumber) {
         self.ids.insert(id.clone(), version);
-        self.remembered.push_back((time, id));
+        self.remembered.push_back((commit, id));
     }
 
     /// The newest version.
@@ -280,7 +279,8 @@ impl VersionLog {
         Version(self.base.0 + self.entries.partition_point(is_before) as u64)
     }
 
-    /// Forgets the entries up to `base`, and leaves a checkpoint there. Amortized O(1) an entry.
+    /// Forgets the entries up to `base`, or up to the action before if that is within one, and leaves a
+    /// checkpoint there. Amortized O(1) an entry.
     pub fn trim(&mut self, base: Version) {
         self.drop_until(base, |log, entry| {
             log.ids.remove(&entry.id);
@@ -289,19 +289,26 @@ impl VersionLog {
 
     /// As [`trim`](Self::trim), but the ids of what is forgotten are still known: the entries are kept
     /// elsewhere.
-    pub fn shed(&mut self, base: Version) {
-        self.drop_until(base, |log, entry| log.remembered.push_back((entry.time, entry.id)));
+    pub fn evict_prefix(&mut self, base: Version) {
+        self.drop_until(base, |log, entry| log.remembered.push_back((entry.commit, entry.id)));
     }
 
-    /// Forgets the ids of changes before [`base`](Self::base) that were accepted before `time`.
-    pub fn forget_ids(&mut self, time: Timestamp) {
-        while let Some((_, id)) = self.remembered.pop_front_if(|(accepted, _)| *accepted < time) {
+    /// Forgets the ids of changes before [`base`](Self::base) of commits up to `commit`.
+    pub fn forget_ids(&mut self, commit: CommitNumber) {
+        while let Some((_, id)) = self.remembered.pop_front_if(|(of, _)| *of <= commit) {
             self.ids.remove(&id);
         }
     }
 
     fn drop_until(&mut self, base: Version, mut forget: impl FnMut(&mut VersionLog, Entry)) {
-        let base = base.min(self.head());
+        let mut base = base.min(self.head());
+        // An action is kept whole or not at all: half of it could be neither undone nor told of.
+        while base > self.base
+            && let (Some(last), Some(next)) = (self.entry(base), self.entry(base.next()))
+            && last.commit == next.commit
+        {
+            base = Version(base.0 - 1);
+        }
         if base <= self.base {
             return;
         }

@@ -10,11 +10,11 @@ use topicsync::engine::{
     Author, ChangeBody, Direction, Engine, EngineConfig, Group, Item, Origin, Publication,
     Submission, Submitted, Subscriber, TopicCell,
 };
-use topicsync::exchange;
 use topicsync::protocol::message::{
     ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
 };
 use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
+use topicsync::session as exchange;
 use topicsync::topic::{ActionId, ClientId, Epoch, Timestamp, TopicName, TopicOptions, Version};
 use topicsync::value::{Dict, Fields, Value};
 
@@ -37,7 +37,7 @@ fn new_engine() -> Engine {
     EPOCHS.set(0);
     REFUSALS.set(0);
     Engine::new(EngineConfig {
-        validators: vec![Arc::new(|_, _, _| match REFUSALS.get() {
+        validators: vec![Arc::new(|_| match REFUSALS.get() {
             0 => Ok(()),
             left => {
                 REFUSALS.set(left - 1);

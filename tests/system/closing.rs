@@ -49,7 +49,7 @@ async fn a_full_server_answers_with_1013() {
     first.check_works().await;
     use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
     second.close(CloseCode::Normal).await;
-    until("there is room", async || server.hub.sessions.len() < 2).await;
+    until("there is room", async || server.hub.sessions().len() < 2).await;
     server.client().await.check_works().await;
 }
 
@@ -168,8 +168,8 @@ async fn who_is_silent_for_too_long_is_gone_and_can_resume() {
     let server = TestServer::with(config);
     // It does not read, so it answers no ping.
     let client = server.client().await;
-    until("it is gone", async || server.hub.metrics.connections.get() == 0).await;
-    assert_eq!(server.hub.sessions.len(), 1);
+    until("it is gone", async || server.hub.counters().connections.get() == 0).await;
+    assert_eq!(server.hub.sessions().len(), 1);
     client.vanish().resumed(&server).await.check_works().await;
 }
 
@@ -181,6 +181,7 @@ async fn an_older_connection_that_does_not_read_is_ended_all_the_same() {
     older.stop_reading(&mut other).await;
     let newer = older.resumed(&server).await;
     // Long before a ping finds it out.
-    until("the older connection is gone", async || server.hub.metrics.connections.get() == 2).await;
+    until("the older connection is gone", async || server.hub.counters().connections.get() == 2)
+        .await;
     drop((newer, other));
 }

@@ -100,7 +100,7 @@ async fn topics_that_nobody_uses_leave_memory_and_come_back() {
     client.subscribe("a", "int").await;
     client.changed("a", json!({"type": "add", "value": 7})).await;
     let is_in_memory = || {
-        let cells = server.hub.engine.topics_in_memory();
+        let cells = server.hub.engine().topics_in_memory();
         cells.iter().any(|cell| **cell.name() == *"a")
     };
     tokio::time::sleep(4 * idle_after).await;
@@ -108,7 +108,7 @@ async fn topics_that_nobody_uses_leave_memory_and_come_back() {
     client.send("unsubscribe", json!({"topic_name": "a"})).await;
     client.expect_type("unsubscribed", json!({})).await;
     until("it is let go", async || !is_in_memory()).await;
-    assert_eq!(server.hub.engine.topics_len(), 1);
+    assert_eq!(server.hub.engine().topics_len(), 1);
     client.send("update", json!({"topic_name": "a", "change": {"type": "add", "value": 1}})).await;
     client.expect_type("update", json!({"version": 2})).await;
     assert_eq!(client.value("a").await, 8);
@@ -213,7 +213,7 @@ async fn the_past_can_be_asked_for_in_other_ways() {
     let server = start(folder.path());
     let mut client = server.client().await;
     assert_eq!(client.value("try").await, json!({}));
-    assert!(server.hub.engine.get(&TopicName::new("try").unwrap()).unwrap().oldest().0 == 1);
+    assert!(server.hub.engine().get(&TopicName::new("try").unwrap()).unwrap().oldest().0 == 1);
 }
 
 /// A host's type with a bug: one of its changes cannot be written down.
@@ -273,5 +273,5 @@ async fn a_server_whose_journal_panics_goes_down_rather_than_hang() {
     drop(client);
     server.stop().await;
     let server = start(folder.path());
-    assert!(server.hub.engine.topics_len() == 1, "what was committed before is there");
+    assert!(server.hub.engine().topics_len() == 1, "what was committed before is there");
 }

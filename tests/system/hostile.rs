@@ -278,7 +278,7 @@ async fn the_limit_of_subscriptions_holds() {
     }
     assert_eq!(accepted, 10_000);
     other.check_works().await;
-    assert!(server.hub.engine.topics_len() < 10_010);
+    assert!(server.hub.engine().topics_len() < 10_010);
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ async fn a_request_goes_to_the_provider_and_its_answer_back() {
         provider.send("response", json!({"request_id": asked["request_id"], "error": error})).await;
         requester.expect_type("response", json!({"request_id": "4_11", "error": error})).await;
         provider.close(CloseCode::Normal).await;
-        until("the service is free", async || server.hub.services.is_empty()).await;
+        until("the service is free", async || server.hub.services_and_requests().0 == 0).await;
     }
 }
 

@@ -13,7 +13,7 @@ fn session_timeout(ms: u64) -> ServerConfig {
 }
 
 async fn sessions_are(server: &TestServer, count: usize) {
-    until("the number of sessions", async || server.hub.sessions.len() == count).await;
+    until("the number of sessions", async || server.hub.sessions().len() == count).await;
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_resumed_session_goes_on_with_its_changes_confirmed_by_resend() {
     // It is decided, and its confirmation is lost with the connection.
     until("it is accepted", async || {
         let name = topicsync::topic::TopicName::new("a").unwrap();
-        server.hub.engine.get(&name).unwrap().head().0 == 2
+        server.hub.engine().get(&name).unwrap().head().0 == 2
     })
     .await;
     let mut other = server.client().await;

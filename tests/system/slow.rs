@@ -63,7 +63,7 @@ async fn check_slow(encoding: Encoding, options: Value) {
     }
     let head = |server: &TestServer| {
         let name = topicsync::topic::TopicName::new("a").unwrap();
-        server.hub.engine.get(&name).unwrap().head().0
+        server.hub.engine().get(&name).unwrap().head().0
     };
     let all = (CHANGES + own.len()) as u64;
     until("all is accepted", async || head(&server) == all).await;
@@ -129,11 +129,11 @@ async fn a_client_that_asks_for_much_and_reads_nothing_is_given_little_at_a_time
     // 1 GiB of snapshots, for 50 bytes each.
     let asks = json!({"type": "subscribe", "content": {"topic_name": "a"}});
     slow.send_json(json!(vec![asks; 1_000])).await;
-    until("it is asked", async || server.hub.metrics.messages_in.get() >= 1_000).await;
+    until("it is asked", async || server.hub.counters().messages_in.get() >= 1_000).await;
     let mut sent = 0;
     for _ in 0..20 {
         other.changed("a", json!({"type": "insert", "position": 0, "insertion": "y"})).await;
-        sent = server.hub.metrics.bytes_out.get();
+        sent = server.hub.counters().bytes_out.get();
     }
     assert!(sent < 64 << 20, "{sent} bytes for a client that reads nothing");
     for _ in 0..100 {

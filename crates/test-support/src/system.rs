@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -20,7 +19,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use topicsync::engine::EngineConfig;
 pub use topicsync::protocol::Encoding;
-use topicsync::server::{Hub, Server, ServerConfig};
+use topicsync::server::{Server, ServerConfig};
+use topicsync::session::Hub;
 use topicsync::topic::Timestamp;
 
 /// Longer than anything takes on a machine that is busy with other things.
@@ -46,11 +46,11 @@ impl TestServer {
         TestServer::with_engine(config, EngineConfig::default())
     }
 
-    /// A server whose clock goes on by a second with each change, so that what topics need not keep is
-    /// soon forgotten.
+    /// A server whose time runs a thousand times as fast, so that what topics need not keep is soon
+    /// forgotten.
     pub fn forgetful(config: ServerConfig) -> TestServer {
-        static SECONDS: AtomicU64 = AtomicU64::new(1);
-        let clock = Arc::new(|| Timestamp(SECONDS.fetch_add(1, Ordering::Relaxed) * 1000));
+        let began = Instant::now();
+        let clock = Arc::new(move || Timestamp(began.elapsed().as_millis() as u64 * 1_000));
         TestServer::with_engine(config, EngineConfig { clock, ..EngineConfig::default() })
     }
 

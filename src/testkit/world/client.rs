@@ -10,7 +10,7 @@ use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::{ClientId, TopicName};
 use crate::types::{AnyChange, AnyValue};
 
-use crate::testkit::broken::{Breaks, Checked, same};
+use crate::testkit::broken::{Breaks, Checked, Found, same};
 use crate::testkit::law::Law;
 
 /// A client: its replica, and what its program was told.
@@ -116,7 +116,7 @@ impl Client {
         value: &AnyValue,
         changes: Vec<AnyChange>,
         origin: Origin,
-    ) -> Checked {
+    ) -> Found {
         let Some(topic) = self.replica.topic(&topic_name) else {
             // It was closed with the same message.
             return Ok(());
@@ -136,37 +136,37 @@ impl Client {
         same(format_args!("the view as told by {changes:?} and as it is"), told, value)
     }
 
-    fn meet(&mut self, ticket: Ticket, fate: Fate) -> Checked {
+    fn meet(&mut self, ticket: Ticket, fate: Fate) -> Found {
         match self.fates.insert(ticket, Some(fate)).flatten() {
             None => Ok(()),
-            Some(before) => Err(format!("{ticket:?} was {before:?} and is {fate:?}").into()),
+            Some(before) => Err(format!("{ticket:?} was {before:?} and is {fate:?}")),
         }
     }
 
     /// Law 8, at the client: every local action has met its fate.
-    pub fn check_fates(&self) -> Checked {
+    pub fn check_fates(&self) -> Found {
         match self.fates.iter().find(|(_, fate)| fate.is_none()) {
             None => Ok(()),
-            Some((ticket, _)) => Err(format!("{ticket:?} has met no fate").into()),
+            Some((ticket, _)) => Err(format!("{ticket:?} has met no fate")),
         }
     }
 
     /// A message to this client as it comes out of its encoding.
-    pub fn decoded(&self, message: ServerMessage) -> Checked<ServerMessage> {
+    pub fn decoded(&self, message: ServerMessage) -> Found<ServerMessage> {
         let Some(encoding) = self.encoding else { return Ok(message) };
         let decoded = raw(&encode(&message, encoding), encoding)?.server();
-        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}").into())
+        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}"))
     }
 
     /// A message from this client as it comes out of its encoding.
-    pub fn encoded(&self, message: ClientMessage) -> Checked<ClientMessage> {
+    pub fn encoded(&self, message: ClientMessage) -> Found<ClientMessage> {
         let Some(encoding) = self.encoding else { return Ok(message) };
         let decoded = raw(&encode(&message, encoding), encoding)?.client();
-        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}").into())
+        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}"))
     }
 }
 
-fn raw(bytes: &[u8], encoding: Encoding) -> Checked<RawMessage> {
+fn raw(bytes: &[u8], encoding: Encoding) -> Found<RawMessage> {
     let frame = match encoding {
         Encoding::Json => decode_text(std::str::from_utf8(bytes).map_err(|it| it.to_string())?),
         Encoding::MessagePack => decode_binary(bytes),

@@ -27,7 +27,7 @@ pub mod step;
 
 use std::collections::BTreeSet;
 
-use super::broken::{Breaks, Checked, same};
+use super::broken::{Breaks, Checked, Found, same};
 use super::choices::Choices;
 use super::law::Law;
 use crate::client::LocalChange;
@@ -280,7 +280,7 @@ impl World {
     }
 
     /// Law 7, on the way: a published change is the one in the log.
-    fn check_published(&self, message: &ServerMessage) -> Checked {
+    fn check_published(&self, message: &ServerMessage) -> Found {
         let parts = match message {
             ServerMessage::Update(update) if !update.snapshot && update.since.is_none() => {
                 std::slice::from_ref(&update.part)
@@ -307,11 +307,11 @@ impl World {
     }
 
     /// Law 7, on the way: a replica at some version holds what the server held there.
-    fn check_confirmed(&self, number: usize, name: &TopicName) -> Checked {
+    fn check_confirmed(&self, number: usize, name: &TopicName) -> Found {
         let Some(replica) = self.clients[number].replica.topic(name) else { return Ok(()) };
         let version = replica.version();
         match self.record(name)?.values.get(version.0 as usize) {
-            None => Err(format!("{} has {name:?} at {version}, past the head", who(number)).into()),
+            None => Err(format!("{} has {name:?} at {version}, past the head", who(number))),
             Some(Some(value)) if replica.is_ready() => {
                 let what = format_args!("{name:?} at {version}, at {} and the server", who(number));
                 same(what, replica.confirmed(), value)
@@ -320,8 +320,8 @@ impl World {
         }
     }
 
-    fn record(&self, name: &TopicName) -> Checked<&TopicRecord> {
-        self.server.record.topic(name).ok_or_else(|| format!("no topic {name:?}").into())
+    fn record(&self, name: &TopicName) -> Found<&TopicRecord> {
+        self.server.record.topic(name).ok_or_else(|| format!("no topic {name:?}"))
     }
 
     fn connect(&mut self, number: usize) {
@@ -450,7 +450,7 @@ impl World {
 
     /// Law 7: all replicas hold the server's value, and nothing is pending. It is the same to the last
     /// byte, but for what was composed on the way: there 1 and 1.0 are one number.
-    fn check_converged(&self) -> Checked {
+    fn check_converged(&self) -> Found {
         for topic in self.server.record.topics() {
             let (name, kind) = (topic.cell.name(), topic.cell.kind());
             let text =
@@ -475,7 +475,7 @@ impl World {
     }
 
     /// Law 8: every change was accepted once or rejected once, and its author knows which.
-    fn check_exactly_once(&self) -> Checked {
+    fn check_exactly_once(&self) -> Found {
         let record = &self.server.record;
         record.check_exactly_once()?;
         for (number, client) in self.clients.iter().enumerate() {
@@ -497,7 +497,7 @@ impl World {
 
     /// All who subscribe to an event topic from first to last hear the same events in one order: the
     /// log's, each without their own, of which they know before.
-    fn check_heard(&self) -> Checked {
+    fn check_heard(&self) -> Found {
         let events = self.server.record.topics().iter().filter(|it| !it.cell.kind().stateful());
         for topic in events {
             for (number, client) in self.clients.iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::topic::{
 };
 use crate::types::AnyValue;
 
-use crate::testkit::broken::{Checked, same};
+use crate::testkit::broken::{Found, same};
 
 /// The id under which something was sent: an action's, or that of a lone change.
 pub type SentId = std::string::String;
@@ -81,7 +81,7 @@ impl TopicRecord {
         TopicRecord { cell, entries: Vec::new(), values }
     }
 
-    fn update(&mut self) -> Checked {
+    fn update(&mut self) -> Found {
         let head = self.cell.settled();
         let before = self.entries.len() as u64;
         if head.version.0 == before {
@@ -126,7 +126,7 @@ impl Record {
     }
 
     /// Whether the logs hold what was accepted in this submission.
-    pub fn holds(&self, sent: &SentId, receipt: &Receipt) -> Checked<bool> {
+    pub fn holds(&self, sent: &SentId, receipt: &Receipt) -> Found<bool> {
         let submission = self.sent.get(sent).ok_or("nobody sent it")?;
         let mut changes = submission.changes.iter().zip(&receipt.versions);
         let held = changes.next().is_some_and(|((topic_name, id), version)| {
@@ -170,7 +170,7 @@ impl Record {
     }
 
     /// Law 8, at the server: what is accepted is accepted once.
-    pub fn accepted(&mut self, sent: &SentId, receipt: &Receipt) -> Checked {
+    pub fn accepted(&mut self, sent: &SentId, receipt: &Receipt) -> Found {
         let before = self.of_sent(sent).accepted.replace(receipt.clone());
         if let Some(before) = before {
             self.counts.resent += 1;
@@ -193,13 +193,12 @@ impl Record {
     }
 
     /// Law 8, at the server: what was accepted is not rejected when it comes again.
-    pub fn rejected(&mut self, sent: &SentId, rejection: &Rejection) -> Checked {
+    pub fn rejected(&mut self, sent: &SentId, rejection: &Rejection) -> Found {
         let it = self.of_sent(sent);
         if it.accepted.is_some() {
             return Err(format!(
                 "{sent} was accepted, and is rejected when sent again: {rejection}"
-            )
-            .into());
+            ));
         }
         it.rejections += 1;
         if it.rejections == 1 {
@@ -209,7 +208,7 @@ impl Record {
     }
 
     /// Takes up what an undo or redo brought.
-    pub fn reversed(&mut self) -> Checked {
+    pub fn reversed(&mut self) -> Found {
         let before = self.len();
         self.update()?;
         self.counts.reversed += self.len() - before;
@@ -221,7 +220,7 @@ impl Record {
         self.topics.iter().map(|topic| topic.entries.len() as u64).sum()
     }
 
-    fn update(&mut self) -> Checked {
+    fn update(&mut self) -> Found {
         self.topics.iter_mut().try_for_each(TopicRecord::update)
     }
 
@@ -247,15 +246,15 @@ impl Record {
     }
 
     /// Law 8: no id stands twice in the logs; what is there was accepted, whole and in one commit.
-    pub fn check_exactly_once(&self) -> Checked {
+    pub fn check_exactly_once(&self) -> Found {
         let mut commits: HashMap<&ChangeId, CommitNumber> = HashMap::new();
         for entry in self.topics.iter().flat_map(|topic| &topic.entries) {
             if commits.insert(&entry.id, entry.commit).is_some() {
-                return Err(format!("{} was accepted twice", entry.id).into());
+                return Err(format!("{} was accepted twice", entry.id));
             }
             let is_reversal = entry.action.as_ref().is_some_and(|it| it.reverses.is_some());
             if !is_reversal && !self.sent_under.contains_key(&entry.id) {
-                return Err(format!("{} was accepted, and nobody sent it", entry.id).into());
+                return Err(format!("{} was accepted, and nobody sent it", entry.id));
             }
         }
         for (id, sent) in &self.sent {
@@ -270,7 +269,7 @@ impl Record {
 
     /// Law 9: every kept version is as it was when it was the newest, and as the log makes it; of
     /// those that are not kept there is nothing. `stride` is how many versions lie between two looks.
-    pub fn check_replay(&self, stride: usize) -> Checked {
+    pub fn check_replay(&self, stride: usize) -> Found {
         for topic in &self.topics {
             topic.check_replay(stride).map_err(|what| format!("{:?}: {what}", topic.cell))?;
         }
@@ -278,7 +277,7 @@ impl Record {
     }
 
     /// A cut holds an action whole or not at all, at every commit; and it stays what it was.
-    pub fn check_cuts(&self, engine: &Engine, stride: u64) -> Checked {
+    pub fn check_cuts(&self, engine: &Engine, stride: u64) -> Found {
         // There are gaps between commits, wide ones where a server crashed.
         let entries = self.topics.iter().flat_map(|topic| &topic.entries);
         let commits: BTreeSet<CommitNumber> =
@@ -324,7 +323,7 @@ pub fn kept_from(cell: &TopicCell) -> u64 {
 }
 
 impl TopicRecord {
-    fn check_replay(&self, stride: usize) -> Checked {
+    fn check_replay(&self, stride: usize) -> Found {
         let (kind, base) = (self.cell.kind(), kept_from(&self.cell) as usize);
         let kept = self.cell.history(Version(0), None, usize::MAX);
         let (kept, _) = kept.map_err(|error| error.to_string())?;
@@ -348,8 +347,6 @@ impl TopicRecord {
             }
         }
         let gone = (0..base).step_by(stride).find(|version| at(*version).is_ok());
-        gone.map_or(Ok(()), |version| {
-            Err(format!("version {version} is not kept, and there").into())
-        })
+        gone.map_or(Ok(()), |version| Err(format!("version {version} is not kept, and there")))
     }
 }

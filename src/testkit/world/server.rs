@@ -11,12 +11,12 @@ use crate::engine::{
     Author, Direction, Engine, EngineConfig, Group, Item, Origin, Publication, Receipt, Submission,
     Subscriber, TopicCell,
 };
-use crate::exchange;
 use crate::journal::{Fault, Journal, MemoryJournal, Operation, SessionRecord};
 use crate::protocol::message::{
     ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
 };
 use crate::protocol::{ErrorCode, RejectCode, ServerMessage};
+use crate::session as exchange;
 use crate::topic::{
     ActionId, ClientId, Durability, Epoch, Rejection, Timestamp, TopicName, TopicOptions, Version,
 };
@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 
 use super::Setup;
 use super::record::{Record, SentId};
-use crate::testkit::broken::Checked;
+use crate::testkit::broken::Found;
 
 /// What an engine of a world hears of time and chance: both are the world's own.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Outside {
         let (clock, epochs, refusals) = (self.clone(), self.epochs.clone(), self.refusals.clone());
         let config = EngineConfig {
             registry,
-            validators: vec![Arc::new(move |_, _, _| {
+            validators: vec![Arc::new(move |_| {
                 let less = |left: u32| left.checked_sub(1);
                 match refusals.fetch_update(Relaxed, Relaxed, less) {
                     Ok(_) => Err("refused".into()),
@@ -206,8 +206,8 @@ struct LinkState {
 impl Origin for Link {
     fn confirm(&self, publication: &Arc<Publication>) {
         if let Some(outbox) = &self.0.lock().outbox {
-            for message in messages(publication).iter() {
-                outbox.push(Outgoing::Answer(message.clone()));
+            for message in messages(publication) {
+                outbox.push(Outgoing::Answer(message));
             }
         }
     }
@@ -381,7 +381,7 @@ impl Server {
     }
 
     /// The journal takes what waits for it, or fails.
-    pub fn commit(&mut self, fault: Option<Fault>) -> Checked {
+    pub fn commit(&mut self, fault: Option<Fault>) -> Found {
         self.journal.fail(fault);
         self.engine.settle();
         self.journal.fail(None);
@@ -400,7 +400,7 @@ impl Server {
 
     /// The server's process is gone, with all that is not in the journal, and there is a new one. Every
     /// connection is lost.
-    pub fn crash(&mut self) -> Checked {
+    pub fn crash(&mut self) -> Found {
         self.connections.iter_mut().for_each(|connection| *connection = None);
         self.group = Group::default();
         let (engine, sessions) =
@@ -421,7 +421,7 @@ impl Server {
     }
 
     /// Takes one message of a client; tells what it came to.
-    pub fn receive(&mut self, client: usize, message: ClientMessage) -> Checked<Outcome> {
+    pub fn receive(&mut self, client: usize, message: ClientMessage) -> Found<Outcome> {
         let Some(id) = self.connections[client].as_ref().map(|it| it.session) else {
             return Err("a message came from a client that is away".into());
         };
@@ -498,7 +498,7 @@ impl Server {
         id: ClientId,
         action_id: Option<ActionId>,
         changes: Vec<TopicChange>,
-    ) -> Checked<Outcome> {
+    ) -> Found<Outcome> {
         let session = &self.sessions[&id];
         let sent = self.record.sent(action_id.as_ref(), &changes);
         if self.busy > 0 {
@@ -541,7 +541,7 @@ impl Server {
     }
 
     /// Undoes or redoes a session's newest action.
-    fn reverse(&mut self, id: ClientId, direction: Direction) -> Checked<Outcome> {
+    fn reverse(&mut self, id: ClientId, direction: Direction) -> Found<Outcome> {
         // What the client did before it asked is published before it is answered.
         self.publish();
         let author = &self.sessions[&id].author;
@@ -603,7 +603,7 @@ impl Connection {
             }
         }
         if news {
-            self.wire.extend(messages(publication).iter().cloned());
+            self.wire.extend(messages(publication));
         }
     }
 
@@ -643,12 +643,9 @@ impl Connection {
     }
 }
 
-/// The messages of a publication, made by the first who asks.
-fn messages(publication: &Publication) -> Arc<Vec<ServerMessage>> {
-    let made = publication.encoded[0].get_or_init(|| {
-        Arc::new(publication.items.iter().map(exchange::item_message).collect::<Vec<_>>())
-    });
-    made.clone().downcast().expect("nothing else is put into the slot")
+/// The messages of a publication.
+fn messages(publication: &Publication) -> Vec<ServerMessage> {
+    publication.items.iter().map(exchange::item_message).collect()
 }
 
 fn hello(id: ClientId, resumed: bool) -> ServerMessage {

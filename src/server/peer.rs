@@ -1,0 +1,102 @@
+//! Which vocabulary a client speaks: that of `docs/protocol.md`, or that of topicsync 0.13.
+//!
+//! A client that agrees on a subprotocol speaks the former. One that names none is greeted in both, and
+//! its first frame tells.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::v0_13::{self, V0_13};
+use crate::protocol::Encoding;
+use crate::protocol::decode::RawMessage;
+use crate::session::{Attachment, Frame, Frames, Native, Outgoing, Peer, Refused};
+use crate::topic::Uptime;
+
+/// A client of a server, in whatever vocabulary.
+pub(super) enum AnyPeer {
+    /// The vocabulary of `docs/protocol.md`.
+    Native(Native),
+    /// A client that named no subprotocol, before its first frame.
+    Undecided(Arc<v0_13::Shared>),
+    /// The vocabulary of topicsync 0.13.
+    V0_13(Box<V0_13>),
+}
+
+/// A message in one of the vocabularies.
+pub(super) enum AnyMessage {
+    Native(RawMessage),
+    V0_13(v0_13::wire::Said),
+}
+
+impl AnyPeer {
+    /// A client that agreed on `subprotocol`, or on none.
+    pub fn new(subprotocol: Option<Encoding>, shared: &Arc<v0_13::Shared>) -> AnyPeer {
+        match subprotocol {
+            Some(_) => AnyPeer::Native(Native::new(subprotocol)),
+            None => AnyPeer::Undecided(shared.clone()),
+        }
+    }
+}
+
+impl Peer for AnyPeer {
+    type Message = AnyMessage;
+
+    fn encoding(&self) -> Encoding {
+        match self {
+            AnyPeer::Native(native) => native.encoding(),
+            AnyPeer::Undecided(_) | AnyPeer::V0_13(_) => Encoding::Json,
+        }
+    }
+
+    fn read(
+        &mut self,
+        attachment: &Attachment,
+        frame: Frame,
+        inbox: &mut VecDeque<AnyMessage>,
+    ) -> Result<(), Refused> {
+        if let AnyPeer::Undecided(shared) = self {
+            *self = match v0_13::is_spoken(&frame) {
+                true => AnyPeer::V0_13(Box::new(V0_13::new(shared.clone()))),
+                false => AnyPeer::Native(Native::new(None)),
+            };
+        }
+        match self {
+            AnyPeer::V0_13(peer) => {
+                inbox.push_back(AnyMessage::V0_13(peer.read_frame(&frame)?));
+                Ok(())
+            }
+            AnyPeer::Native(native) => native.read_each(attachment, frame, |message| {
+                inbox.push_back(AnyMessage::Native(message));
+            }),
+            AnyPeer::Undecided(_) => Ok(()),
+        }
+    }
+
+    fn handle(&mut self, attachment: &mut Attachment, now: Uptime, message: AnyMessage) {
+        match (self, message) {
+            (AnyPeer::Native(native), AnyMessage::Native(message)) => {
+                native.handle(attachment, now, message);
+            }
+            (AnyPeer::V0_13(peer), AnyMessage::V0_13(said)) => {
+                peer.handle(attachment, now, said);
+            }
+            // A client is read in the vocabulary that it speaks.
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, attachment: &mut Attachment, outgoing: Outgoing, frames: &mut Frames) {
+        match self {
+            AnyPeer::Native(native) => native.write(attachment, outgoing, frames),
+            AnyPeer::V0_13(peer) => peer.write(attachment, outgoing, frames),
+            AnyPeer::Undecided(_) => match outgoing {
+                Outgoing::Hello(hello) => frames.push_back(v0_13::hello(&hello)),
+                outgoing => Native::new(None).write(attachment, outgoing, frames),
+            },
+        }
+    }
+
+    fn can_resume(&self) -> bool {
+        !matches!(self, AnyPeer::V0_13(_))
+    }
+}
