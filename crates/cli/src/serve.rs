@@ -78,6 +78,10 @@ pub struct Serve {
     #[arg(long, env = "TOPICSYNC_QUEUE_BYTES", value_name = "BYTES", default_value_t = 4 << 20)]
     queue_bytes: usize,
 
+    /// Bytes of requests and responses that wait for a client that is away
+    #[arg(long, env = "TOPICSYNC_BACKLOG_BYTES", value_name = "BYTES", default_value_t = 4 << 20)]
+    backlog_bytes: usize,
+
     /// Services that one session may offer
     #[arg(long, env = "TOPICSYNC_SERVICES", value_name = "N", default_value_t = 1_000)]
     services: usize,
@@ -138,6 +142,7 @@ impl Serve {
             idle_after: Duration::from_secs(self.idle_after),
             queue_bytes_max: self.queue_bytes,
             messages_per_second_max: self.message_rate,
+            backlog_bytes_max: self.backlog_bytes,
             services_max: self.services,
             requests_max: self.requests,
             ping_interval: Duration::from_secs(self.ping_interval),
