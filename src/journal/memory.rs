@@ -248,6 +248,15 @@ impl Journal for MemoryJournal {
         Ok(state.works()?)
     }
 
+    fn together(&self, work: &mut dyn FnMut() -> bool) -> Result<bool, CommitError> {
+        let before = self.0.lock().clone();
+        let is_wanted = work();
+        if !is_wanted {
+            *self.0.lock() = before;
+        }
+        Ok(is_wanted)
+    }
+
     fn reopen(&self, heads: &[Head]) -> Result<(), JournalError> {
         let mut state = self.0.lock();
         state.works()?;

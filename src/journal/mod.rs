@@ -78,6 +78,20 @@ pub trait Journal: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Calls `work`, and has all groups that it commits be durable together: all of them if it gives `true`,
+    /// none if it gives `false` or the process ends before. Reads do not see them until then. Gives what
+    /// `work` gave.
+    ///
+    /// For work on a journal that nobody else writes to: an import.
+    ///
+    /// # Errors
+    /// The groups could not be made durable; none of them is there. A journal need not be able to do this:
+    /// then it says so, and does not call `work`.
+    fn together(&self, _work: &mut dyn FnMut() -> bool) -> Result<bool, CommitError> {
+        let reason = "it cannot make several groups durable together".to_owned();
+        Err(JournalError::Storage { path: "the journal".into(), reason }.into())
+    }
+
     /// Opens again after a failed commit, and cuts each of `heads` back to the version that is known to
     /// be durable: of what failed nothing is left.
     ///

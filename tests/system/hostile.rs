@@ -105,6 +105,10 @@ async fn values_beyond_the_limits_are_rejected_under_the_change_s_own_id() {
         "9007199254740992",
         "-9007199254740992",
         "18446744073709551615",
+        // Beyond 64 bits, where a JSON reader would make floats of them.
+        "18446744073709551616",
+        "-9223372036854775809",
+        &"9".repeat(400),
         "{\"a\":1,\"a\":2}",
         "{\"x\":[9007199254740992]}",
         &nested(101),
@@ -123,11 +127,31 @@ async fn values_beyond_the_limits_are_rejected_under_the_change_s_own_id() {
             .await;
         other.check_works().await;
     }
+    // A float may be as large, and a text may look like it.
+    for value in ["18446744073709551616.0", "1e300", "\"18446744073709551616\""] {
+        let text = format!(
+            r#"{{"type":"update","content":{{"topic_name":"a","change":{{"type":"set","value":{value}}}}}}}"#
+        );
+        client.send_frame(Message::text(text)).await;
+        client.expect_type("update", json!({"topic_name": "a"})).await;
+    }
     // A field of the change twice.
     let text = r#"{"type":"update","content":{"topic_name":"a","change":{"type":"set","value":1,"value":2}}}"#;
     client.send_frame(Message::text(text)).await;
     client.expect_type("reject_update", json!({"code": "invalid"})).await;
-    assert_eq!(client.value("a").await, json!(null));
+    assert_eq!(client.value("a").await, json!("18446744073709551616"));
+}
+
+#[tokio::test]
+async fn whole_numbers_beyond_the_range_are_invalid_by_messagepack_too() {
+    let server = TestServer::start();
+    let mut client = server.client_in(Encoding::MessagePack).await;
+    client.subscribe("a", "generic").await;
+    for number in [json!(1_u64 << 53), json!(-(1_i64 << 53)), json!(u64::MAX), json!(i64::MIN)] {
+        let set = json!({"type": "set", "value": [number]});
+        let rejected = client.rejected("a", set, "invalid").await;
+        assert_eq!(rejected["reason"], "a whole number is beyond ±(2^53 − 1)");
+    }
 }
 
 #[tokio::test]

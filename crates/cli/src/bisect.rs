@@ -10,12 +10,13 @@ use topicsync::replay::format::CommitLine;
 use topicsync::replay::regression::state;
 use topicsync::replay::{Bisected, Scope, Stage, bisect};
 use topicsync::topic::{CommitNumber, Moment, TopicName};
-use topicsync::types::Registry;
 use topicsync::value::Value;
 
+use super::Context;
 use super::out::{self, CommandError, DIM, REMOVED, json_line, stdout};
 use super::pretty::compact;
 use super::source::{Source, topic_name};
+use super::when::{HELP, When};
 
 /// The exit codes by which a shell says that a command could not be run.
 const NOT_RUN: [i32; 2] = [126, 127];
@@ -35,12 +36,12 @@ pub struct Bisect {
     /// It holds where this JSONPath selects nothing of the state
     #[arg(long, value_name = "JSONPATH", group = "condition")]
     selects_nothing: Option<String>,
-    /// A commit at which it holds; 0 is the beginning
-    #[arg(long, value_name = "COMMIT", default_value_t = 0)]
-    from: u64,
-    /// A commit at which it does not; without it, the newest
-    #[arg(long, value_name = "COMMIT")]
-    to: Option<u64>,
+    /// A moment at which it holds
+    #[arg(long, value_name = "MOMENT", default_value = "commit:0", long_help = HELP)]
+    from: When,
+    /// A moment at which it does not
+    #[arg(long, value_name = "MOMENT", default_value = "head", long_help = HELP)]
+    to: When,
     #[command(flatten)]
     source: Source,
     /// Print JSON
@@ -55,10 +56,18 @@ enum Condition {
 }
 
 impl Bisect {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
         let condition = self.condition()?;
-        let opened = self.source.open(registry)?;
+        let opened = self.source.open(context)?;
         let scope = opened.known_scope(&self.topics)?;
+        let commit = |when: When| when.commit(&*opened.journal, &scope, &self.topics);
+        let (from, to) = (commit(self.from)?, commit(self.to)?.min(scope.newest));
+        if from > to {
+            return Err(CommandError::Usage(format!(
+                "--from is commit {from}, which is after --to, commit {to}"
+            )));
+        }
+        let bounds = (from, to);
         let mut stage = Stage::new(&*opened.journal, &opened.registry);
         let (mut out, mut asked) = (stdout(), 0);
         let mut holds = |commit: CommitNumber| {
@@ -72,8 +81,6 @@ impl Bisect {
             }
             Ok(holds)
         };
-        let to = CommitNumber(self.to.unwrap_or(u64::MAX));
-        let bounds = (CommitNumber(self.from), to);
         let found: Result<Bisected, CommandError> =
             bisect(&*opened.journal, &scope, bounds, &mut holds);
         self.print(&found?)
@@ -102,19 +109,36 @@ impl Bisect {
                 writeln!(out, "{REMOVED}the first commit at which it does not hold:{REMOVED:#}")?;
                 out::commit(&mut out, commit)?;
             }
-            Bisected::NeverHeld { at } if self.json => {
-                json_line(&mut out, &json!({"never_held": at.0}))?;
+            Bisected::NeverHeld { at } => {
+                return self.found_nothing(
+                    &json!({"never_held": at.0}),
+                    format!(
+                        "nothing is found: it does not hold at commit {at} already, give a moment at which \
+                         it does with --from"
+                    ),
+                );
             }
-            Bisected::StillHolds { at } if self.json => {
-                json_line(&mut out, &json!({"still_holds": at.0}))?;
+            Bisected::StillHolds { at } => {
+                return self.found_nothing(
+                    &json!({"still_holds": at.0}),
+                    format!(
+                        "nothing is found: it still holds at commit {at}, give a moment at which it does \
+                         not with --to"
+                    ),
+                );
             }
-            Bisected::NeverHeld { at } => writeln!(
-                out,
-                "it does not hold at commit {at} already: give a commit at which it does with --from"
-            )?,
-            Bisected::StillHolds { at } => writeln!(out, "it still holds at commit {at}")?,
         }
         Ok(out.flush()?)
+    }
+
+    /// That there is no such commit is a failure, for scripts that go on with what is found.
+    fn found_nothing(&self, json: &serde_json::Value, words: String) -> Result<(), CommandError> {
+        if self.json {
+            let mut out = stdout();
+            json_line(&mut out, json)?;
+            out.flush()?;
+        }
+        Err(CommandError::Usage(words))
     }
 }
 

@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::Args;
 use topicsync::replay::{Blamed, Part, blame};
 use topicsync::topic::TopicName;
-use topicsync::types::Registry;
 use topicsync::value::Value;
 
+use super::Context;
 use super::out::{BOLD, CommandError, DIM, NUMBER, inline, json_line, stdout, time};
 use super::source::{Source, topic_name};
 use super::when::{HELP, When};
@@ -27,9 +27,10 @@ pub struct Blame {
 }
 
 impl Blame {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
-        let opened = self.source.open(registry)?;
-        let (version, parts) = blame(&*opened.journal, &opened.registry, &self.topic, self.at.0)?;
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let opened = self.source.open(context)?;
+        let moment = self.at.of(&*opened.journal, std::slice::from_ref(&self.topic))?;
+        let (version, parts) = blame(&*opened.journal, &opened.registry, &self.topic, moment)?;
         let mut out = stdout();
         if self.json {
             for part in &parts {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use clap::Args;
 use topicsync::replay::{Difference, PathStep, What, diff_versions};
 use topicsync::topic::TopicName;
-use topicsync::types::Registry;
 
+use super::Context;
 use super::out::{ADDED, BOLD, CHANGED, CommandError, DIM, REMOVED, inline, json_line, stdout};
 use super::source::{Source, topic_name};
 use super::when::{HELP, When};
@@ -29,10 +29,12 @@ pub struct Diff {
 }
 
 impl Diff {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
-        let opened = self.source.open(registry)?;
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let opened = self.source.open(context)?;
+        let (journal, topics) = (&*opened.journal, std::slice::from_ref(&self.topic));
+        let (from, to) = (self.from.of(journal, topics)?, self.to.of(journal, topics)?);
         let (from, to, differences) =
-            diff_versions(&*opened.journal, &opened.registry, &self.topic, self.from.0, self.to.0)?;
+            diff_versions(journal, &opened.registry, &self.topic, from, to)?;
         let mut out = stdout();
         if self.json {
             for difference in &differences {

@@ -45,9 +45,12 @@ mod verify;
 mod when;
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use thiserror::Error;
 use topicsync::journal::JournalError;
 use topicsync::server::BindError;
@@ -65,17 +68,28 @@ use serve::Serve;
 /// See who changed what, and when:            topicsync log
 /// Step through it:                           topicsync replay
 #[derive(Debug, Parser)]
-#[command(
-    name = "topicsync",
-    version,
-    verbatim_doc_comment,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "topicsync", version, verbatim_doc_comment)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     serve: Serve,
+    /// The data folder: topics and their histories
+    #[arg(
+        long,
+        global = true,
+        env = "TOPICSYNC_DATA",
+        value_name = "DIR",
+        default_value = "topicsync-data"
+    )]
+    data: PathBuf,
+}
+
+/// What all commands have in hand.
+struct Context<'a> {
+    registry: &'a Registry,
+    /// The data folder.
+    data: &'a Path,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,7 +140,7 @@ enum CliError {
 ///
 /// Wrong arguments, `--help` and `--version` end the process here.
 pub fn run(registry: &Registry) -> ExitCode {
-    match run_cli(&Cli::parse(), registry) {
+    match run_cli(&parse(), registry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("topicsync: {error}");
@@ -135,21 +149,40 @@ pub fn run(registry: &Registry) -> ExitCode {
     }
 }
 
+/// Reads the arguments. Those of the server may stand alone, or behind `serve`; `--data` anywhere.
+fn parse() -> Cli {
+    let matches = Cli::command().get_matches();
+    if let Some(command) = matches.subcommand_name() {
+        let server_args = Serve::augment_args(clap::Command::new("serve"));
+        let given = |arg: &&clap::Arg| {
+            let source = matches.value_source(arg.get_id().as_str());
+            source == Some(ValueSource::CommandLine)
+        };
+        if let Some(flag) = server_args.get_arguments().find(given).and_then(clap::Arg::get_long) {
+            let why = if command == "serve" { "stands behind" } else { "is not for" };
+            let words = format!("--{flag} {why} the subcommand '{command}'");
+            Cli::command().error(ErrorKind::ArgumentConflict, words).exit();
+        }
+    }
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
 fn run_cli(cli: &Cli, registry: &Registry) -> Result<(), CliError> {
+    let context = &Context { registry, data: &cli.data };
     let result = match &cli.command {
-        None => return cli.serve.run(registry),
-        Some(Command::Serve(serve)) => return serve.run(registry),
-        Some(Command::Topics(topics)) => topics.run(registry),
-        Some(Command::Log(log)) => log.run(registry),
-        Some(Command::Show(show)) => show.run(registry),
-        Some(Command::Diff(diff)) => diff.run(registry),
-        Some(Command::Blame(blame)) => blame.run(registry),
-        Some(Command::Replay(replay)) => replay.run(registry),
-        Some(Command::Export(export)) => export.run(registry),
-        Some(Command::Import(import)) => import.run(registry),
-        Some(Command::Fork(fork)) => fork.run(registry),
-        Some(Command::Verify(verify)) => verify.run(registry),
-        Some(Command::Bisect(bisect)) => bisect.run(registry),
+        None => return cli.serve.run(context),
+        Some(Command::Serve(serve)) => return serve.run(context),
+        Some(Command::Topics(topics)) => topics.run(context),
+        Some(Command::Log(log)) => log.run(context),
+        Some(Command::Show(show)) => show.run(context),
+        Some(Command::Diff(diff)) => diff.run(context),
+        Some(Command::Blame(blame)) => blame.run(context),
+        Some(Command::Replay(replay)) => replay.run(context),
+        Some(Command::Export(export)) => export.run(context),
+        Some(Command::Import(import)) => import.run(context),
+        Some(Command::Fork(fork)) => fork.run(context),
+        Some(Command::Verify(verify)) => verify.run(context),
+        Some(Command::Bisect(bisect)) => bisect.run(context),
     };
     match result {
         // Whoever reads what is printed has had enough of it: `topicsync log | head`.

@@ -10,8 +10,8 @@ use topicsync::journal::Logged;
 use topicsync::replay::format::CommitLine;
 use topicsync::replay::{Commit, Commits, ReplayError, Scope, Stage};
 use topicsync::topic::{ClientId, CommitNumber, Moment, TopicName, Version};
-use topicsync::types::Registry;
 
+use super::Context;
 use super::out::{self, CommandError, Out, json_line, stdout};
 use super::source::{Opened, Source, topic_name};
 use super::when::{HELP, When};
@@ -24,17 +24,17 @@ pub struct Log {
     /// Only these topics
     #[arg(value_name = "TOPIC", value_parser = topic_name)]
     topics: Vec<TopicName>,
-    /// Only changes by this client
-    #[arg(long, value_name = "CLIENT")]
+    /// Only changes by this client, by its number
+    #[arg(long, value_name = "CLIENT", value_parser = author)]
     author: Option<u64>,
-    /// Only changes after this commit or time
+    /// Only changes after this moment, which is left out itself
     #[arg(long, value_name = "MOMENT", long_help = HELP)]
     since: Option<When>,
-    /// Only changes up to this commit or time
+    /// Only changes up to this moment, which is in it
     #[arg(long, value_name = "MOMENT", long_help = HELP)]
     until: Option<When>,
     /// Only changes that write this key of a dict
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     key: Option<String>,
     /// Only the last so many commits
     #[arg(long, short = 'n', value_name = "N")]
@@ -49,14 +49,24 @@ pub struct Log {
     json: bool,
 }
 
+fn author(text: &str) -> Result<u64, String> {
+    let number = text.parse();
+    number
+        .map_err(|_| "an author is the number of a client, as `topicsync log` shows it".to_owned())
+}
+
 impl Log {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
         if self.follow && self.source.file.is_some() {
             let why = "an exported file does not grow: follow a data folder (--data)";
             return Err(CommandError::Usage(why.to_owned()));
         }
-        let (opened, mut out) = (self.source.open(registry)?, stdout());
+        let (opened, mut out) = (self.source.open(context)?, stdout());
         let scope = opened.scope(&self.topics)?;
+        // Who follows a log may wait for a commit that is not there yet.
+        for moment in [self.since, self.until].iter().flatten().filter(|_| !self.follow) {
+            moment.of(&*opened.journal, &self.topics)?;
+        }
         let after = match self.since {
             Some(When(Moment::Commit(commit))) => commit,
             _ => CommitNumber(0),

@@ -6,8 +6,8 @@ use clap::Args;
 use topicsync::replay::regression::state;
 use topicsync::replay::{At, Stage};
 use topicsync::topic::{Moment, TopicName};
-use topicsync::types::Registry;
 
+use super::Context;
 use super::out::{BOLD, CommandError, DIM, plain, stdout};
 use super::pretty::pretty;
 use super::source::{Source, topic_name};
@@ -29,14 +29,11 @@ pub struct Show {
 }
 
 impl Show {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
-        let (opened, When(moment)) = (self.source.open(registry)?, self.at);
-        if self.topic.is_none() && matches!(moment, Moment::Version(_)) {
-            let why = "a version is one of a topic: name the topic, or give a commit or a time";
-            return Err(CommandError::Usage(why.to_owned()));
-        }
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let opened = self.source.open(context)?;
         let names: Vec<TopicName> = self.topic.iter().cloned().collect();
         let scope = opened.known_scope(&names)?;
+        let moment = self.at.of(&*opened.journal, &names)?;
         // What a running server writes meanwhile is not shown of one topic and left out of another.
         let moment = match moment {
             Moment::Commit(commit) => Moment::Commit(commit.min(scope.newest)),

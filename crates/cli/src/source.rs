@@ -1,7 +1,7 @@
 //! Where a history is read from: a data folder, of a server that runs or not, or an exported file.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,30 +10,14 @@ use topicsync::replay::{Scope, open_export};
 use topicsync::topic::TopicName;
 use topicsync::types::Registry;
 
+use super::Context;
 use super::out::{CommandError, progress};
-
-/// A data folder.
-#[derive(Debug, Args)]
-pub struct Folder {
-    /// The data folder
-    #[arg(
-        long,
-        env = "TOPICSYNC_DATA",
-        value_name = "DIR",
-        default_value = "topicsync-data",
-        help_heading = "Source"
-    )]
-    pub data: PathBuf,
-}
 
 /// A data folder or an exported file.
 #[derive(Debug, Args)]
 pub struct Source {
-    #[command(flatten)]
-    folder: Folder,
-
-    /// Read an exported history instead of a data folder
-    #[arg(long, value_name = "FILE", help_heading = "Source")]
+    /// Read an exported history instead of a data folder; - is standard input
+    #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 }
 
@@ -61,21 +45,30 @@ pub fn open_to_write(path: &Path) -> Result<Box<dyn Journal>, CommandError> {
 }
 
 impl Source {
-    pub fn open(&self, registry: &Registry) -> Result<Opened, CommandError> {
+    pub fn open(&self, context: &Context<'_>) -> Result<Opened, CommandError> {
         let journal = match &self.file {
-            Some(path) => open_file(path, registry)?,
-            None => open_to_read(&self.folder.data)?,
+            Some(path) => open_file(path, context.registry)?,
+            None => open_to_read(context.data)?,
         };
-        Ok(Opened { journal, registry: registry.clone() })
+        Ok(Opened { journal, registry: context.registry.clone() })
     }
 }
 
-fn open_file(path: &Path, registry: &Registry) -> Result<Box<dyn Journal>, CommandError> {
-    let cannot = |source| CommandError::Open { path: path.to_owned(), source };
-    let file = File::open(path).map_err(cannot)?;
+/// Opens an exported history, `-` being standard input; gives its length too, 0 if that is not known.
+pub fn open_text(path: &Path) -> Result<(Box<dyn BufRead>, u64), CommandError> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin().lock()), 0));
+    }
+    let file = File::open(path);
+    let file = file.map_err(|source| CommandError::Open { path: path.to_owned(), source })?;
     let len = file.metadata().map_or(0, |it| it.len());
+    Ok((Box::new(BufReader::new(file)), len))
+}
+
+fn open_file(path: &Path, registry: &Registry) -> Result<Box<dyn Journal>, CommandError> {
+    let (mut text, len) = open_text(path)?;
     let bar = progress(len, "reading", true);
-    let journal = open_export(&mut BufReader::new(file), registry, &mut |read| bar.inc(read));
+    let journal = open_export(&mut text, registry, &mut |read| bar.inc(read));
     bar.finish_and_clear();
     let wrong = |source| CommandError::Import { path: path.to_owned(), source };
     Ok(Box::new(journal.map_err(wrong)?))

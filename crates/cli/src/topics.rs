@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::Args;
 use serde_json::json;
 use topicsync::topic::TopicName;
-use topicsync::types::Registry;
 use topicsync::value::Value;
 
+use super::Context;
 use super::out::{BOLD, CommandError, DIM, bytes, json_line, stdout, time};
 use super::source::{Source, topic_name};
 
@@ -24,8 +24,8 @@ pub struct Topics {
 }
 
 impl Topics {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
-        let opened = self.source.open(registry)?;
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let opened = self.source.open(context)?;
         let scope = opened.scope(&self.topics)?;
         let mut out = stdout();
         if self.json {

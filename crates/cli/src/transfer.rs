@@ -1,17 +1,17 @@
 //! `export`, `import`, `fork`: histories to and from text, and new topics out of old versions.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 use topicsync::replay;
 use topicsync::topic::{Epoch, TopicName};
-use topicsync::types::Registry;
 
+use super::Context;
 use super::out::{CommandError, json_line, progress, stdout};
-use super::source::{Folder, Source, open_to_write, topic_name};
+use super::source::{Source, open_text, open_to_write, topic_name};
 use super::verify::count;
 use super::when::When;
 
@@ -31,8 +31,8 @@ pub struct Export {
 }
 
 impl Export {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
-        let opened = self.source.open(registry)?;
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let opened = self.source.open(context)?;
         let scope = opened.scope(&self.topics)?;
         let create = |path: &PathBuf| {
             let cannot = |source| CommandError::Create { path: path.clone(), source };
@@ -64,34 +64,29 @@ pub struct Import {
     /// Put this before each topic's name
     #[arg(long = "as", value_name = "PREFIX", default_value = "")]
     prefix: String,
-    #[command(flatten)]
-    folder: Folder,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Import {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
-        let (mut input, len): (Box<dyn BufRead>, u64) = match self.file.to_str() {
-            Some("-") => (Box::new(io::stdin().lock()), 0),
-            _ => {
-                let cannot = |source| CommandError::Open { path: self.file.clone(), source };
-                let file = File::open(&self.file).map_err(cannot)?;
-                let len = file.metadata().map_or(0, |it| it.len());
-                (Box::new(BufReader::new(file)), len)
-            }
-        };
-        let journal = open_to_write(&self.folder.data)?;
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let (mut input, len) = open_text(&self.file)?;
+        let was_there = context.data.exists();
+        let journal = open_to_write(context.data)?;
         let bar = progress(len, "importing", true);
         let how = replay::Import {
-            registry,
+            registry: context.registry,
             prefix: &self.prefix,
             epochs: &mut random_epoch,
             progress: &mut |read| bar.inc(read),
         };
         let imported = replay::import(&mut input, &*journal, how);
         bar.finish_and_clear();
+        if imported.is_err() && !was_there {
+            drop(journal);
+            remove_new(context.data);
+        }
         let wrong = |source| CommandError::Import { path: self.file.clone(), source };
         let imported = imported.map_err(wrong)?;
         let mut out = stdout();
@@ -120,24 +115,23 @@ pub struct Fork {
     /// The name of the new topic
     #[arg(value_name = "NEW", value_parser = topic_name)]
     new: TopicName,
-    #[command(flatten)]
-    folder: Folder,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Fork {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
         let usage = |why: String| CommandError::Usage(format!("{:?}: {why}", self.from));
         let (name, at) = self.from.rsplit_once('@').ok_or_else(|| {
             usage("write TOPIC@VERSION, as in nodes@42 or nodes@commit:8412".into())
         })?;
         let name = topic_name(name).map_err(usage)?;
-        let When(moment) = at.parse().map_err(usage)?;
-        let journal = open_to_write(&self.folder.data)?;
+        let when: When = at.parse().map_err(usage)?;
+        let journal = open_to_write(context.data)?;
+        let moment = when.of(&*journal, std::slice::from_ref(&name))?;
         let version =
-            replay::fork(&*journal, registry, (&name, moment), &self.new, random_epoch())?;
+            replay::fork(&*journal, context.registry, (&name, moment), &self.new, random_epoch())?;
         let mut out = stdout();
         match self.json {
             true => json_line(&mut out, &json!({"topic": &*self.new, "version": version.0}))?,
@@ -145,6 +139,15 @@ impl Fork {
         }
         Ok(out.flush()?)
     }
+}
+
+/// Removes a folder that was made for an import which failed. What is in the way stays.
+fn remove_new(folder: &Path) {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    for file in files.filter(|file| file.file_type().is_ok_and(|it| it.is_file())) {
+        let _ = fs::remove_file(file.path());
+    }
+    let _ = fs::remove_dir(folder);
 }
 
 /// 64 random bits, from the operating system by way of the hasher that the standard library seeds.

@@ -7,8 +7,8 @@ use serde_json::json;
 use topicsync::replay::verify::verify_all;
 use topicsync::replay::{ReplayError, Verified};
 use topicsync::topic::TopicName;
-use topicsync::types::Registry;
 
+use super::Context;
 use super::out::{ADDED, BOLD, CHANGED, CommandError, DIM, REMOVED, json_line, progress, stdout};
 use super::source::{Source, topic_name};
 
@@ -25,8 +25,8 @@ pub struct Verify {
 }
 
 impl Verify {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
-        let opened = self.source.open(registry)?;
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let opened = self.source.open(context)?;
         let mut records = opened.journal.topics()?;
         if let Some(missing) =
             self.topics.iter().find(|it| !records.iter().any(|has| has.name == **it))

@@ -1,8 +1,15 @@
 //! Moments, as people write them.
+//!
+//! A number alone is a version, in every command, and so it means something only where one topic is named:
+//! see [`When::of`].
 
 use std::str::FromStr;
 
-use topicsync::topic::{CommitNumber, Moment, Timestamp, Version};
+use topicsync::journal::Journal;
+use topicsync::replay::{ReplayError, Scope};
+use topicsync::topic::{CommitNumber, Moment, Timestamp, TopicName, Version};
+
+use super::out::CommandError;
 
 /// From this on a bare number is a time in milliseconds: no version gets there, and every time since 1973
 /// is beyond.
@@ -13,11 +20,73 @@ const MS_MIN: u64 = 100_000_000_000;
 pub struct When(pub Moment);
 
 /// How moments are written, for the help of each command.
-pub const HELP: &str = "a version (42), commit:8412, a time (2026-11-23T13:49:00Z, or milliseconds since \
-                        1970), or head";
+pub const HELP: &str = "a version of the one topic that is named (42), commit:8412, a time \
+                        (2026-11-23T13:49:00Z, or milliseconds since 1970), or head";
 
 impl When {
     pub const HEAD: When = When(Moment::Commit(CommitNumber(u64::MAX)));
+}
+
+impl When {
+    /// The moment that is meant, where a command looks at these topics.
+    ///
+    /// # Errors
+    /// A version where no topic, or more than one, is named; a version or commit that is not there yet.
+    pub fn of(self, journal: &dyn Journal, topics: &[TopicName]) -> Result<Moment, CommandError> {
+        match (self.0, topics) {
+            (Moment::Version(version), [topic]) => {
+                let head = journal.extent(topic)?.head;
+                if version > head {
+                    let topic = topic.clone();
+                    return Err(ReplayError::NotYet { topic, version, head }.into());
+                }
+            }
+            (Moment::Version(version), _) => {
+                return Err(CommandError::Usage(format!(
+                    "{version} is a version, which is one of a topic: name one topic, or give a commit \
+                     (commit:{version}) or a time"
+                )));
+            }
+            (Moment::Commit(commit), _) if self != When::HEAD => {
+                let newest = Scope::of(journal, |_| true)?.newest;
+                if commit > newest {
+                    return Err(CommandError::Usage(format!(
+                        "there is no commit {commit} yet, the newest is {newest}"
+                    )));
+                }
+            }
+            _ => {}
+        }
+        Ok(self.0)
+    }
+
+    /// The newest commit that is not after the moment, of these topics.
+    ///
+    /// # Errors
+    /// As those of [`of`](Self::of).
+    pub fn commit(
+        self,
+        journal: &dyn Journal,
+        scope: &Scope,
+        topics: &[TopicName],
+    ) -> Result<CommitNumber, CommandError> {
+        let moment = self.of(journal, topics)?;
+        if let Moment::Commit(commit) = moment {
+            return Ok(commit);
+        }
+        let mut newest = CommitNumber(0);
+        for (record, extent) in &scope.topics {
+            let version = match moment {
+                Moment::Version(version) => version,
+                moment => journal.version_at(&record.name, moment)?.min(extent.head),
+            };
+            if version > extent.oldest {
+                let made = journal.read(&record.name, Version(version.0 - 1), version)?;
+                newest = made.last().map_or(newest, |change| newest.max(change.commit));
+            }
+        }
+        Ok(newest)
+    }
 }
 
 impl FromStr for When {

@@ -40,7 +40,7 @@ async fn run(set_up: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn signals_end_it_with_1001_and_exit_code_0() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let mut program = start(|_| ());
         let mut clients = [
             Client::connect(program.address, Encoding::Json).await,
@@ -56,6 +56,29 @@ async fn signals_end_it_with_1001_and_exit_code_0() {
         drop(clients);
         assert_eq!(program.exit().await.code(), Some(0));
     }
+}
+
+#[tokio::test]
+async fn what_nohup_started_goes_on_without_its_terminal() {
+    let mut command = Command::new("nohup");
+    command.arg(PROGRAM);
+    let mut program = Program::start(command, drop);
+    program.signal("HUP");
+    let mut client = Client::connect(program.address, Encoding::Json).await;
+    client.check_works().await;
+    program.signal("TERM");
+    assert_eq!(client.expect_close().await.0, 1001);
+    assert_eq!(program.exit().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn it_listens_on_a_host_s_name() {
+    let program = start(|command| {
+        // The environment says 127.0.0.1, and a flag goes before it.
+        command.args(["--listen", "localhost:0"]);
+    });
+    assert!(program.address.ip().is_loopback());
+    Client::connect(program.address, Encoding::Json).await.check_works().await;
 }
 
 #[tokio::test]
@@ -82,8 +105,17 @@ async fn help_names_every_flag_and_its_variable() {
         })
         .await;
         assert_eq!(code, Some(0));
-        for word in ["--listen", "TOPICSYNC_LISTEN", "--session-timeout", "TOPICSYNC_SUBSCRIPTIONS"]
-        {
+        for word in [
+            "--listen",
+            "TOPICSYNC_LISTEN",
+            "--session-timeout",
+            "TOPICSYNC_SUBSCRIPTIONS",
+            "--services",
+            "--requests",
+            "--ping-interval",
+            "--silence",
+            "--tick",
+        ] {
             assert!(words.contains(word), "{word}: {words}");
         }
     }

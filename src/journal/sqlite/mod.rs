@@ -241,6 +241,33 @@ impl Journal for SqliteJournal {
         Err(fault.of_commit(path, topic.as_ref()))
     }
 
+    /// One transaction, which waits for the disk once. Until it ends, the database's log grows by all that
+    /// is written.
+    fn together(&self, work: &mut dyn FnMut() -> bool) -> Result<bool, CommitError> {
+        let path = &self.place.path;
+        let failed = |fault: Fault| fault.of_commit(path, None);
+        // The lock is free while `work` commits its groups.
+        match &mut *self.writer().map_err(failed)? {
+            WriterState::Open(writer) => writer.begin_together().map_err(failed)?,
+            WriterState::Failed(reason) => return Err(failed(Fault::Closed(reason.clone()))),
+        }
+        let is_wanted = work();
+        let mut state = self.writer().map_err(failed)?;
+        let committed = match &mut *state {
+            WriterState::Open(writer) if is_wanted => writer.commit_together(),
+            WriterState::Open(_) => Ok(()),
+            WriterState::Failed(reason) => Err(Fault::Closed(reason.clone())),
+        };
+        if is_wanted && committed.is_ok() {
+            return Ok(true);
+        }
+        // Closing the connection takes all of it back.
+        *state = WriterState::Failed("several groups were taken back".to_owned());
+        *state = WriterState::Open(Box::new(Writer::open(&self.place).map_err(failed)?));
+        committed.map_err(failed)?;
+        Ok(false)
+    }
+
     fn reopen(&self, heads: &[Head]) -> Result<(), JournalError> {
         let mut state = self.writer().map_err(|fault| self.failed(fault))?;
         // What lies there by now may be another server's.

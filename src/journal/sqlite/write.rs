@@ -4,8 +4,9 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Deref;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Savepoint, Transaction, TransactionBehavior};
 
 use super::connect::{Mode, connect};
 use super::fault::{Fault, damage};
@@ -28,6 +29,43 @@ pub(super) struct Writer {
     /// Of topics written to since the journal was opened.
     logs: HashMap<TopicName, Log>,
     noted: HashSet<(ClientId, i64)>,
+    /// Whether all groups are parts of one transaction, until that ends.
+    together: bool,
+}
+
+/// What a group is written in.
+enum Scope<'a> {
+    /// A transaction of its own.
+    Own(Transaction<'a>),
+    /// A part of the transaction that is open.
+    Part(Savepoint<'a>),
+}
+
+impl<'a> Scope<'a> {
+    fn begin(connection: &'a mut Connection, together: bool) -> rusqlite::Result<Scope<'a>> {
+        if together {
+            return connection.savepoint().map(Scope::Part);
+        }
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map(Scope::Own)
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        match self {
+            Scope::Own(transaction) => transaction.commit(),
+            Scope::Part(savepoint) => savepoint.commit(),
+        }
+    }
+}
+
+impl Deref for Scope<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Scope::Own(transaction) => transaction,
+            Scope::Part(savepoint) => savepoint,
+        }
+    }
 }
 
 /// Why a group failed, and at which topic, if it was one.
@@ -38,7 +76,23 @@ impl Writer {
         let connection = connect(place, &place.database, Mode::Write)?;
         schema::upgrade(&connection)?;
         let meta = Meta::read(&connection)?;
-        Ok(Writer { connection, meta, logs: HashMap::new(), noted: HashSet::new() })
+        let (logs, noted) = (HashMap::new(), HashSet::new());
+        Ok(Writer { connection, meta, logs, noted, together: false })
+    }
+
+    /// Has all groups from here on be parts of one transaction.
+    pub fn begin_together(&mut self) -> Result<(), Fault> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.together = true;
+        Ok(())
+    }
+
+    /// Makes the groups since [`begin_together`](Self::begin_together) durable. Where they are not wanted,
+    /// the writer is dropped instead, and opened again: what it knows is of groups that are gone.
+    pub fn commit_together(&mut self) -> Result<(), Fault> {
+        self.connection.execute_batch("COMMIT")?;
+        self.together = false;
+        Ok(())
     }
 
     pub fn begin(&mut self) -> Result<Beginning, Fault> {
@@ -50,8 +104,7 @@ impl Writer {
         // A life that was not opened yet has lost nothing of its own.
         meta.open = rows::open(unclean.unwrap_or(Durability::Commit));
         meta.numbers.life += 1;
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = Scope::begin(&mut self.connection, self.together)?;
         meta.write(&transaction)?;
         let sessions = rows::sessions(&transaction)?;
         transaction.commit()?;
@@ -61,8 +114,7 @@ impl Writer {
     }
 
     pub fn commit(&mut self, operations: &[Operation]) -> Result<(), Failure> {
-        let behavior = TransactionBehavior::Immediate;
-        let transaction = self.connection.transaction_with_behavior(behavior);
+        let transaction = Scope::begin(&mut self.connection, self.together);
         let transaction = transaction.map_err(|error| (error.into(), None))?;
         let mut group = Group {
             store: Store {

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use clap::Args;
 use topicsync::topic::{Timestamp, TopicName};
-use topicsync::types::Registry;
 
+use super::Context;
 use super::out::CommandError;
 use super::source::{Source, topic_name};
 use super::when::{HELP, When};
@@ -59,11 +59,11 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 impl Replay {
-    pub fn run(&self, registry: &Registry) -> Result<(), CommandError> {
-        let opened = self.source.open(registry)?;
+    pub fn run(&self, context: &Context<'_>) -> Result<(), CommandError> {
+        let opened = self.source.open(context)?;
         let scope = opened.known_scope(&self.topics)?;
         let mut steps = Steps::new(&*opened.journal, &opened.registry, &scope)?;
-        let start = steps.find(self.at.0);
+        let start = steps.find(self.at.of(&*opened.journal, &self.topics)?);
         match self.plain || self.json || !io::stdout().is_terminal() {
             true => plain::run(&mut steps, start, self.speed, self.json),
             false => screen::run(&mut steps, start, self.speed),

@@ -1,7 +1,7 @@
 //! Where a replay is, and what each key does to it. Knows no screen and no clock.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use topicsync::topic::Moment;
+use topicsync::topic::{CommitNumber, Moment, Version};
 
 use crate::when::When;
 
@@ -66,7 +66,7 @@ impl Player {
     fn play_key(&mut self, code: KeyCode) -> Flow {
         let position = self.position;
         match code {
-            KeyCode::Char('q') | KeyCode::Esc => return Flow::Quit,
+            KeyCode::Char('q') => return Flow::Quit,
             KeyCode::Right | KeyCode::Char('l') => self.go(position + 1),
             KeyCode::Left | KeyCode::Char('h') => self.go(position.saturating_sub(1)),
             KeyCode::PageDown => self.go(position + 10),
@@ -100,6 +100,10 @@ impl Player {
             KeyCode::Esc => return,
             KeyCode::Enter => {
                 match prompt.trim().parse::<When>() {
+                    // The screen counts commits, and asks for one.
+                    Ok(When(Moment::Version(Version(number)))) => {
+                        self.go(find(Moment::Commit(CommitNumber(number))));
+                    }
                     Ok(When(moment)) => self.go(find(moment)),
                     Err(error) => self.notice = Some(error),
                 }
@@ -115,13 +119,11 @@ impl Player {
 
 #[cfg(test)]
 mod tests {
-    use topicsync::topic::Version;
-
     use super::*;
 
     fn press(player: &mut Player, keys: &[KeyCode]) -> Flow {
         let find = |moment| match moment {
-            Moment::Version(Version(number)) => number as usize,
+            Moment::Commit(CommitNumber(number)) => number as usize,
             _ => 7,
         };
         let mut flow = Flow::Stay;
@@ -145,6 +147,7 @@ mod tests {
             assert_eq!(press(&mut player, keys), Flow::Stay);
             assert_eq!(player.position, position, "{keys:?}");
         }
+        assert_eq!(press(&mut player, &[KeyCode::Esc]), Flow::Stay);
         assert_eq!(press(&mut player, &[KeyCode::Char('q')]), Flow::Quit);
     }
 

@@ -91,11 +91,10 @@ impl<'a> Steps<'a> {
         Some(self.commits.get(position.checked_sub(1)?)?.time)
     }
 
-    /// The position at a moment. A bare number is that of a commit, as several topics have several
-    /// versions.
+    /// The position at a moment; a version is one of the first topic.
     pub fn find(&self, moment: Moment) -> usize {
         self.commits.partition_point(|step| match moment {
-            Moment::Version(Version(number)) => step.number.0 <= number,
+            Moment::Version(version) => step.topics.first().is_some_and(|it| it.2 <= version),
             Moment::Commit(commit) => step.number <= commit,
             Moment::Time(time) => step.time <= time,
         })

@@ -61,13 +61,16 @@ fn errors_say_what_to_do() {
         (&["topics", "--file", "/nowhere"], "cannot open /nowhere"),
         (&["topics", "--file", "Cargo.toml"], "no exported history"),
         (&["log", "nope", "--file", HISTORY], "`topicsync topics`"),
-        (&["show", "--at", "3", "--file", HISTORY], "name the topic"),
+        (&["show", "--at", "3", "--file", HISTORY], "name one topic"),
         (&["show", "board/nodes", "--at", "15", "--file", HISTORY], "its head is 14"),
     ];
     for (args, expected) in cases {
         let words = error(args);
         assert!(words.starts_with("topicsync: ") && words.contains(expected), "{words}");
     }
+    let ran = run(&["log", "--author", "bob", "--file", HISTORY]);
+    assert!(ran.code == 2 && ran.err.contains("an author is the number of a client"), "{ran:?}");
+    assert_eq!(run(&["log", "--key", "-1x", "--file", HISTORY]).code, 0);
     for args in [&["show", "--at", "soon"][..], &["diff", "a"], &["replay", "--speed", "0"]] {
         assert_eq!(run(args).code, 2);
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value as Json, json};
 
-use super::{FOLDER, HISTORY, error, json_lines, of_file};
+use super::{FOLDER, HISTORY, error, json_lines, of_file, run};
 
 #[test]
 fn topics_are_listed_with_type_and_head() {
@@ -97,15 +97,23 @@ fn bisect_finds_where_a_condition_broke() {
                  commit 16  2025-11-24T12:31:30.000Z  client 2\n  \
                  board/nodes@9  change_value key=\"rain\" value={\"label\":\"Rain\",\"x\":-300,\"y\":200}\n";
     let path = "$[\"board/nodes\"][?@.x < 0]";
-    let found = of_file(&["bisect", "--to", "20", "--selects-nothing", path]);
+    let found = of_file(&["bisect", "--to", "commit:20", "--selects-nothing", path]);
     assert!(found.ends_with(broke), "{found}");
     let script = "! grep -q '\"x\":-'";
-    let found = of_file(&["bisect", "board/nodes", "--to", "20", "--run", script, "--json"]);
+    let found = of_file(&["bisect", "board/nodes", "--to", "12", "--run", script, "--json"]);
     assert_eq!(json_lines(&found)[0]["commit"], 16);
-    let holds = of_file(&["bisect", "--selects", "$[\"board/title\"]", "--json"]);
-    assert_eq!(json_lines(&holds), [json!({"still_holds": 28})]);
-    let never = of_file(&["bisect", "--selects", "$.nothing"]);
-    assert!(never.contains("--from"), "{never}");
+    let time = ["bisect", "--to", "2025-11-24T12:32:00Z", "--selects-nothing", path, "--json"];
+    assert_eq!(json_lines(&of_file(&time))[0]["commit"], 16);
+    // To find nothing is a failure.
+    let run_on_file = |args: &[&str]| run(&[args, &["--file", HISTORY]].concat());
+    let holds = run_on_file(&["bisect", "--selects", "$[\"board/title\"]", "--json"]);
+    assert_eq!(json_lines(&holds.out), [json!({"still_holds": 28})]);
+    assert!(holds.code == 1 && holds.err.contains("still holds at commit 28"), "{holds:?}");
+    let never = run_on_file(&["bisect", "--selects", "$.nothing"]);
+    assert!(never.code == 1 && never.err.contains("--from"), "{never:?}");
+    let back = ["bisect", "--from", "commit:5", "--to", "commit:3", "--selects", "$"];
+    let words = run_on_file(&back).err;
+    assert!(words.contains("--from is commit 5, which is after --to, commit 3"), "{words}");
     let words = error(&["bisect", "--file", HISTORY, "--json", "--run", "exit 127"]);
     assert!(words.contains("cannot run"), "{words}");
     let words = error(&["bisect", "--file", HISTORY, "--selects", "nodes"]);
@@ -126,4 +134,46 @@ fn a_replay_without_a_terminal_prints_each_step() {
     assert_eq!(steps[1]["commit"]["undoes"]["commit"], 21);
     let removed = json!({"path": [], "removed": ["cloud", "snow"]});
     assert_eq!(steps[1]["topics"][0]["differences"], json!([removed]));
+}
+
+/// A number alone is a version of the one topic that is named, whatever the command.
+#[test]
+fn one_number_means_one_thing() {
+    assert_eq!(of_file(&["show", "board/title", "--at", "1", "--json"]), "\"Water cycle\"\n");
+    let log = of_file(&["log", "board/title", "--since", "1", "--until", "2", "--json"]);
+    assert_eq!(json_lines(&log).len(), 1);
+    assert_eq!(json_lines(&log)[0]["changes"][0]["version"], 2);
+    let replay = of_file(&["replay", "board/title", "--at", "2", "--json"]);
+    assert_eq!(json_lines(&replay)[0]["commit"]["changes"][0]["version"], 3);
+    for args in [
+        &["show", "--at", "3"][..],
+        &["log", "--since", "3"],
+        &["log", "board/title", "board/nodes", "--until", "3"],
+        &["replay", "--at", "3"],
+        &["bisect", "--to", "3", "--selects", "$"],
+    ] {
+        let words = error(&[args, &["--file", HISTORY]].concat());
+        assert!(words.contains("name one topic, or give a commit (commit:3)"), "{args:?}: {words}");
+    }
+}
+
+#[test]
+fn what_is_not_there_yet_is_an_error_and_no_guess() {
+    for args in [
+        &["show", "--at", "commit:29"][..],
+        &["diff", "board/title", "1", "commit:29"],
+        &["blame", "board/title", "--at", "commit:29"],
+        &["log", "--since", "commit:29"],
+        &["log", "--until", "commit:29"],
+        &["replay", "--at", "commit:29"],
+        &["bisect", "--to", "commit:29", "--selects", "$"],
+    ] {
+        let words = error(&[args, &["--file", HISTORY]].concat());
+        let expected = "there is no commit 29 yet, the newest is 28";
+        assert!(words.contains(expected), "{args:?}: {words}");
+    }
+    for args in [&["log", "--since", "4"], &["log", "--until", "4"], &["replay", "--at", "4"]] {
+        let args = [args[0], "board/title", args[1], args[2], "--file", HISTORY];
+        assert!(error(&args).contains("its head is 3"), "{args:?}");
+    }
 }
