@@ -174,7 +174,20 @@ impl Engine {
         kind: TypeRef,
         options: TopicOptions,
     ) -> Result<Arc<TopicCell>, OpenError> {
-        self.make_from(name, kind, options, None)
+        self.make_from(name, kind, options, None, false)
+    }
+
+    /// As [`make`](Self::make), where there must not be a topic of this name yet.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); there is a topic of this name already.
+    pub fn make_new(
+        &self,
+        name: &TopicName,
+        kind: TypeRef,
+        options: TopicOptions,
+    ) -> Result<Arc<TopicCell>, OpenError> {
+        self.make_from(name, kind, options, None, true)
     }
 
     /// Makes a topic that goes on from another one's past: its value at `version`, under that version.
@@ -187,14 +200,11 @@ impl Engine {
         version: Version,
         name: &TopicName,
     ) -> Result<Arc<TopicCell>, OpenError> {
-        if self.find(name)?.is_some() {
-            return Err(OpenError::Exists(name.clone()));
-        }
         let start = from.value_at(Moment::Version(version));
         let start = start.map_err(|error| OpenError::Unavailable(error.to_string()))?;
         let log = VersionLog::new(from.kind(), version, start.value.clone());
         let topic = Topic::of_log(from.kind(), log, start.value);
-        self.make_from(name, from.kind(), from.options().clone(), Some(topic))
+        self.make_from(name, from.kind(), from.options().clone(), Some(topic), true)
     }
 
     fn make_from(
@@ -203,6 +213,7 @@ impl Engine {
         kind: TypeRef,
         options: TopicOptions,
         start: Option<Topic>,
+        new: bool,
     ) -> Result<Arc<TopicCell>, OpenError> {
         options.check(kind)?;
         if self.durability(name, &options) != Durability::Memory {
@@ -211,6 +222,9 @@ impl Engine {
         }
         let _making = self.making.lock();
         if let Some(cell) = self.find_as(name, Some(kind))? {
+            if new {
+                return Err(OpenError::Exists(name.clone()));
+            }
             return check_type(cell, Some(kind.name()));
         }
         let durability = self.durability(name, &options);
