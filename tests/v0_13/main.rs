@@ -5,10 +5,14 @@
 #[path = "../system/common.rs"]
 mod common;
 mod converge;
+mod direct;
 mod exchanges;
 mod hostile;
 mod lists;
+mod lives;
 mod model;
 mod old;
+mod policy;
 mod texts;
+mod threads;
 mod together;

@@ -62,7 +62,11 @@ pub struct Clients {
 
 impl Clients {
     /// A connection whose client is known to speak 0.13.
-    pub fn connect(self: &Arc<Self>, hub: &Arc<Hub>, now: Uptime) -> Option<Connection<impl Peer>> {
+    pub fn connect(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        now: Uptime,
+    ) -> Option<Connection<impl Peer<Message: Send> + use<>>> {
         Connection::open(hub, V0_13::new(self.clone()), now)
     }
 }
