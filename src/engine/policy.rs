@@ -61,9 +61,11 @@ pub enum Operation<'a> {
         type_name: &'a str,
         options: &'a TopicOptions,
     },
+    /// To make a change of a topic; `None` if it could not even be read, of which only those are told who
+    /// may change the topic.
     Change {
         topic: &'a TopicCell,
-        change: &'a AnyChange,
+        change: Option<&'a AnyChange>,
     },
     Remove {
         topic: &'a TopicName,
@@ -123,9 +125,9 @@ impl Policy for Rules {
             Operation::Read { topic } | Operation::ReadPast { topic } => read(principal, topic),
             Operation::Change { topic, change } => {
                 not_the_servers(topic.name())?;
-                match topic.options().presence {
-                    true => own_entry(principal, topic, change),
-                    false => Ok(()),
+                match change {
+                    Some(change) if topic.options().presence => own_entry(principal, topic, change),
+                    _ => Ok(()),
                 }
             }
             Operation::Make { topic, .. } | Operation::Remove { topic } => not_the_servers(topic),

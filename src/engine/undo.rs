@@ -195,7 +195,7 @@ impl Engine {
             let id = author.fresh_id();
             let mut draft = Draft { slot, change: Some(change.clone()), id, base: None };
             let mut apply = || {
-                let operation = Operation::Change { topic: cell, change: &change };
+                let operation = Operation::Change { topic: cell, change: Some(&change) };
                 self.authorize(author.principal(), &operation)?;
                 self.apply_one(author, cell, state, &mut draft)
             };
