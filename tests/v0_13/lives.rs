@@ -58,7 +58,8 @@ fn the_last_changes_of_a_life_are_told_as_their_authors_own() {
     author.change(TOPIC_LIST, "dict", add("t", json!("one")));
     author.send("subscribe", json!({"topic_name": "t"}));
     other.send("subscribe", json!({"topic_name": "t"}));
-    (author.receive(), other.receive());
+    author.receive();
+    other.receive();
     let insert = json!({"type": "insert", "topic_version": "t_init", "position": 3, "insertion": "!",
         "result_topic_version": "mine"});
     let commands = [
