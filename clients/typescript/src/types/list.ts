@@ -112,10 +112,10 @@ function takesBase(change: ListChange): boolean {
 
 /** The change with "the end" resolved, and checked against the list. */
 function exactly(change: ListChange, items: Items): ListChange {
-  const last = items.length - 1
+  const { length } = items
   const [item, gap] = placesOf(change)
-  const end = change.type === "insert" ? items.length : last
-  return placed(change, [resolvePlace(item, last), resolvePlace(gap, end)])
+  const end = change.type === "insert" ? length : length - 1
+  return placed(change, [resolvePlace(item, length - 1, length), resolvePlace(gap, end, length)])
 }
 
 const TOLD = { insert: "inserted", pop: "popped", replace: "replaced", move: "moved" }

@@ -24,9 +24,9 @@ export function tryTo<T>(attempt: () => T, heed?: (reason: string) => void): T |
   }
 }
 
-/** The error of a position that is not there. */
-export function outOfBounds(position: number, length: number): Invalid {
-  return new Invalid(`position ${position} is out of bounds, the length is ${length}`)
+/** The error of a position that is not there; `rest` says what would be. */
+export function outOfBounds(position: number, length: number, rest = ""): Invalid {
+  return new Invalid(`position ${position} is out of bounds, the length is ${length}${rest}`)
 }
 
 /** The error of what is there and should not be, or the other way round. */

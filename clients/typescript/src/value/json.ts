@@ -2,7 +2,10 @@
 
 import { Invalid } from "./errors.js"
 
-/** Any value that a topic can hold. Whole numbers lie within ±(2^53 − 1), numbers are finite. */
+/**
+ * Any value that a topic can hold. Numbers are finite. One that is whole and within ±(2^53 − 1) is an
+ * int to the server, any other a float.
+ */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject
 
 /** Values by key. */
@@ -39,10 +42,6 @@ export function checked(value: unknown, nestingMax = NESTING_MAX): Json {
       return value
     case "number":
       if (!Number.isFinite(value)) throw new Invalid("a number is not finite")
-      // Beyond, there are floats alone.
-      if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 2 ** 64) {
-        throw new Invalid("a whole number is beyond ±(2^53 − 1)")
-      }
       return value
     case "string":
       if (/\p{Surrogate}/u.test(value)) throw new Invalid("a text holds half of a surrogate pair")

@@ -68,12 +68,25 @@ const STEPS: Record<string, (replica: Replica, step: never) => unknown> = {
   resend_busy: (replica) => replica.resendBusy(),
 }
 
+/**
+ * Reads a case. Whole numbers beyond ±(2^53 − 1) become bigints: a program of this language that has
+ * the number has a float, which is a value, where the case has an int, which is none.
+ */
+export function parseCase(line: string): Case {
+  const marked = line.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
+    /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `{"$int":"${token}"}` : token,
+  )
+  return JSON.parse(marked, (_key, value: { $int?: string } | null) =>
+    typeof value?.$int === "string" ? BigInt(value.$int) : value,
+  ) as Case
+}
+
 export function runCase({ case: name, steps }: Case): void {
   const replica = new Replica()
   const tickets: number[] = []
   let topics: Json = {}
   for (const [index, step] of steps.entries()) {
-    const where = `${name}, step ${index}: ${JSON.stringify(step)}`
+    const where = `${name}, step ${index}: ${JSON.stringify(step, (_key, it) => (typeof it === "bigint" ? `${it}` : it))}`
     const kind = Object.keys(step).find((key) => Object.hasOwn(STEPS, key))
     if (!kind) throw new Error(`no such step: ${where}`)
     const before = new Map<string, Typed>(replica.topics)
