@@ -2,6 +2,7 @@
 
 import type { Rejection } from "../replica/events.js"
 import type { RejectCode } from "../replica/messages.js"
+import type { Fields } from "../types/type.js"
 
 /** A refusal of the server's: a code, and the reason in words. */
 class Refused<Code extends string> extends Error {
@@ -11,15 +12,15 @@ class Refused<Code extends string> extends Error {
   readonly reason: string
 
   /** @internal */
-  constructor(code: Code, reason: string, about = "") {
-    super(`${about}${code}: ${reason}`)
+  constructor(about: string, code: Code, reason: string) {
+    super(`${about}: ${code}: ${reason}`)
     this.code = code
     this.reason = reason
   }
 }
 
 /**
- * The server refused a change, or it could not be carried over others' before it was sent. The code
+ * The server refused a change, or it could not be rebased over others' before it was sent. The code
  * `stale` means that others were faster, `invalid` that it does not fit or a validator refused it.
  */
 export class Rejected extends Refused<RejectCode> {
@@ -29,14 +30,14 @@ export class Rejected extends Refused<RejectCode> {
 
   /** @internal */
   constructor({ topicName, code, reason }: Rejection) {
-    super(code, reason, `${topicName}: `)
+    super(topicName, code, reason)
     this.topicName = topicName
   }
 }
 
 /**
- * A service could not be asked, or failed: `no_such_service`, `provider_left`, `timeout`, `failed`,
- * `forbidden`, `invalid`.
+ * A service could not be asked or offered, or failed: `no_such_service`, `provider_left`, `timeout`,
+ * `failed`, `forbidden`, `invalid`, `service_taken`.
  */
 export class ServiceError extends Refused<string> {
   override readonly name = "ServiceError"
@@ -58,4 +59,36 @@ export class FateUnknown extends Error {
 /** The client was closed before the answer. */
 export class Closed extends Error {
   override readonly name = "Closed"
+
+  /** @internal */
+  constructor(what: string) {
+    super(`${what}: the client was closed before the answer`)
+  }
+}
+
+/**
+ * There was no answer in time. What was waited for may yet come about: a change stays pending, and is
+ * sent when the server can be reached.
+ */
+export class TimedOut extends Error {
+  override readonly name = "TimedOut"
+
+  /** @internal */
+  constructor(what: string, timeoutMs: number) {
+    super(`${what}: no answer within ${timeoutMs / 1000} s`)
+  }
+}
+
+/** The client was closed with changes that the server has not answered: they may be lost. */
+export class Unanswered extends Error {
+  override readonly name = "Unanswered"
+  /** The changes, as on the wire, in the order of their topics. */
+  readonly changes: readonly { readonly topicName: string; readonly change: Fields }[]
+
+  /** @internal */
+  constructor(changes: Unanswered["changes"]) {
+    const topics = [...new Set(changes.map(({ topicName }) => topicName))].join(", ")
+    super(`the client was closed before ${changes.length} changes were answered: ${topics}`)
+    this.changes = changes
+  }
 }

@@ -43,6 +43,12 @@ export class Calls {
     return call
   }
 
+  /** Gives up a request. */
+  cancel(call: number): void {
+    this.#waiting = this.#waiting.filter((it) => it.call !== call)
+    for (const [requestId, it] of this.#sent) if (it === call) this.#sent.delete(requestId)
+  }
+
   /** Whether there is nothing to send. */
   get isIdle(): boolean {
     return this.#waiting.length === 0 && [...this.#offers.values()].every((known) => known)

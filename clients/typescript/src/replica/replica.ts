@@ -8,7 +8,7 @@
  */
 
 import type { Json, JsonObject } from "../value/json.js"
-import type { AnyType } from "../types/type.js"
+import type { AnyType, Fields } from "../types/type.js"
 import type { ReplicaEvent, Ticket } from "./events.js"
 import type { LocalChange } from "./local.js"
 import { Draft, local } from "./local.js"
@@ -25,6 +25,14 @@ export class Replica extends State {
   /** Whether a session is in force on the present connection. */
   get isOnline(): boolean {
     return this.phase.type === "online"
+  }
+
+  /** Whether everything that was asked for on the present connection has come, and all is answered. */
+  get isCaughtUp(): boolean {
+    if (!this.isOnline) return false
+    for (const { link } of this.topics.values()) if (link !== "live") return false
+    for (const { message } of this.batches.values()) if (message) return false
+    return true
   }
 
   /** A topic, if it is subscribed. */
@@ -106,6 +114,18 @@ export class Replica extends State {
   undo(which: "undo" | "redo"): number {
     const { calls, batchesMade } = this
     return calls.ask(`_topicsync/${which}`, null, undefined, batchesMade)
+  }
+
+  /** Gives up a request: it is not sent any more, and its answer is passed over. */
+  cancel(call: number): void {
+    this.calls.cancel(call)
+  }
+
+  /** The changes that the server has not answered, as on the wire; not those of presence topics. */
+  unanswered(): { topicName: string; change: Fields }[] {
+    return [...this.topics].flatMap(([topicName, { type, pending, isPresence }]) =>
+      isPresence ? [] : pending.map(({ made }) => ({ topicName, change: type.encodeChange(made) })),
+    )
   }
 
   /** Answers somebody's request. */
