@@ -3,13 +3,15 @@
 export type { Undone } from "./client/core-client.js"
 export {
   Closed,
-  FateUnknown,
+  ClosedUnanswered,
+  OutcomeUnknown,
   Rejected,
   ServiceError,
   TimedOut,
   TopicError,
-  Unanswered,
+  Unsent,
 } from "./client/errors.js"
+export type { UnansweredChange } from "./client/errors.js"
 export type { Cut, History, HistoryEntry, Moment, PastTopic, PastValue, ViewOf } from "./client/history.js"
 export type {
   BoolTopic,

@@ -9,7 +9,6 @@ import { checked, checkName } from "../value/json.js"
 import type { Service } from "./core.js"
 import { Core } from "./core.js"
 import type { Rejected } from "./errors.js"
-import { Closed } from "./errors.js"
 import type { Cut, History, Moment, PastValue, ViewOf } from "./history.js"
 import { ask, PastTopic, valueAt } from "./history.js"
 import type { Stop } from "./listeners.js"
@@ -59,7 +58,7 @@ export class CoreClient {
 
   /** How many actions made here the server has not answered. Those sent as one count as one. */
   get pending(): number {
-    return this.#core.replica.batches.size
+    return this.#core.replica.actions.size
   }
 
   /** Calls back when {@link status} changes. */
@@ -84,13 +83,12 @@ export class CoreClient {
   }
 
   /**
-   * Waits until everything that was made and offered here has been answered.
+   * Waits until everything that was made, asked and offered here has been answered.
    *
    * @throws {@link TimedOut} or {@link Closed} if it is not.
    */
-  async settled(): Promise<void> {
-    await this.#core.until(() => this.#core.isSettled, "what is pending")
-    if (!this.#core.isSettled) throw new Closed("what is pending")
+  settled(): Promise<void> {
+    return this.#core.settled()
   }
 
   /**
@@ -107,7 +105,7 @@ export class CoreClient {
    * meanwhile. What is not answered within the limit, `closeTimeoutMs` of the connection's options by
    * default, may be lost.
    *
-   * @throws {@link Unanswered}, once the client is closed, with the changes that were not answered.
+   * @throws {@link ClosedUnanswered}, once the client is closed, with the changes that were not answered.
    */
   close({ timeoutMs }: { timeoutMs?: number } = {}): Promise<void> {
     return this.#core.close(timeoutMs)

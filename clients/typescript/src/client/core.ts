@@ -10,7 +10,16 @@ import { Replica } from "../replica/replica.js"
 import { report } from "../report.js"
 import type { Json } from "../value/json.js"
 import { checked } from "../value/json.js"
-import { Closed, FateUnknown, Rejected, ServiceError, TimedOut, TopicError, Unanswered } from "./errors.js"
+import {
+  Closed,
+  ClosedUnanswered,
+  OutcomeUnknown,
+  Rejected,
+  ServiceError,
+  TimedOut,
+  TopicError,
+  Unsent,
+} from "./errors.js"
 import { Listeners } from "./listeners.js"
 import { Awaitable, Pending, Registration, within } from "./pending.js"
 import type { AnyTopic } from "./topic.js"
@@ -45,6 +54,8 @@ export class Core {
   /** The action that is being made. */
   #draft: { readonly draft: Draft; readonly pending: Pending } | undefined
   #closing: Promise<void> | undefined
+  /** The client ended before all was answered. */
+  #lost = false
   /** What the program is to be told, in order. */
   #news: (() => void)[] = []
   #telling = false
@@ -106,13 +117,8 @@ export class Core {
     return pending
   }
 
-  /** Whether nothing more is taken. */
-  get #isClosed(): boolean {
-    return this.status === "closed" || this.#closing !== undefined
-  }
-
   #begin(pending: Pending, make: () => number): void {
-    if (this.#isClosed) pending.close()
+    if (this.replica.isClosed) pending.settle({ error: new Unsent(pending.what) })
     else this.act(() => this.#changes.set(make(), pending))
   }
 
@@ -127,7 +133,7 @@ export class Core {
     ask: (replica: Replica) => number,
     timeoutMs = this.timeoutMs,
   ): Promise<Json> {
-    if (this.#isClosed) throw new Closed(serviceName)
+    if (this.replica.isClosed) throw new Closed(serviceName)
     const call = ask(this.replica)
     const answer = new Awaitable<Json>(serviceName, Infinity)
     this.#calls.set(call, answer)
@@ -143,16 +149,18 @@ export class Core {
   #answer(call: number, { response = null, error }: Outcome): void {
     const answer = this.#calls.get(call)
     this.#calls.delete(call)
-    answer?.settle(
-      error ? { error: new ServiceError(answer.what, error.code, error.reason) } : { value: response },
-    )
+    if (!answer) return
+    const { what } = answer
+    if (!error) answer.settle({ value: response })
+    else if (error.code === "closed") answer.settle({ error: new Closed(what) })
+    else answer.settle({ error: new ServiceError(what, error.code, error.reason) })
   }
 
   /** Offers a service; a later offer of the same name takes the place of an earlier one. */
   register(serviceName: string, service: Service): Registration {
     const before = this.#offers.get(serviceName)?.registration
     const registration = new Registration(serviceName, this.timeoutMs, () => this.#stop(registration))
-    if (this.#isClosed) {
+    if (this.replica.isClosed) {
       registration.close()
       return registration
     }
@@ -189,10 +197,10 @@ export class Core {
     return within(come, timeoutMs, () => new TimedOut(what, timeoutMs)).finally(stop)
   }
 
-  /** Whether everything that was made or offered here has been answered. */
-  get isSettled(): boolean {
-    const { batches } = this.replica
-    return batches.size === 0 && [...this.#offers.values()].every((it) => it.registration.isSettled)
+  /** Waits until everything made, asked and offered here has its outcome. */
+  async settled(): Promise<void> {
+    await this.until(() => this.replica.isSettled, "what is pending")
+    if (this.#lost) throw new Closed("what is pending")
   }
 
   /** Sends what there is, waits for the answers, and ends the session. */
@@ -202,11 +210,12 @@ export class Core {
 
   async #close(timeoutMs: number): Promise<void> {
     if (this.status === "closed") return
-    const isDone = () => this.isSettled && this.#calls.size === 0
-    await this.until(isDone, "close", timeoutMs).catch(() => {})
-    const changes = this.replica.unanswered()
+    const { replica } = this
+    replica.close()
+    await this.until(() => replica.isSettled, "close", timeoutMs).catch(() => {})
+    const [unsent, unknown] = [replica.unanswered(false), replica.unanswered(true)]
     await this.#connection.close()
-    if (changes.length > 0) throw new Unanswered(changes)
+    if (unsent.length + unknown.length > 0) throw new ClosedUnanswered(unsent, unknown)
   }
 
   /** Takes what happened in the replica: first the views, all of them, then who is to be told. */
@@ -241,9 +250,10 @@ export class Core {
         if (!isAwaited && this.rejectedListeners.size === 0) this.warn(`${error}`)
         return this.rejectedListeners.tell(error)
       }
-      case "unknown": {
+      case "unknown":
+      case "unsent": {
         const what = this.#changes.get(event.ticket)?.what ?? "a change"
-        const error = new FateUnknown(`${what}: the session, or the topic's life, ended before the answer`)
+        const error = event.type === "unsent" ? new Unsent(what) : new OutcomeUnknown(what)
         if (!this.#settle(event.ticket, { error })) this.warn(`${error}`)
         return
       }
@@ -327,11 +337,16 @@ export class Core {
 
   /** Ends everything: who still waits is told so. */
   #end(): void {
-    const { topics } = this
-    const offers = [...this.#offers.values()].map((it) => it.registration)
-    for (const waiting of [...this.#changes.values(), ...this.#calls.values(), ...offers]) waiting.close()
-    for (const topic of topics.values()) this.#news.push(() => topic.closed(new Closed(topic.name)))
-    for (const waiting of [this.#changes, this.#calls, this.#offers]) waiting.clear()
+    this.#lost = !this.replica.isSettled
+    this.replica.end()
+    this.settle()
+    const topics = [...this.topics.values()]
+    const offers = [...this.#offers.values()]
+    this.#offers.clear()
+    this.#news.push(() => {
+      for (const { registration } of offers) registration.close()
+      for (const topic of topics) topic.closed(new Closed(topic.name))
+    })
   }
 }
 

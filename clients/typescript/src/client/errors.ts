@@ -51,18 +51,59 @@ export class TopicError extends Refused<string> {
   override readonly name = "TopicError"
 }
 
-/** Whether a change was accepted cannot be known: its session or its topic's life ended first. */
-export class FateUnknown extends Error {
-  override readonly name = "FateUnknown"
-}
-
-/** The client was closed before the answer. */
-export class Closed extends Error {
-  override readonly name = "Closed"
+/**
+ * A change has left the view, and whether it was accepted cannot be known: its session, its topic's life or
+ * the client ended before the answer.
+ */
+export class OutcomeUnknown extends Error {
+  override readonly name = "OutcomeUnknown"
 
   /** @internal */
   constructor(what: string) {
-    super(`${what}: the client was closed before the answer`)
+    super(`${what}: its session, its topic's life or the client ended before the answer`)
+  }
+}
+
+/** The client was closed. */
+export class Closed extends Error {
+  override readonly name: string = "Closed"
+
+  /** @internal */
+  constructor(what: string, rest = "before the answer") {
+    super(`${what}: the client was closed ${rest}`)
+  }
+}
+
+/** The client was closed before a change was sent: the server does not have it. */
+export class Unsent extends Closed {
+  override readonly name = "Unsent"
+
+  /** @internal */
+  constructor(what: string) {
+    super(what, "before it was sent")
+  }
+}
+
+/** A change, as on the wire, and its topic. */
+export interface UnansweredChange {
+  readonly topicName: string
+  readonly change: Fields
+}
+
+/** The client was closed with changes that are neither accepted nor rejected. */
+export class ClosedUnanswered extends Error {
+  override readonly name = "ClosedUnanswered"
+  /** Those that were not sent: the server does not have them. */
+  readonly unsent: readonly UnansweredChange[]
+  /** Those that were sent: the server may have accepted any of them. */
+  readonly unknown: readonly UnansweredChange[]
+
+  /** @internal */
+  constructor(unsent: readonly UnansweredChange[], unknown: readonly UnansweredChange[]) {
+    const topics = [...new Set([...unsent, ...unknown].map(({ topicName }) => topicName))].join(", ")
+    super(`closed with ${unsent.length} changes not sent and ${unknown.length} not answered: ${topics}`)
+    this.unsent = unsent
+    this.unknown = unknown
   }
 }
 
@@ -76,19 +117,5 @@ export class TimedOut extends Error {
   /** @internal */
   constructor(what: string, timeoutMs: number) {
     super(`${what}: no answer within ${timeoutMs / 1000} s`)
-  }
-}
-
-/** The client was closed with changes that the server has not answered: they may be lost. */
-export class Unanswered extends Error {
-  override readonly name = "Unanswered"
-  /** The changes, as on the wire, in the order of their topics. */
-  readonly changes: readonly { readonly topicName: string; readonly change: Fields }[]
-
-  /** @internal */
-  constructor(changes: Unanswered["changes"]) {
-    const topics = [...new Set(changes.map(({ topicName }) => topicName))].join(", ")
-    super(`the client was closed before ${changes.length} changes were answered: ${topics}`)
-    this.changes = changes
   }
 }

@@ -79,7 +79,7 @@ export class Awaitable<T> implements PromiseLike<T> {
 /**
  * A local change, or action, on its way. It shows already; awaited, it settles when the server has
  * accepted it, with the id that it was accepted under (none if nothing was left to send), or throws:
- * {@link Rejected} with the reason, {@link FateUnknown}, {@link TimedOut} or {@link Closed}.
+ * {@link Rejected} with the reason, {@link OutcomeUnknown}, {@link TimedOut} or {@link Unsent}.
  *
  * Nobody has to await it: a rejection that nobody waits for is told to `client.onRejected` alone.
  */

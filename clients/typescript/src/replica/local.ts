@@ -5,8 +5,10 @@ import { checked, compareText, NESTING_MAX } from "../value/json.js"
 import type { Fields } from "../types/type.js"
 import { resolve } from "../types/type.js"
 import type { Ticket } from "./events.js"
-import { confirm } from "./fate.js"
-import type { State } from "./state.js"
+import { confirmUnsent } from "./outcome.js"
+import type { Order } from "./pending.js"
+import { bind, hasOthersBehind, mayCompose } from "./queue.js"
+import type { LocalAction, State } from "./state.js"
 
 /** One change of a local action. */
 export interface LocalChange {
@@ -75,16 +77,23 @@ export class Draft {
     return this.#planned.length === 0
   }
 
-  /** Makes the changes. They show at once, and the ticket names them in the event of their fate. */
+  /** Makes the changes. They show at once (R2), and the ticket names them in the event of their outcome. */
   commit(): Ticket {
     const [state, planned] = [this.#state, this.#planned]
     if (planned.length === 0) throw new Invalid("an action has at least one change")
-    if (planned.length > 1) giveOneFooting(planned)
-    const [batch, ticket] = [++state.batchesMade, ++state.tickets]
+    const several = planned.length > 1
+    if (several) giveOneBase(planned)
+    const [order, ticket] = [++state.actionsMade, ++state.tickets]
     const topics = [...new Set(planned.map(({ topicName }) => topicName))].sort(compareText)
-    const action = planned.length > 1
-    state.batches.set(batch, { tickets: [ticket], topics, action, message: undefined, orphaned: false })
-    for (const it of planned) push(state, batch, it)
+    const { overwriting } = planned[0]!
+    const action = { tickets: [ticket], topics, several, overwriting, batch: undefined }
+    // What it is composed with is looked for among those made before.
+    const into = planned.map((it) => push(state, order, action, it))[0]
+    if (into !== undefined) merge(state, action, order, into)
+    else {
+      state.actions.set(order, action)
+      if (!state.isPresence(topics)) state.waiting.add(order)
+    }
     return ticket
   }
 }
@@ -99,31 +108,40 @@ function checkedFields(change: Fields): Fields {
 }
 
 /**
- * Of one topic all changes bear a base, or none does: an action is as careful as its most careful
+ * Of one topic all changes bear a base, or none does (R4): an action is as careful as its most careful
  * change. In its exact form every change takes a base.
  */
-function giveOneFooting(planned: readonly Planned[]): void {
+function giveOneBase(planned: readonly Planned[]): void {
   const careful = new Set(planned.filter((it) => !it.overwriting).map((it) => it.topicName))
   for (const it of planned) if (careful.has(it.topicName)) it.overwriting = false
 }
 
-function push(state: State, batch: number, { topicName, made, form, view, overwriting }: Planned): void {
+/**
+ * Puts a planned change behind what is pending on its topic. Gives the earlier action that it was composed
+ * into, if it was.
+ */
+function push(
+  state: State,
+  order: Order,
+  action: LocalAction,
+  { topicName, made, form, view, overwriting }: Planned,
+): Order | undefined {
   const topic = state.topics.get(topicName)!
   const before = topic.view
-  const pending = { batch, id: undefined, overwriting, made, form, hidden: false }
-  const isSingle = (id: number) => state.composes && state.batches.get(id)?.action === false
-  const joined = topic.push(pending, view, isSingle)
-  state.stirred.add(topicName)
+  const pending = { order, id: undefined, overwriting, made, form, hidden: false }
+  const into = topic.push(pending, view, (earlier) => mayCompose(state, action, earlier))
+  state.dirty.add(topicName)
   state.events.push({ type: "changed", topicName, before, value: view, changes: [form], origin: "local" })
-  if (joined !== undefined) merge(state, batch, joined, topicName)
+  return into
 }
 
-/** Makes one batch of two that wait on one topic. */
-function merge(state: State, batch: number, into: number, topicName: string): void {
-  const tickets = state.batches.get(batch)?.tickets ?? []
-  state.batches.delete(batch)
-  state.batches.get(into)?.tickets.push(...tickets)
-  if (!state.holds(topicName, into)) confirm(state, into)
+/** Makes one action of two singles that were composed: they share their outcome (R8). */
+function merge(state: State, { tickets, topics }: LocalAction, order: Order, into: Order): void {
+  const topicName = topics[0]!
+  state.actions.get(into)!.tickets.push(...tickets)
+  // It took itself back.
+  if (!state.topics.get(topicName)!.holds(into)) confirmUnsent(state, into)
+  else if (state.waiting.has(into) && hasOthersBehind(state, into, topicName)) bind(state, into, order)
 }
 
 /**

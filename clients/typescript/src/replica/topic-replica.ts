@@ -3,11 +3,12 @@
 import { tryTo } from "../value/errors.js"
 import type { Json, JsonObject } from "../value/json.js"
 import { required } from "../types/fields.js"
+import { lowerBound } from "../types/search.js"
 import type { AnyType, Fields, Maybe } from "../types/type.js"
 import { compose, overwritten, resolve, SEPARATE } from "../types/type.js"
 import type { ClientMessage, Subscribed } from "./messages.js"
-import type { BatchId, Fallen, Pending } from "./pending.js"
-import { applied, sameChange, sameValue, Walk } from "./pending.js"
+import type { Dropped, Order, Pending } from "./pending.js"
+import { applied, BaseChange, sameChange, sameValue } from "./pending.js"
 
 /** How far back a change looks for one of the same key to be composed with. */
 const COMPOSE_REACH = 1024
@@ -35,7 +36,7 @@ export interface Moved {
   readonly before: unknown
   /** From the view as it was to the view as it is; if that is unknown, it is to be taken as a whole. */
   readonly changes?: Maybe<readonly unknown[]>
-  readonly fallen: readonly Fallen[]
+  readonly dropped: readonly Dropped[]
 }
 
 /** What became of published news: it moved the view, was known, or has versions missing before it. */
@@ -45,10 +46,10 @@ export type Taken = Moved | "known" | "gap"
  * One topic's replica.
  *
  * ```text
- *   view = confirmed · in flight · waiting
+ *   view = confirmed · in flight · waiting      (R1)
  * ```
  *
- * Changes in flight come first in `pending`, and belong to one batch. What waits is relative to them:
+ * Changes in flight come first in `pending`, and belong to one batch (R6). What waits is relative to them:
  * each change is made on the value that the one before leaves.
  */
 export class TopicReplica {
@@ -125,37 +126,35 @@ export class TopicReplica {
     this.ready = false
     this.confirmed = this.view = this.type.initial
     this.pending = []
-    return { before, fallen: [] }
+    return { before, dropped: [] }
   }
 
   /**
-   * Appends a local change that was made on the view and gives `view`. It is composed with an earlier
-   * one where `joinable` says that this is its batch's to decide.
-   *
-   * Gives the batch that it became part of, if that is an earlier one.
+   * Appends a local change that was made on the view and gives `view`. It is composed with an earlier one
+   * where that can be and `mayCompose` agrees. Gives the action that it became part of, if it did.
    */
-  push(pending: Pending, view: unknown, joinable: (batch: BatchId) => boolean): Maybe<BatchId> {
+  push(pending: Pending, view: unknown, mayCompose: (earlier: Order) => boolean): Maybe<Order> {
     this.view = view
-    const joined = joinable(pending.batch) ? this.#join(pending, joinable) : undefined
-    if (joined === undefined) this.pending.push(pending)
-    return joined
+    const into = this.#composeWithEarlier(pending, mayCompose)
+    if (into === undefined) this.pending.push(pending)
+    return into
   }
 
   /**
    * Composes a change with a waiting one: the last, or the last of the same key if all between are of
-   * other keys, as those do not touch each other.
+   * other keys, as those do not touch each other (R7).
    */
-  #join(added: Pending, joinable: (batch: BatchId) => boolean): Maybe<BatchId> {
+  #composeWithEarlier(added: Pending, mayCompose: (earlier: Order) => boolean): Maybe<Order> {
     const keyOf = (change: unknown) => this.type.key?.(change)
     const key = keyOf(added.made)
     const last = this.pending.length - 1
     for (let at = last; at >= 0 && at > last - COMPOSE_REACH; at--) {
       const earlier = this.pending[at]!
       const fits = earlier.id === undefined && earlier.overwriting === added.overwriting
-      if (!fits || earlier.form === undefined || !joinable(earlier.batch)) return undefined
+      if (!fits || earlier.form === undefined) return undefined
       const sameKey = key !== undefined && keyOf(earlier.form) === key
       if (sameKey || at === last) {
-        if (this.#compose(at, earlier, added)) return earlier.batch
+        if (mayCompose(earlier.order) && this.#compose(at, earlier, added)) return earlier.order
         if (sameKey) return undefined
       }
       if (key === undefined || keyOf(earlier.form) === undefined) return undefined
@@ -179,7 +178,7 @@ export class TopicReplica {
   }
 
   /**
-   * Takes published news: in version order, each once.
+   * Takes published news: in version order, each once (R5).
    *
    * @throws {@link Invalid} if the change cannot be read, or does not fit the confirmed value.
    */
@@ -205,9 +204,9 @@ export class TopicReplica {
     const asPredicted = this.#isAsPredicted(change, ids)
     this.version = version
     this.confirmed = confirmed
-    let moved: Moved = { before: this.view, changes: [], fallen: [] }
+    let moved: Moved = { before: this.view, changes: [], dropped: [] }
     if (asPredicted) this.pending.shift()
-    else moved = this.#walk(from, change === undefined ? [] : [change], isOneOf(ids))
+    else moved = this.#changeBase(from, change === undefined ? [] : [change], isOneOf(ids))
     if (this.pending.length === 0) this.view = confirmed
     return moved
   }
@@ -222,85 +221,98 @@ export class TopicReplica {
     return exact !== undefined && sameChange(this.type, exact, change)
   }
 
-  /** Takes changes out of what is pending; those behind them are carried over their inverse. */
+  /** Takes changes out of what is pending; those behind them are rebased over their inverse. */
   remove(leaves: (pending: Pending) => boolean): Moved {
-    return this.#walk(this.confirmed, [], leaves)
+    return this.#changeBase(this.confirmed, [], leaves)
   }
 
-  #walk(from: unknown, bridge: unknown[], leaves: (pending: Pending) => boolean): Moved {
+  /**
+   * What is in flight waits again, without ids, but for what `leaves` says (R22). What was hidden shows again,
+   * if it is overwriting.
+   */
+  takeBack(leaves: (pending: Pending) => boolean): Moved {
+    for (const pending of this.inFlight()) {
+      pending.id = undefined
+      pending.hidden = false
+    }
+    return this.remove(leaves)
+  }
+
+  #changeBase(from: unknown, transition: unknown[], leaves: (pending: Pending) => boolean): Moved {
     const before = this.view
-    const walk = new Walk(this.type, from, this.confirmed, bridge)
-    const [stays, fallen] = walk.run(this.pending, leaves)
+    const base = new BaseChange(this.type, from, this.confirmed, transition)
+    const [stays, dropped] = base.rebaseAll(this.pending, leaves)
     this.pending = stays
-    this.view = walk.now
-    return { before, changes: walk.bridge, fallen }
+    this.view = base.now
+    return { before, changes: base.transition, dropped }
   }
 
   #takeSnapshot({ version, fields, ids }: News): Moved {
     const value = this.type.decodeValue(required(fields, "value"))
     this.version = version
     this.link = "live"
-    const moved = this.ready ? this.#jump(value, ids) : this.#land(value)
+    const moved = this.ready ? this.#laterSnapshot(value, ids) : this.#firstSnapshot(value)
     this.ready = true
     return moved
   }
 
   /**
-   * Takes the first value. What was made before it was made on nothing that anyone had seen: it is
+   * Takes the first value (R27). What was made before it was made on nothing that anyone had seen: it is
    * put on the value as it is, where it fits.
    */
-  #land(value: unknown): Moved {
+  #firstSnapshot(value: unknown): Moved {
     const before = this.view
-    const fallen: Fallen[] = []
+    const dropped: Dropped[] = []
     this.confirmed = this.view = value
     this.pending = this.pending.filter((pending) => {
-      const { batch, overwriting, made } = pending
+      const { order, overwriting, made } = pending
       let conflict: Maybe<string>
       const form = overwriting ? tryTo(() => resolve(this.type, made, this.view)) : pending.form
       const put = () => applied(this.type, this.view, form)
       const view = tryTo(put, (reason) => (conflict = reason))
       if (conflict === undefined) this.view = view
-      else if (!overwriting) fallen.push({ batch, conflict })
+      else if (!overwriting) dropped.push({ order, conflict })
       pending.form = conflict === undefined ? form : undefined
       return overwriting || conflict === undefined
     })
-    return { before, fallen }
+    return { before, dropped }
   }
 
   /**
-   * Takes a value that jumps ahead. Whether it holds what is in flight is not known, so that is hidden
-   * until it is answered, unless to apply it twice is the same as once. What waits is carried over the
-   * difference between the value that it stood on and the one it comes to stand on.
+   * Takes a value that jumps ahead (R29). Whether it holds what is in flight is not known, so that is hidden
+   * until it is answered, unless to apply it twice is the same as once. What waits is rebased over the
+   * difference between the value that it stood on and the one that it comes to stand on.
    */
-  #jump(value: unknown, ids: readonly string[]): Moved {
+  #laterSnapshot(value: unknown, ids: readonly string[]): Moved {
     const before = this.view
-    const sent = this.pending.filter((pending) => pending.id !== undefined)
-    let waiting = this.pending.filter((pending) => pending.id === undefined)
+    const sent = this.inFlight()
+    let waiting = this.pending.slice(sent.length)
     let from = this.confirmed
     for (const { form } of sent) {
       // What is in flight applied when the view was made.
       tryTo(() => (from = applied(this.type, from, form)))
     }
     this.confirmed = value
-    const flying = sent.filter((pending) => !isOneOf(ids)(pending))
+    const unanswered = sent.filter((pending) => !isOneOf(ids)(pending))
     let to = value
-    for (const pending of flying) {
+    for (const pending of unanswered) {
       pending.form = this.#formIfIdempotent(pending, to)
       pending.hidden = pending.form === undefined
       if (!pending.hidden) to = this.type.apply(to, pending.form)
     }
-    const bridge = waiting.length === 0 ? undefined : this.#diff(from, to)
-    const fallen: Fallen[] = []
-    if (!bridge) {
+    const difference = waiting.length === 0 ? undefined : this.#difference(from, to)
+    const dropped: Dropped[] = []
+    if (!difference) {
       const based = waiting.filter((pending) => !pending.overwriting)
-      fallen.push(...based.map(({ batch }) => ({ batch, conflict: overwritten().message })))
+      dropped.push(...based.map(({ order }) => ({ order, conflict: overwritten().message })))
       waiting = waiting.filter((pending) => pending.overwriting)
     }
-    const walk = new Walk(this.type, from, to, bridge ?? [])
-    const [stays, more] = walk.run(waiting, () => false)
-    this.view = walk.now
-    this.pending = [...flying, ...stays]
-    return { before, changes: bridge && walk.bridge, fallen: [...fallen, ...more] }
+    const base = new BaseChange(this.type, from, to, difference ?? [])
+    const [stays, more] = base.rebaseAll(waiting, () => false)
+    this.view = base.now
+    this.pending = [...unanswered, ...stays]
+    // Without a difference to begin with, what came out does not lead from one view to the other.
+    return { before, changes: difference && base.transition, dropped: [...dropped, ...more] }
   }
 
   /** A change as it is on `value`, if it overwrites and does nothing when applied again. */
@@ -314,8 +326,8 @@ export class TopicReplica {
     })
   }
 
-  /** Changes that lead from one value to another; `undefined` if the type has none that could. */
-  #diff(from: unknown, to: unknown): Maybe<unknown[]> {
+  /** Changes that lead from one value to another (R30); `undefined` if the type has none that could. */
+  #difference(from: unknown, to: unknown): Maybe<unknown[]> {
     const { type } = this
     if (sameValue(type, from, to)) return []
     const leads = (changes: unknown[]) => {
@@ -327,13 +339,33 @@ export class TopicReplica {
     return bySteps ?? tryTo(() => leads([type.decodeChange(whole)]))
   }
 
-  /** The batch in flight of which the change with this id is one. */
-  batchOf(id: Maybe<string>): Maybe<BatchId> {
+  /** The action of which the change in flight with this id is one. */
+  orderOf(id: Maybe<string>): Maybe<Order> {
     for (const pending of this.pending) {
       if (pending.id === undefined) return undefined
-      if (pending.id === id) return pending.batch
+      if (pending.id === id) return pending.order
     }
     return undefined
+  }
+
+  /** What is in flight. */
+  inFlight(): Pending[] {
+    const first = this.pending.findIndex((it) => it.id === undefined)
+    return first < 0 ? [...this.pending] : this.pending.slice(0, first)
+  }
+
+  /** The pending changes of an action; they stand in the order made. O(log n). */
+  ofAction(order: Order): Pending[] {
+    const { pending } = this
+    const start = lowerBound(pending.length, (at) => pending[at]!.order < order)
+    let end = start
+    while (pending[end]?.order === order) end++
+    return pending.slice(start, end)
+  }
+
+  /** Whether an action has pending changes here. */
+  holds(order: Order): boolean {
+    return this.ofAction(order).length > 0
   }
 }
 

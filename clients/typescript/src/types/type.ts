@@ -151,7 +151,7 @@ export function resolve<V, C>(type: TopicType<V, C>, change: C, value: V): C {
 }
 
 /** Carries one change over `accepted`: gives it, and `accepted` carried over it. */
-export function carryOne<C>(
+export function rebaseOne<C>(
   type: TopicType<unknown, C>,
   change: Maybe<C>,
   accepted: Maybe<C>,

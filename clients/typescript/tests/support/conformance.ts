@@ -23,6 +23,7 @@ interface Expected extends JsonObject {
   readonly topics: JsonObject
   readonly fates: readonly JsonObject[]
   readonly changed: readonly JsonObject[]
+  readonly told: readonly JsonObject[]
   readonly error: boolean
 }
 
@@ -59,13 +60,14 @@ const STEPS: Record<string, (replica: Replica, step: never) => unknown> = {
     replica.setPresence(topic_name, remove ? undefined : entry),
   request: (replica, { service_name, args }: { service_name: string; args: Json }) => {
     const undo = /^_topicsync\/(undo|redo)$/.exec(service_name)?.[1]
-    if (undo) replica.undo(undo as "undo" | "redo")
-    else replica.request(service_name, args ?? null)
+    return undo ? replica.undo(undo as "undo" | "redo") : replica.request(service_name, args ?? null)
   },
   disconnect: (replica) => replica.disconnected(),
   // As it is sent: without what is undefined.
   send: (replica) => JSON.parse(JSON.stringify(replica.outbox())) as Json,
   resend_busy: (replica) => replica.resendBusy(),
+  close: (replica) => replica.close(),
+  end: (replica) => replica.end(),
 }
 
 /**
@@ -84,6 +86,7 @@ export function parseCase(line: string): Case {
 export function runCase({ case: name, steps }: Case): void {
   const replica = new Replica()
   const tickets: number[] = []
+  const calls: number[] = []
   let topics: Json = {}
   for (const [index, step] of steps.entries()) {
     const where = `${name}, step ${index}: ${JSON.stringify(step, (_key, it) => (typeof it === "bigint" ? `${it}` : it))}`
@@ -93,6 +96,7 @@ export function runCase({ case: name, steps }: Case): void {
     const { result, error } = play(replica, kind, step[kind]!)
     const types = new Map([...before, ...replica.topics])
     if (kind === "local" && !error) tickets.push(result as number)
+    if (kind === "request" && !error) calls.push(result as number)
     // What is absent was not there, and topics are as they were.
     const expected = (step.expect ?? {}) as Partial<Expected>
     topics = expected.topics ?? topics
@@ -107,6 +111,8 @@ export function runCase({ case: name, steps }: Case): void {
     )
     const changed = events.flatMap((event) => changedOf(types, event))
     expectSame(changed, expected.changed ?? [], where)
+    const told = events.flatMap((event) => toldOf(event, calls))
+    expectSame(told, expected.told ?? [], where)
   }
 }
 
@@ -158,7 +164,8 @@ function fateOf(event: ReplicaEvent, tickets: readonly number[]): JsonObject[] {
       return [{ ticket, fate: "rejected", code, reason }]
     }
     case "unknown":
-      return [{ ticket, fate: "unknown" }]
+    case "unsent":
+      return [{ ticket, fate: event.type }]
     default:
       return []
   }
@@ -169,4 +176,38 @@ function changedOf(types: ReadonlyMap<string, Typed>, event: ReplicaEvent): Json
   const { topicName, changes, origin } = event
   const { type } = types.get(topicName)!
   return [{ topic_name: topicName, changes: changes.map((it) => type.encodeChange(it)), origin }]
+}
+
+/** What else the program is told. Calls count from 1, and only those of the program. */
+function toldOf(event: ReplicaEvent, calls: readonly number[]): JsonObject[] {
+  switch (event.type) {
+    case "online":
+      return [{ event: "online", client_id: event.clientId, resumed: event.resumed }]
+    case "ready":
+      return [{ event: "ready", topic_name: event.topicName }]
+    case "closed":
+      return [
+        { event: "closed", topic_name: event.topicName, ...(event.error && { code: event.error.code }) },
+      ]
+    case "response": {
+      const { response = null, error } = event.outcome
+      return [
+        {
+          event: "response",
+          call: calls.indexOf(event.call) + 1,
+          ...(error ? { code: error.code } : { response }),
+        },
+      ]
+    }
+    case "request":
+      return [{ event: "request", ...event.request, args: event.request.args ?? null }]
+    case "busy":
+      return [{ event: "busy" }]
+    case "error": {
+      const { code, topic_name } = event.error
+      return [{ event: "error", code, ...(topic_name !== undefined && { topic_name }) }]
+    }
+    default:
+      return []
+  }
 }

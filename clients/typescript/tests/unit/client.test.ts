@@ -89,22 +89,25 @@ describe("every wait ends", () => {
     const made = [list.append("a"), list.append("b")].map((it) => it.then(String, String))
     const asked = client.request("theirs").catch(String)
     const offered = client.register("mine", () => 1).then(String, String)
-    const closed = client.close().catch((error) => error as { name: string; changes: unknown })
-    expect(await list.append("late").catch(String)).toMatch(/^Closed: list/)
-    await vi.advanceTimersByTimeAsync(4999)
+    const closed = client.close().catch((error) => error as { name: string })
+    expect(await list.append("late").catch(String)).toBe(
+      "Unsent: list: the client was closed before it was sent",
+    )
+    await vi.advanceTimersByTimeAsync(4000)
     expect(client.status).toBe("online")
-    await vi.advanceTimersByTimeAsync(1)
+    await vi.advanceTimersByTimeAsync(1000)
     expect(await closed).toMatchObject({
-      name: "Unanswered",
-      message: "the client was closed before 2 changes were answered: list",
-      changes: [
+      name: "ClosedUnanswered",
+      message: "closed with 0 changes not sent and 2 not answered: list",
+      unsent: [],
+      unknown: [
         { topicName: "list", change: { type: "insert", item: "a" } },
         { topicName: "list", change: { type: "insert", item: "b" } },
       ],
     })
-    for (const end of await Promise.all(made)) expect(end).toMatch(/Unknown|Closed/)
+    for (const end of await Promise.all(made)) expect(end).toMatch(/^OutcomeUnknown: list/)
     expect(await Promise.all([asked, offered])).toEqual([
-      "Closed: theirs: the client was closed before the answer",
+      "ServiceError: theirs: lost: the connection was lost before the answer: whether it was done is not known",
       "Closed: mine: the client was closed before the answer",
     ])
     expect(vi.getTimerCount()).toBe(0)
@@ -120,6 +123,8 @@ describe("every wait ends", () => {
     socket.say({ type: "error", content: refusal })
     socket.say({ type: "registered", content: { service_name: "given" } })
     stopped.stop()
+    await turn()
+    socket.say({ type: "unregistered", content: { service_name: "stopped" } })
     await client.settled()
     expect(await Promise.all(ends)).toEqual([
       "ServiceError: taken: service_taken: no",

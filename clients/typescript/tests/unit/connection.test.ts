@@ -1,7 +1,7 @@
 /** Losing a connection and coming back, with a clock of the test's own. */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
-import { connect, FateUnknown } from "../../src/index.js"
+import { connect, OutcomeUnknown } from "../../src/index.js"
 import { fakeSockets } from "../support/fake-socket.js"
 
 beforeEach(() => void vi.useFakeTimers())
@@ -116,7 +116,7 @@ describe("a connection", () => {
     at(1).say({ type: "error", content: { code: "session_unknown", to: "resume" } })
     expect(client.id).toBe(2)
     at(1).give("int", "int", 7)
-    await expect(added).rejects.toThrow(FateUnknown)
+    await expect(added).rejects.toThrow(OutcomeUnknown)
     expect(int.value).toBe(7)
   })
 
