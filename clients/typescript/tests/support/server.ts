@@ -84,7 +84,7 @@ export class Proxy {
     this.#server = new WebSocketServer({ port: 0, host: "127.0.0.1" })
     this.#server.on("connection", (down, request) => {
       if (!this.open) return down.terminate()
-      const up = new WebSocket(target, String(request.headers["sec-websocket-protocol"]).split(", "))
+      const up = new WebSocket(target, String(request.headers["sec-websocket-protocol"]).split(/,\s*/))
       this.#pairs.add([down, up])
       const early: unknown[] = []
       up.on("open", () => early.forEach((data) => up.send(data as string)))
