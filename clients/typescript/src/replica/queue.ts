@@ -89,13 +89,23 @@ export function bind(state: State, first: Order, last: Order): void {
   state.bound.splice(at < 0 ? state.bound.length : at, 0, [start, end])
 }
 
-/** What can go out now, in order (R13, R14). */
+/** What can go out now, in order (R13). */
 export function nextFlush(state: State): readonly Batch[] {
-  const flush: Flush = { batches: [], topics: new Map(), joined: false }
   const held = state.joined !== undefined && !state.inFlight.get(state.joined)!.orphaned
+  const [first] = state.waiting.all
   // A joined batch can come back in part, as can one that the server had no room for: what is made later
   // must not be before them (R15).
-  if (held || state.busy.size > 0) return []
+  if (held || state.busy.size > 0 || first === undefined || !isReady(state, first)) return []
+  const batches = putTogether(state)
+  // Which go together does not depend on what is free: or what is made in turn on two topics would go out one
+  // by one, each waiting for the other's answer.
+  const waits = batches.findIndex(({ members }) => !members.every((order) => isReady(state, order)))
+  return waits < 0 ? batches : batches.slice(0, waits)
+}
+
+/** The batches of the next flush, whether or not their topics are free (R14). */
+function putTogether(state: State): Batch[] {
+  const flush: Flush = { batches: [], topics: new Map(), joined: false }
   const { all } = state.waiting
   const barrier = state.requests.firstBarrier
   for (let at = 0; at < all.length && all[at]! <= barrier;) {
@@ -111,7 +121,8 @@ export function nextFlush(state: State): readonly Batch[] {
 function add(state: State, flush: Flush, together: readonly Order[]): boolean {
   const actions = together.map((order) => state.actions.get(order)!)
   const { several } = actions[0]!
-  if (!together.every((order) => isReady(state, order, several))) return false
+  const isLive = (topicName: string) => (state.topics.get(topicName)?.link ?? "live") === "live"
+  if (!actions.every(({ topics }) => topics.every(isLive))) return false
   const places = actions.flatMap(({ topics }) => topics.map((it) => flush.topics.get(it)?.batch ?? Infinity))
   const first = Math.min(...places)
   if (flush.joined || first < Infinity || together.length > 1) {
@@ -154,8 +165,9 @@ function join(
 }
 
 /** Whether all topics of an action can take a batch now. */
-function isReady(state: State, order: Order, several: boolean): boolean {
-  return state.actions.get(order)!.topics.every((topicName) => {
+function isReady(state: State, order: Order): boolean {
+  const { topics, several } = state.actions.get(order)!
+  return topics.every((topicName) => {
     const topic = state.topics.get(topicName)
     // A part of which nothing was left may be gone from its topic.
     if (!topic?.holds(order)) return true
@@ -182,7 +194,7 @@ export function nextPresenceBatch(state: State, topicName: string): Batch | unde
   }
   if (!fits(first.order)) {
     // An action of several changes stands in the queue of logged topics, or is all presence.
-    const isAlone = !state.waiting.has(first.order) && isReady(state, first.order, true)
+    const isAlone = !state.waiting.has(first.order) && isReady(state, first.order)
     return isAlone ? { members: [first.order], several: true, bytes: 0 } : undefined
   }
   const members: Order[] = []

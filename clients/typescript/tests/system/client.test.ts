@@ -1,5 +1,7 @@
 /** The client and the real server. */
 
+import type { AddressInfo } from "node:net"
+import { WebSocketServer } from "ws"
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest"
 import type { Client, ConnectionOptions } from "../../src/index.js"
 import { Closed, connect, Invalid, Rejected, ServiceError, TopicError, topics } from "../../src/index.js"
@@ -344,6 +346,28 @@ describe("connections", () => {
     expect(client.id).toBe(id)
     const other = await open().int(int.name).ready()
     expect(other.value).toBe(200)
+  })
+
+  test("a snapshot of more than 100 MiB arrives", async () => {
+    const large = new WebSocketServer({ port: 0, host: "127.0.0.1" })
+    await new Promise((resolve) => large.on("listening", resolve))
+    const value = "x".repeat(101 * 2 ** 20)
+    large.on("connection", (socket) => {
+      const say = (...messages: object[]) => socket.send(JSON.stringify(messages))
+      say({ type: "hello", content: { id: 1, session: "s", limits: {} } })
+      socket.on("message", (data) => {
+        if (!String(data).includes('"subscribe"')) return
+        const change = { type: "set", value }
+        say(
+          { type: "subscribed", content: { topic_name: "large", type: "string", epoch: "e", version: 1 } },
+          { type: "update", content: { topic_name: "large", version: 1, snapshot: true, change } },
+        )
+      })
+    })
+    const client = open(`ws://127.0.0.1:${(large.address() as AddressInfo).port}/`)
+    expect((await client.string("large").ready()).length).toBe(value.length)
+    await client.close()
+    large.close()
   })
 
   test("the server restarts, and nothing is lost", async () => {
