@@ -7,10 +7,10 @@
 
 import { Conflict } from "../value/errors.js"
 import type { Json } from "../value/json.js"
-import { equal } from "../value/json.js"
+import { canonical } from "../value/json.js"
+import { inCommon } from "./alike.js"
 import { itemField, unknownChange, wrongValue } from "./fields.js"
 import { END, placeField, resolvePlace } from "./place.js"
-import { sharedEnds } from "./search.js"
 import type { SetEvent } from "./settable.js"
 import { settable } from "./settable.js"
 import type { Maybe } from "./type.js"
@@ -191,13 +191,21 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
     return placed(first, [item, target])
   },
   diff(from, to) {
-    const [start, end] = sharedEnds(from, to, equal)
-    const [gone, come] = [from.length - start - end, to.length - start - end]
-    const both = start + Math.min(gone, come)
-    const put = (type: "replace" | "insert", first: number, last: number): ListChange[] =>
-      to.slice(first, last).map((item, at) => ({ type, position: first + at, item }))
-    const pops = Array<ListChange>(from.length - end - both).fill({ type: "pop", position: both })
-    return [...put("replace", start, both), ...pops, ...put("insert", both, start + come)]
+    const changes: ListChange[] = []
+    let [gone, come] = [0, 0]
+    // Everything before `come` is as it is to be.
+    for (const [oldStart, nowStart, length] of inCommon(from.map(canonical), to.map(canonical), 1)) {
+      const both = come + Math.min(oldStart - gone, nowStart - come)
+      for (let position = come; position < nowStart; position++) {
+        changes.push({ type: position < both ? "replace" : "insert", position, item: to[position]! })
+      }
+      for (let left = oldStart - gone - (both - come); left > 0; left--) {
+        changes.push({ type: "pop", position: both })
+      }
+      gone = oldStart + length
+      come = nowStart + length
+    }
+    return changes
   },
   describe(change, before) {
     const exact = exactly(change, before)

@@ -141,6 +141,15 @@ export function equal(a: Json, b: Json): boolean {
   return a === b || compare(a, b) === 0
 }
 
+/** A text that equal values have in common, and no others. */
+export function canonical(value: Json): string {
+  if (Array.isArray(value)) return `[${(value as readonly Json[]).map(canonical).join()}]`
+  if (!isObject(value)) return JSON.stringify(value)
+  return `{${sortedEntries(value)
+    .map((entry) => canonical(entry))
+    .join()}}`
+}
+
 const RANKS = ["null", "bool", "number", "string", "list", "dict"]
 
 function rank(value: Json): number {
