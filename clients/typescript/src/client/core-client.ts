@@ -20,7 +20,7 @@ export interface Undone {
   /** The id of the action that it is; `null` if there was nothing to do. */
   readonly action_id: string | null
   readonly undone: readonly { readonly topic_name: string; readonly change: Fields }[]
-  /** What could not be carried over others' later work, and why. */
+  /** What could not be rebased over others' later work, and why. */
   readonly skipped: readonly {
     readonly topic_name: string
     readonly change: Fields

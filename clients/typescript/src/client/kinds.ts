@@ -1,7 +1,7 @@
 /**
  * The kinds of topics, with the changes of their types.
  *
- * Positions, additions to a dict and removals go with a base: others' changes carry them along. Writes
+ * Positions, additions to a dict and removals go with a base: they are rebased over others' changes. Writes
  * of a whole register come in two: the plain one simply wins, as when somebody drags a node; the one
  * with `IfUnchanged` is rejected if somebody else was faster.
  *

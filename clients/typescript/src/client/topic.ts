@@ -38,7 +38,7 @@ export interface Declaration<T extends AnyTopic = AnyTopic> {
 /** A topic of any kind. */
 export type AnyTopic = Topic<any, any>
 
-/** How long a topic stays subscribed that nobody holds any more, in milliseconds. */
+/** How long a topic that nobody holds any more stays subscribed, in milliseconds. */
 const GRACE_MS = 1000
 
 /**
@@ -280,7 +280,7 @@ export class Topic<View, Event> {
 /** A topic of a type of one's own: its changes are made as the type has them. */
 export class TypedTopic<C, View, Event> extends Topic<View, Event> {
   /**
-   * Makes a change, with a base if it can have one: others' changes carry it along, or reject it.
+   * Makes a change, with a base if it can have one: it is rebased over others' changes, or rejected.
    *
    * @throws {@link Invalid} if it does not fit the value.
    */

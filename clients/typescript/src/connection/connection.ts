@@ -180,8 +180,10 @@ export function keepConnected(
     opened.onclose = ({ code, reason: said }: { code: number; reason?: string }) => {
       if (opened !== socket) return
       reason ||= [`closed with ${code}`, said].filter(Boolean).join(": ")
-      if (code === RESUMED_ELSEWHERE) stop()
-      else lost()
+      if (code === RESUMED_ELSEWHERE) {
+        hooks.warn(`the session was resumed elsewhere: this client of ${url} is closed`)
+        stop()
+      } else lost()
     }
   }
 

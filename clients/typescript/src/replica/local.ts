@@ -1,4 +1,4 @@
-/** What the program changes: planned first as a whole, then made. */
+/** Local changes: all changes of an action are checked first, then made together (R2). */
 
 import { Invalid } from "../value/errors.js"
 import { checked, compareText, NESTING_MAX } from "../value/json.js"
@@ -16,8 +16,8 @@ export interface LocalChange {
   /** The change, as on the wire, without `id` and `base`. */
   readonly change: Fields
   /**
-   * Made on whatever is there: it simply wins, and goes without a base. Otherwise it is made on what
-   * its author sees, and others' changes carry it along or reject it.
+   * It simply wins, and is sent without a base. Otherwise it is based: it means what its author sees, and is
+   * rebased over others' changes or rejected (R4).
    */
   readonly overwriting?: boolean
 }
@@ -59,12 +59,12 @@ export class Draft {
     this.#views.set(topicName, view)
   }
 
-  /** A topic's view with the draft in it; `otherwise` if the draft does not touch the topic. */
+  /** A topic's view with the draft's changes applied; `otherwise` if the draft has none of this topic. */
   viewOf(topicName: string, otherwise: unknown): unknown {
     return this.#views.has(topicName) ? this.#views.get(topicName) : otherwise
   }
 
-  /** A place to go back to. */
+  /** Gives what takes back all changes that are added after this call. */
   mark(): () => void {
     const [views, length] = [new Map(this.#views), this.#planned.length]
     return () => {
@@ -98,7 +98,7 @@ export class Draft {
   }
 }
 
-/** A change without anything in it that the program may go on changing. */
+/** The change with copies of the containers in it, so that the program may go on changing its own. */
 function checkedFields(change: Fields): Fields {
   const values = Object.values(change)
   const isFlat = values.every((value) => typeof value !== "object" && value !== undefined)

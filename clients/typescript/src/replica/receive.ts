@@ -51,14 +51,14 @@ export function receive(state: State, { type, content }: ServerMessage): void {
 }
 
 /** What a topic's end means to what waited for it. */
-const REJECTS: { readonly [code: string]: RejectCode } = {
-  unknown_topic: "unknown_topic",
-  topic_removed: "unknown_topic",
-  wrong_type: "wrong_type",
-  forbidden: "forbidden",
-  invalid: "invalid",
-  malformed: "invalid",
-}
+const REJECTS: ReadonlyMap<string, RejectCode> = new Map([
+  ["unknown_topic", "unknown_topic"],
+  ["topic_removed", "unknown_topic"],
+  ["wrong_type", "wrong_type"],
+  ["forbidden", "forbidden"],
+  ["invalid", "invalid"],
+  ["malformed", "invalid"],
+])
 
 function subscribed(state: State, subscribed: Subscribed): void {
   const topicName = subscribed.topic_name
@@ -80,12 +80,14 @@ function subscribed(state: State, subscribed: Subscribed): void {
   settleOrphan(state, topicName)
 }
 
+/** The subscription ended, or could not be had (R33). */
 function close(state: State, topicName: string, error: ErrorMessage): void {
-  dropAll(state, topicName, REJECTS[error.code] ?? "unavailable", error.reason ?? "")
+  dropAll(state, topicName, REJECTS.get(error.code) ?? "unavailable", error.reason ?? "")
   if (!state.topics.delete(topicName)) return
   state.events.push({ type: "closed", topicName, error: { ...error, topic_name: topicName } })
 }
 
+/** The answer to `unsubscribe`; if none was sent, the server ended the subscription by itself. */
 function unsubscribed(state: State, topicName: string): void {
   const left = state.leaving.get(topicName)
   if (left === 1) {
@@ -104,6 +106,7 @@ function published(state: State, part: Part, author: number | undefined, extra: 
   const topic = state.topics.get(topicName)
   if (!topic) return
   const { snapshot = false, since, ids = [] } = extra
+  // Which of them are in flight has to be known before the topic takes them out.
   const all = change.id === undefined ? ids : [...ids, change.id]
   const own = all.filter((id) => topic.orderOf(id) !== undefined)
   const confirmed = own.map((id) => state.actions.get(topic.orderOf(id)!)?.batch)
@@ -114,6 +117,7 @@ function published(state: State, part: Part, author: number | undefined, extra: 
     (reason) => (wrong = reason),
   )
   if (topic.ready && !wasReady) state.events.push({ type: "ready", topicName })
+  // What cannot be taken is asked for anew: with `since` after a gap, else as a snapshot (R5).
   if (taken === "gap") askAgain(state, topicName, "continue", "versions are missing")
   else if (!taken) {
     if (snapshot) close(state, topicName, { code: "malformed", to: "subscribe", reason: wrong })
@@ -123,6 +127,7 @@ function published(state: State, part: Part, author: number | undefined, extra: 
     if (topic.pending.length > 0 || topic.closing || topic.isPresence) state.dirty.add(topicName)
     moved(state, topicName, taken, snapshot ? "snapshot" : "remote", snapshot ? undefined : author)
   }
+  // A version that is known may still bear a confirmation.
   for (const batch of confirmed) if (batch !== undefined) confirm(state, batch)
   settleOrphan(state, topicName)
 }

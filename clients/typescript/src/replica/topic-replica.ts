@@ -20,14 +20,14 @@ const COMPOSE_REACH = 1024
  */
 export type Link = "continue" | "afresh" | "asked" | "snapshot" | "live"
 
-/** What a published change is, to one topic. */
+/** A published change of one topic, or its whole value. */
 export interface News {
   readonly version: number
-  /** The version before the first of several. */
+  /** If it holds several versions: the one before the first. */
   readonly since: number | undefined
   readonly snapshot: boolean
   readonly fields: Fields
-  /** Those that are this client's own. */
+  /** Those of its ids that are of changes in flight here. */
   readonly ids: readonly string[]
 }
 
@@ -39,7 +39,7 @@ export interface Moved {
   readonly dropped: readonly Dropped[]
 }
 
-/** What became of published news: it moved the view, was known, or has versions missing before it. */
+/** What a published change led to: the view moved, or it was known already, or versions are missing before it. */
 export type Taken = Moved | "known" | "gap"
 
 /**
@@ -89,7 +89,7 @@ export class TopicReplica {
     return this.link === "continue" || this.link === "afresh"
   }
 
-  /** Whether a batch can be sent: the topic is received, and nothing of it is in flight. */
+  /** Whether a batch can be sent: the topic is live, and nothing of it is in flight (R13). */
   get isFree(): boolean {
     return this.link === "live" && this.pending[0]?.id === undefined
   }
@@ -103,7 +103,7 @@ export class TopicReplica {
     return { type: "subscribe", content: { topic_name: topicName, type: type.name, options, since } }
   }
 
-  /** Takes up a subscription of the life that is known, or of the first one. */
+  /** Takes the answer to `subscribe`, the topic's epoch being the known one or the first (R26). */
   subscribed({ epoch, version, since }: Subscribed): void {
     this.epoch = epoch
     this.head = version
@@ -118,7 +118,7 @@ export class TopicReplica {
     }
   }
 
-  /** Forgets all but what was asked for: the topic has a new life. */
+  /** Forgets value and version: the topic has a new life (R32). */
   startAfresh(): Moved {
     const before = this.view
     this.epoch = undefined
@@ -285,13 +285,14 @@ export class TopicReplica {
    */
   #laterSnapshot(value: unknown, ids: readonly string[]): Moved {
     const before = this.view
+    // The value that what waits stood on: with all in flight applied, where it still does.
     const sent = this.inFlight()
     let waiting = this.pending.slice(sent.length)
     let from = this.confirmed
     for (const { form } of sent) {
-      // What is in flight applied when the view was made.
       tryTo(() => (from = applied(this.type, from, form)))
     }
+    // The value that it comes to stand on: the snapshot, with what may be shown of what is in flight.
     this.confirmed = value
     const unanswered = sent.filter((pending) => !isOneOf(ids)(pending))
     let to = value

@@ -91,8 +91,8 @@ function gapOver(gap: number, [popped, inserted]: Places, newcomer: boolean): nu
   return inserted < at || (inserted === at && !newcomer) ? at + 1 : at
 }
 
-/** A change carried over another one that does not replace; nothing if its item was taken out. */
-function carried(change: ListChange, other: ListChange, newcomer: boolean): Maybe<ListChange> {
+/** A change rebased over another one that does not replace; nothing if its item was taken out. */
+function rebased(change: ListChange, other: ListChange, newcomer: boolean): Maybe<ListChange> {
   if (other.type === "replace") return change
   const [item, gap] = placesOf(change)
   const [popped, inserted] = placesOf(other)
@@ -156,7 +156,7 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
   },
   rebase(incoming, accepted) {
     const [item] = placesOf(incoming)
-    let over = carried(accepted, incoming, false)
+    let over = rebased(accepted, incoming, false)
     if (item === placesOf(accepted)[0]) {
       const gone = accepted.type === "pop"
       if (gone || (incoming.type === "replace" && accepted.type === "replace")) {
@@ -165,7 +165,7 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
       // The newcomer's target stands.
       if (incoming.type === "move" && accepted.type === "move") over = undefined
     }
-    return { incoming: carried(incoming, accepted, true), accepted: over }
+    return { incoming: rebased(incoming, accepted, true), accepted: over }
   },
   invert(change, before) {
     const exact = exactly(change, before)

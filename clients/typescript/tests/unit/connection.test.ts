@@ -170,7 +170,7 @@ describe("a connection", () => {
     expect([int.value, client.pending]).toEqual([5, 0])
   })
 
-  test("of what was in flight when the session ended, the fate is unknown", async () => {
+  test("of what was in flight when the session ended, the outcome is unknown", async () => {
     const { client, at } = await open()
     const int = client.int("int")
     await turn()
