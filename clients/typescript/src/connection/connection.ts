@@ -191,7 +191,7 @@ export function keepConnected(
     silent = 0
     try {
       const messages = chosen.decode(data) as ServerMessage | ServerMessage[]
-      for (const message of [messages].flat()) replica.receive(message)
+      replica.receiveFrame([messages].flat())
     } catch (error) {
       reason = `a frame cannot be read: ${error}`
       works = false

@@ -128,7 +128,7 @@ function push(
 ): Order | undefined {
   const topic = state.topics.get(topicName)!
   const before = topic.view
-  const pending = { order, id: undefined, overwriting, made, form, hidden: false }
+  const pending = { order, id: undefined, overwriting, made, form, hidden: false, weight: 1, tail: [] }
   const into = topic.push(pending, view, (earlier) => mayCompose(state, action, earlier))
   state.dirty.add(topicName)
   state.events.push({ type: "changed", topicName, before, value: view, changes: [form], origin: "local" })

@@ -130,6 +130,7 @@ function sendBatch(state: State, { members, several }: Batch): ClientMessage[] {
 function dropWhatIsDone(state: State, topicName: string, orders: ReadonlySet<Order>): number {
   const topic = state.topics.get(topicName)
   if (!topic) return 0
+  topic.composeTails()
   topic.pending = topic.pending.filter((it) => !orders.has(it.order) || toSend(it) !== undefined)
   const end = topic.pending.findIndex((it) => !orders.has(it.order))
   return end < 0 ? topic.pending.length : end

@@ -3,7 +3,7 @@
 import { equal } from "../value/json.js"
 import { tryTo } from "../value/errors.js"
 import type { AnyType, Maybe } from "../types/type.js"
-import { rebaseOne, pushComposed, resolve } from "../types/type.js"
+import { compose, pushComposed, rebaseOne, resolve, SEPARATE } from "../types/type.js"
 
 /** The place of a local action in the order made, over all topics (R12). */
 export type Order = number
@@ -22,6 +22,61 @@ export interface Pending {
   form: Maybe<unknown>
   /** In flight, and kept out of the view until it is answered. */
   hidden: boolean
+  /** How many changes `form` is composed of. */
+  weight: number
+  /** What comes behind `form` and is not composed with it yet (R46). */
+  tail: Part[]
+}
+
+/** A change, and of how many it is composed. */
+type Part = readonly [change: unknown, weight: number]
+
+/** How many changes are composed at once. Those that hold as many wait until there are two of one weight. */
+const WEIGHT_MIN = 64
+
+/** What two changes are as one, with its weight: nothing if the second takes the first back. */
+function composeParts(type: AnyType, [first, light]: Part, [second, heavy]: Part): Part[] | undefined {
+  const one = compose(type, first, second)
+  if (one === SEPARATE) return undefined
+  return one === undefined ? [] : [[one, light + heavy]]
+}
+
+/**
+ * Takes a change into the tail, where composing each with all before would cost the more the more there is
+ * (R46). `false` if it is still cheap to compose it at once.
+ */
+export function pushTail(type: AnyType, pending: Pending, change: unknown): boolean {
+  const { weight, tail, overwriting } = pending
+  if (weight + tail.length < WEIGHT_MIN || overwriting || !type.rebasesOverComposed) return false
+  const added: Part = [change, 1]
+  const last = tail.at(-1)
+  const together = last && last[1] < WEIGHT_MIN ? composeParts(type, last, added) : undefined
+  if (together) tail.splice(-1, 1, ...together)
+  else tail.push(added)
+  // As in a binary counter, so that each change is composed with others log n times.
+  for (;;) {
+    const [first, second] = tail.slice(-2)
+    if (!second || second[1] < WEIGHT_MIN || second[1] < first![1]) return true
+    const together = composeParts(type, first!, second)
+    if (!together) return true
+    tail.splice(-2, 2, ...together)
+  }
+}
+
+/**
+ * Composes the tail with the rest: gives the change as one, or as several in a row if its type is wrong
+ * about itself. There is none if all of it took itself back.
+ */
+export function withoutTail(type: AnyType, pending: Pending): Pending[] {
+  const { form, weight, tail } = pending
+  if (tail.length === 0) return [pending]
+  const run: Part[] = []
+  // From the light end, so that the heavy parts are walked once.
+  for (const part of [[form, weight] as const, ...tail].reverse()) {
+    const together = run[0] && composeParts(type, part, run[0])
+    run.splice(0, together ? 1 : 0, ...(together ?? [part]))
+  }
+  return run.map(([form, weight]) => ({ ...pending, made: form, form, weight, tail: [] }))
 }
 
 /** The action of a waiting change that conflicts, and why it does. */

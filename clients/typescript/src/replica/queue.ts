@@ -179,6 +179,7 @@ function isReady(state: State, order: Order): boolean {
 /** How large the change of a single is, in bytes of JSON. */
 function bytesOf(state: State, order: Order): number {
   const topic = state.topics.get(state.actions.get(order)!.topics[0]!)
+  topic?.composeTails()
   const change = topic?.ofAction(order).map(toSend)[0]
   return change === undefined ? 0 : utf8Length(JSON.stringify(topic!.type.encodeChange(change)))
 }

@@ -16,7 +16,7 @@ import { Draft, local } from "./local.js"
 import type { ClientMessage, Outcome, ServerMessage } from "./messages.js"
 import { outbox } from "./outbox.js"
 import { tendPresence } from "./presence.js"
-import { receive } from "./receive.js"
+import { receive, receiveFrame } from "./receive.js"
 import { disconnected, end } from "./session.js"
 import { State } from "./state.js"
 import { TopicReplica } from "./topic-replica.js"
@@ -130,7 +130,9 @@ export class Replica extends State {
 
   /** The changes that have no outcome, as on the wire, sent or not; not those of presence topics. */
   unanswered(isSent: boolean): { topicName: string; change: Fields }[] {
-    return [...this.topics].flatMap(([topicName, { type, pending, isPresence }]) => {
+    return [...this.topics].flatMap(([topicName, topic]) => {
+      topic.composeTails()
+      const { type, pending, isPresence } = topic
       const which = pending.filter((it) => !isPresence && (it.id !== undefined) === isSent)
       return which.map(({ made }) => ({ topicName, change: type.encodeChange(made) }))
     })
@@ -155,6 +157,11 @@ export class Replica extends State {
   /** Takes one message of the server. */
   receive(message: ServerMessage): void {
     receive(this, message)
+  }
+
+  /** Takes the messages of one frame, many changes in a row at once where that costs less (R47). */
+  receiveFrame(messages: readonly ServerMessage[]): void {
+    receiveFrame(this, messages)
   }
 
   /** The messages to be sent now, in order. Each is given once, and counts as sent. */

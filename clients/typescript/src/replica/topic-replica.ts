@@ -1,14 +1,14 @@
 /** One topic as one client sees it: what the server has confirmed, then what it has not. */
 
-import { tryTo } from "../value/errors.js"
+import { Invalid, tryTo } from "../value/errors.js"
 import type { Json, JsonObject } from "../value/json.js"
 import { required } from "../types/fields.js"
 import { lowerBound } from "../types/search.js"
 import type { AnyType, Fields, Maybe } from "../types/type.js"
-import { compose, overwritten, resolve, SEPARATE } from "../types/type.js"
-import type { ClientMessage, Subscribed } from "./messages.js"
+import { compose, composeAll, overwritten, rebaseOne, resolve, SEPARATE } from "../types/type.js"
+import type { ClientMessage, Part, Subscribed } from "./messages.js"
 import type { Dropped, Order, Pending } from "./pending.js"
-import { applied, BaseChange, sameChange, sameValue } from "./pending.js"
+import { applied, BaseChange, pushTail, sameChange, sameValue, withoutTail } from "./pending.js"
 
 /** How far back a change looks for one of the same key to be composed with. */
 const COMPOSE_REACH = 1024
@@ -153,6 +153,9 @@ export class TopicReplica {
       const fits = earlier.id === undefined && earlier.overwriting === added.overwriting
       if (!fits || earlier.form === undefined) return undefined
       const sameKey = key !== undefined && keyOf(earlier.form) === key
+      if (key === undefined && mayCompose(earlier.order) && pushTail(this.type, earlier, added.form)) {
+        return earlier.order
+      }
       if (sameKey || at === last) {
         if (mayCompose(earlier.order) && this.#compose(at, earlier, added)) return earlier.order
         if (sameKey) return undefined
@@ -173,8 +176,16 @@ export class TopicReplica {
     } else {
       first.form = form
       first.made = made
+      first.weight++
     }
     return true
+  }
+
+  /** Composes what is pending as far as that was put off (R46). */
+  composeTails(): void {
+    if (this.pending.some((it) => it.tail.length > 0)) {
+      this.pending = this.pending.flatMap((it) => withoutTail(this.type, it))
+    }
   }
 
   /**
@@ -183,6 +194,7 @@ export class TopicReplica {
    * @throws {@link Invalid} if the change cannot be read, or does not fit the confirmed value.
    */
   take(news: News): Taken {
+    this.composeTails()
     const ahead = news.version > this.version
     if (news.snapshot && (this.link === "snapshot" || (this.link === "live" && ahead))) {
       return this.#takeSnapshot(news)
@@ -206,6 +218,7 @@ export class TopicReplica {
     this.confirmed = confirmed
     let moved: Moved = { before: this.view, changes: [], dropped: [] }
     if (asPredicted) this.pending.shift()
+    else if (ids.length === 0 && change !== undefined) moved = this.#moveOver(from, [change])
     else moved = this.#changeBase(from, change === undefined ? [] : [change], isOneOf(ids))
     if (this.pending.length === 0) this.view = confirmed
     return moved
@@ -223,6 +236,7 @@ export class TopicReplica {
 
   /** Takes changes out of what is pending; those behind them are rebased over their inverse. */
   remove(leaves: (pending: Pending) => boolean): Moved {
+    this.composeTails()
     return this.#changeBase(this.confirmed, [], leaves)
   }
 
@@ -236,6 +250,65 @@ export class TopicReplica {
       pending.hidden = false
     }
     return this.remove(leaves)
+  }
+
+  /**
+   * Rebases what is pending over others' changes. Where the type lets changes be composed as one likes, the view
+   * moves by what they are behind all that is pending: to make each pending change again would cost what they
+   * are long.
+   */
+  #moveOver(from: unknown, changes: unknown[]): Moved {
+    const { type, view } = this
+    const isPlain = ({ overwriting, hidden, form }: Pending) => !overwriting && !hidden && form !== undefined
+    const moved = tryTo(() => {
+      if (!type.rebasesOverComposed || !this.pending.every(isPlain)) return undefined
+      let transition = changes
+      const forms = this.pending.map(({ form }) => {
+        const behind: unknown[] = []
+        for (const change of transition) {
+          const [mine, theirs] = rebaseOne(type, form, change)
+          form = mine
+          if (theirs !== undefined) behind.push(theirs)
+        }
+        transition = behind
+        return form
+      })
+      const now = transition.reduce((value, change) => type.apply(value, change), view)
+      return { forms, transition, now }
+    })
+    if (!moved) return this.#changeBase(from, changes, () => false)
+    this.pending.forEach((pending, at) => (pending.form = moved.forms[at]))
+    this.view = moved.now
+    return { before: view, changes: moved.transition, dropped: [] }
+  }
+
+  /** Whether many published changes in a row are worth composing (R47). */
+  get takesRuns(): boolean {
+    return this.link === "live" && this.pending.length > 0 && this.type.rebasesOverComposed === true
+  }
+
+  /**
+   * Takes published changes of others in a row, and rebases what is pending over all of them at once (R47).
+   * `undefined` if one of them is not the next, or does not fit: then nothing was taken.
+   */
+  takeRun(run: readonly Part[]): Maybe<Moved> {
+    this.composeTails()
+    const { type, version } = this
+    let confirmed = this.confirmed
+    const changes = tryTo(() =>
+      run.flatMap(({ version: next, change: fields }, at) => {
+        if (next !== version + 1 + at) throw new Invalid("versions are missing")
+        if (fields.type === "none") return []
+        const change = resolve(type, type.decodeChange(fields), confirmed)
+        confirmed = type.apply(confirmed, change)
+        return [change]
+      }),
+    )
+    if (!changes) return undefined
+    const from = this.confirmed
+    this.version = version + run.length
+    this.confirmed = confirmed
+    return this.#moveOver(from, composeAll(type, changes))
   }
 
   #changeBase(from: unknown, transition: unknown[], leaves: (pending: Pending) => boolean): Moved {

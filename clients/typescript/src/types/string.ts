@@ -64,6 +64,7 @@ function encodeEdit(edit: Edit): Fields {
 /** Holds text. */
 export const string = settable<Text, StringChange, string, StringEvent>({
   name: "string",
+  rebasesOverComposed: true,
   initial: Text.empty,
   decodeValue(value) {
     if (typeof value !== "string") throw wrongValue("a string", value)

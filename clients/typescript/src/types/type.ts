@@ -125,6 +125,12 @@ export interface TopicType<V, C, View = V, E = C> {
   compose?(first: C, second: C): Maybe<C> | typeof SEPARATE
 
   /**
+   * Whether any two changes that have a base compose, and rebasing over a composition gives just what
+   * rebasing over its parts in turn gives. Many changes are then composed before they are rebased.
+   */
+  readonly rebasesOverComposed?: boolean
+
+  /**
    * Changes that lead from one value to another, as close as the values tell to what others did. Not
    * there, and also where they do not lead there, the whole value is `set`.
    */
@@ -167,6 +173,15 @@ export function pushComposed<C>(type: TopicType<unknown, C>, run: C[], change: C
   if (composed === SEPARATE) return void run.push(change)
   run.pop()
   if (composed !== undefined) run.push(composed)
+}
+
+/** Changes as few as they can be composed into. O(n log n) compositions' worth of work, n being their number. */
+export function composeAll<C>(type: TopicType<unknown, C>, changes: readonly C[]): C[] {
+  if (changes.length < 2) return [...changes]
+  const middle = changes.length >> 1
+  const run = composeAll(type, changes.slice(0, middle))
+  for (const change of composeAll(type, changes.slice(middle))) pushComposed(type, run, change)
+  return run
 }
 
 /** What a whole value being set does to what was made on what it replaced. */

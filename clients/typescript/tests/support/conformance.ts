@@ -43,7 +43,7 @@ type Of<T> = T & { readonly topic_name: string }
 /** What each kind of step does; what it gives is what was sent. */
 const STEPS: Record<string, (replica: Replica, step: never) => unknown> = {
   receive: (replica, messages: readonly ServerMessage[]) => {
-    for (const message of messages) replica.receive(message)
+    replica.receiveFrame(messages)
   },
   subscribe: (replica, { topic_name, type, options }: Of<{ type: string; options?: JsonObject }>) =>
     void replica.subscribe(topic_name, typeNamed(type), options),
@@ -66,6 +66,7 @@ const STEPS: Record<string, (replica: Replica, step: never) => unknown> = {
   // As it is sent: without what is undefined.
   send: (replica) => JSON.parse(JSON.stringify(replica.outbox())) as Json,
   resend_busy: (replica) => replica.resendBusy(),
+  composes: (replica, { on }: { on: boolean }) => void (replica.composes = on),
   close: (replica) => replica.close(),
   end: (replica) => replica.end(),
 }
