@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import sys
 
-import topicsync
+import topicsync_client
 
 
-def show(todo: topicsync.ListTopic[str]) -> None:
+def show(todo: topicsync_client.ListTopic[str]) -> None:
     print("\n" + "\n".join(f"  {at} {item}" for at, item in enumerate(todo)))
 
 
 async def main(url: str) -> None:
-    async with topicsync.connect(url) as client:
+    async with topicsync_client.connect(url) as client:
         client.on_status(lambda status: print(f"({status.value})"))
-        todo: topicsync.ListTopic[str] = client.list("todo")
+        todo: topicsync_client.ListTopic[str] = client.list("todo")
         todo.on_change(lambda change: show(todo))
         while line := await asyncio.to_thread(sys.stdin.readline):
             match line.strip():

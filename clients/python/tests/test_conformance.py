@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from topicsync.errors import ClientClosed, Invalid
-from topicsync.replica import LocalChange, Message, Replica
-from topicsync.replica import events as told
-from topicsync.types import BUILT_IN
-from topicsync.values import same
+from topicsync_client.errors import ClientClosed, Invalid
+from topicsync_client.replica import LocalChange, Message, Replica
+from topicsync_client.replica import events as told
+from topicsync_client.types import BUILT_IN
+from topicsync_client.values import same
 
 CASES = Path(__file__).resolve().parents[2] / "conformance/cases.jsonl"
 

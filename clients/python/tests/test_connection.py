@@ -13,11 +13,11 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-import topicsync
-from topicsync import ClientClosed, Invalid, Status
-from topicsync.frames import FRAME_BYTES_MAX, decode, frames
-from topicsync.replica import LocalChange, Message, Replica
-from topicsync.types import BUILT_IN
+import topicsync_client
+from topicsync_client import ClientClosed, Invalid, Status
+from topicsync_client.frames import FRAME_BYTES_MAX, decode, frames
+from topicsync_client.replica import LocalChange, Message, Replica
+from topicsync_client.types import BUILT_IN
 
 HELLO: dict[str, Any] = {
     "type": "hello",
@@ -68,7 +68,7 @@ Script = Callable[[Scripted], Awaitable[None]]
 
 
 @asynccontextmanager
-async def scripted(*scripts: Script) -> AsyncIterator[topicsync.Client]:
+async def scripted(*scripts: Script) -> AsyncIterator[topicsync_client.Client]:
     """A client of a server that follows a script for each connection, the last one from then on."""
     left = list(scripts)
 
@@ -84,7 +84,7 @@ async def scripted(*scripts: Script) -> AsyncIterator[topicsync.Client]:
     async with serve(handle, "127.0.0.1", 0, subprotocols=subprotocols) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         url = f"ws://127.0.0.1:{port}/"
-        async with topicsync.connect(url, encoding="json", retry_min=0.01) as client:
+        async with topicsync_client.connect(url, encoding="json", retry_min=0.01) as client:
             yield client
 
 
@@ -179,7 +179,7 @@ async def test_a_lost_session_goes_on_under_a_new_id() -> None:
         await client._core.when(lambda: client.status is Status.OFFLINE)
         waiting = count.add(5)
         # Whether the first was taken, nobody can say; the topic went on without it.
-        with pytest.raises(topicsync.FateUnknown):
+        with pytest.raises(topicsync_client.FateUnknown):
             await in_flight
         assert (await waiting, client.id) == ("2_2", 2)
         assert resumed[0]["content"] == {"session": "s1"}
@@ -226,7 +226,7 @@ async def test_closing_does_not_wait_for_a_server_that_never_answers() -> None:
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        client = topicsync.connect(f"ws://127.0.0.1:{port}/")
+        client = topicsync_client.connect(f"ws://127.0.0.1:{port}/")
         ticket = client.int("n").add(1)
         await asyncio.sleep(0.05)
         await asyncio.wait_for(client.close(), 3)
@@ -238,4 +238,4 @@ async def test_closing_does_not_wait_for_a_server_that_never_answers() -> None:
 def test_a_url_that_is_none_is_refused() -> None:
     for url in ("http://nowhere", "nowhere", "ws://"):
         with pytest.raises(Invalid, match="ws://"):
-            topicsync.sync.connect(url)
+            topicsync_client.sync.connect(url)

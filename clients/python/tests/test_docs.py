@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from conftest import Server
 
-import topicsync
+import topicsync_client
 
 FOLDER = Path(__file__).resolve().parents[1]
 
 
 def public() -> Iterator[tuple[str, Any]]:
     """Every public name, and the public members of classes that are defined here."""
-    for module in (topicsync, topicsync.sync, topicsync.types):
+    for module in (topicsync_client, topicsync_client.sync, topicsync_client.types):
         for name in module.__all__:
             it = getattr(module, name)
             yield f"{module.__name__}.{name}", it
@@ -55,9 +55,9 @@ def test_every_public_name_has_a_docstring() -> None:
 
 
 def test_the_api_docs_are_made(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pdoc", "topicsync", "-o", str(tmp_path)]
+    command = [sys.executable, "-m", "pdoc", "topicsync_client", "-o", str(tmp_path)]
     subprocess.run(command, capture_output=True, check=True)
-    page = (tmp_path / "topicsync.html").read_text(encoding="utf-8")
+    page = (tmp_path / "topicsync_client.html").read_text(encoding="utf-8")
     assert "change_value_if_unchanged" in page
 
 
@@ -69,7 +69,7 @@ async def test_the_readme_begins_with_what_runs(server: Server) -> None:
     running = await asyncio.create_subprocess_exec(
         sys.executable, "-u", "-c", program, stdout=asyncio.subprocess.PIPE
     )
-    async with topicsync.connect(server.url) as client:
+    async with topicsync_client.connect(server.url) as client:
         nodes = client.dict("nodes")
         await nodes.ready()
         while "n2" not in nodes:
@@ -94,9 +94,9 @@ async def test_the_other_snippets_of_the_readme_run(server: Server, name: str) -
     # No commit of a young server has such a number.
     program = program.replace("8412", "1")
     body = f"async def run(client, nodes, edges):\n{textwrap.indent(program, '    ')}"
-    scope: dict[str, Any] = {"topicsync": topicsync}
+    scope: dict[str, Any] = {"topicsync_client": topicsync_client}
     exec(body, scope)
-    async with topicsync.connect(server.url) as client:
+    async with topicsync_client.connect(server.url) as client:
         nodes = await client.dict(f"{name}/nodes").ready()
         edges = await client.list(f"{name}/edges").ready()
         await nodes.add("n1", {})

@@ -34,7 +34,7 @@ from .replica.local import plan_one
 from .types.base import TopicType
 from .waiting import Ticket, Waiting
 
-log = logging.getLogger("topicsync")
+log = logging.getLogger("topicsync_client")
 
 T = TypeVar("T")
 Listener = Callable[[Any], object]
@@ -368,7 +368,7 @@ class Action:
     none of them ever happened.
     """
 
-    _current: ContextVar[Action | None] = ContextVar("topicsync.action", default=None)
+    _current: ContextVar[Action | None] = ContextVar("topicsync_client.action", default=None)
 
     def __init__(self, core: Core) -> None:
         self._core = core

@@ -5,10 +5,10 @@ sees at once, and sees everyone's changes in one order.
 
 ```python
 import asyncio
-import topicsync
+import topicsync_client
 
 async def main():
-    async with topicsync.connect("ws://127.0.0.1:8765/") as client:
+    async with topicsync_client.connect("ws://127.0.0.1:8765/") as client:
         todo = client.list("todo")
         await todo.ready()
         todo.append("milk")              # It shows at once; nobody has to wait.

@@ -1,9 +1,9 @@
 """The same client for programs without an event loop.
 
 ```python
-import topicsync
+import topicsync_client
 
-with topicsync.sync.connect("ws://127.0.0.1:8765/") as client:
+with topicsync_client.sync.connect("ws://127.0.0.1:8765/") as client:
     nodes = client.dict("nodes")
     nodes["n1"] = {"x": 10}
 ```
@@ -52,7 +52,7 @@ def connect(
     """Start a client of the server at `url`, `ws://host:port/`.
 
     Whatever has to be waited for raises `TimeoutError` after `timeout` seconds; None waits for
-    ever. The other settings are those of `topicsync.connect`.
+    ever. The other settings are those of `topicsync_client.connect`.
     """
     return Client(Config(url, encoding, retry_min, retry_max, silence_max), timeout)
 
@@ -73,7 +73,7 @@ class Client(BaseClient):
         self._timeout = timeout
         started: futures.Future[_Inner] = futures.Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(_live(config, started)), name="topicsync", daemon=True
+            target=lambda: asyncio.run(_live(config, started)), name="topicsync_client", daemon=True
         )
         self._thread.start()
         self._inner = started.result()
