@@ -88,13 +88,23 @@ def out_of_bounds(position: int, length: int) -> Invalid:
     return Invalid(f"position {position} is out of bounds, the length is {length}")
 
 
-def resolved(position: int, last: int) -> int:
-    """The position meant, `last` being the last one that is allowed; -1 if there is none."""
-    if position == END and last >= 0:
-        return last
-    if 0 <= position <= last:
+def resolved(position: int, length: int) -> int:
+    """The position of the item meant, in a list of `length` items."""
+    if position == END and length:
+        return length - 1
+    if 0 <= position < length:
         return position
-    raise out_of_bounds(position, last + 1)
+    raise out_of_bounds(position, length)
+
+
+def resolved_gap(gap: int, length: int) -> int:
+    """The place meant, in a list of `length` items, before which or behind which items stand."""
+    if gap == END:
+        return length
+    if 0 <= gap <= length:
+        return gap
+    reason = f"the length is {length}, an insert may go from 0 to {length}"
+    raise Invalid(f"position {gap} is out of bounds, {reason}")
 
 
 def _gap_over_pop(gap: int, popped: int) -> int:
@@ -242,34 +252,34 @@ class List(TopicType[Items, ListChange]):
     def resolve(self, change: ListChange, value: Items) -> ListChange:
         if not _names_end(change):
             return change
-        last = len(value) - 1
+        length = len(value)
         match change:
             case Insert(_, item):
-                return Insert(len(value), item)
+                return Insert(length, item)
             case Pop(position):
-                return Pop(resolved(position, last))
+                return Pop(resolved(position, length))
             case Replace(position, item):
-                return Replace(resolved(position, last), item)
+                return Replace(resolved(position, length), item)
             case Move(position, to):
-                return Move(resolved(position, last), resolved(to, last))
+                return Move(resolved(position, length), resolved(to, length))
         return change
 
     def apply(self, value: Items, change: ListChange) -> Items:
-        last = len(value) - 1
+        length = len(value)
         match change:
             case Set(items):
                 return items
             case Insert(position, item):
-                at = resolved(position, len(value))
+                at = resolved_gap(position, length)
                 return value.splice(at, at, [item])
             case Pop(position):
-                at = resolved(position, last)
+                at = resolved(position, length)
                 return value.splice(at, at + 1, [])
             case Replace(position, item):
-                at = resolved(position, last)
+                at = resolved(position, length)
                 return value.splice(at, at + 1, [item])
             case Move(position, to):
-                at, to = resolved(position, last), resolved(to, last)
+                at, to = resolved(position, length), resolved(to, length)
                 item = value.slice(at, at + 1)
                 return value.splice(at, at + 1, []).splice(to, to, item)
 
@@ -291,20 +301,20 @@ class List(TopicType[Items, ListChange]):
         return Rebased(_over(incoming, accepted, True), _over(accepted, incoming, False))
 
     def invert(self, change: ListChange, before: Items) -> ListChange:
-        last = len(before) - 1
+        length = len(before)
         match change:
             case Set():
                 return Set(before)
             case Insert(position):
-                return Pop(resolved(position, len(before)))
+                return Pop(resolved_gap(position, length))
             case Pop(position):
-                at = resolved(position, last)
+                at = resolved(position, length)
                 return Insert(at, before.slice(at, at + 1)[0])
             case Replace(position):
-                at = resolved(position, last)
+                at = resolved(position, length)
                 return Replace(at, before.slice(at, at + 1)[0])
             case Move(position, to):
-                return Move(resolved(to, last), resolved(position, last))
+                return Move(resolved(to, length), resolved(position, length))
 
     def compose(self, first: ListChange, second: ListChange) -> ListChange | Composed:
         if isinstance(second, Set):
