@@ -160,8 +160,8 @@ async def test_an_action_is_whole_or_not_at_all(two: tuple[Client, Client], name
         assert seen == []
         with pytest.raises(RuntimeError, match="behind"):
             await ticket
-    assert len(seen) == 1
     await ticket
+    assert len(seen) == 1
     action = two[0].action()
 
     def fail() -> None:
@@ -236,12 +236,13 @@ async def test_a_list_feels_like_a_list(two: tuple[Client, Client], name: str) -
     assert items.index("z") == plain.index("z")
     assert "y" in items
     assert object() not in items
-    assert items.pop().item == plain.pop()
-    assert items.pop(0).item == plain.pop(0)
+    assert items.pop() == plain.pop()
+    assert items.pop(0) == plain.pop(0)
     assert items == plain != [*plain, 1]
     await items.move(0, 1)
     assert items.value == plain[::-1]
-    for wrong in (lambda: items[7], lambda: items.pop(7)):
+    wrongs: list[Callable[[], object]] = [lambda: items[7], lambda: items.pop(7)]
+    for wrong in wrongs:
         with pytest.raises(IndexError):
             wrong()
     with pytest.raises(ValueError, match="not in the list"):

@@ -24,7 +24,7 @@ asyncio.run(main())
 | the client | `connect`, `Client`; without asyncio `sync.connect` |
 | topics | `ListTopic`, `DictTopic`, `SetTopic`, `StringTopic`, `IntTopic`, ... |
 | what changed | `Change` and its subclasses: `Inserted`, `Added`, `Edited`, ... |
-| how a change fares | `Ticket`, `Rejected`, `FateUnknown`, `ClientClosed` |
+| what comes of a change | `Ticket`, `Rejected`, `OutcomeUnknown`, `TimedOut`, `ClosedUnanswered` |
 | who is here | `Presence` |
 | the past | `ValueAt`, `Entry`, `Cut`, `Past` |
 | types of one's own | `TopicType`, `types` |
@@ -56,14 +56,18 @@ from .client import Client, Past, connect
 from .connection import Config
 from .core import Action, Status
 from .errors import (
+    ChangesLost,
     ClientClosed,
+    ClosedUnanswered,
     Conflict,
-    FateUnknown,
     Invalid,
+    OutcomeUnknown,
     Rejected,
     ServiceError,
     SubscribeError,
+    TimedOut,
     TopicsyncError,
+    Unsent,
 )
 from .past import Cut, Entry, TopicAt, Undone, ValueAt
 from .presence import Presence
@@ -90,8 +94,10 @@ __all__ = [
     "BoolTopic",
     "Change",
     "Changes",
+    "ChangesLost",
     "Client",
     "ClientClosed",
+    "ClosedUnanswered",
     "Composed",
     "Config",
     "Conflict",
@@ -101,7 +107,6 @@ __all__ = [
     "Emitted",
     "Entry",
     "EventTopic",
-    "FateUnknown",
     "FloatTopic",
     "FrozenDict",
     "FrozenList",
@@ -115,6 +120,7 @@ __all__ = [
     "Moved",
     "Origin",
     "OtherChange",
+    "OutcomeUnknown",
     "Past",
     "Popped",
     "Presence",
@@ -130,11 +136,13 @@ __all__ = [
     "StringTopic",
     "SubscribeError",
     "Ticket",
+    "TimedOut",
     "Topic",
     "TopicAt",
     "TopicType",
     "TopicsyncError",
     "Undone",
+    "Unsent",
     "Value",
     "ValueAt",
     "ValueChanged",

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 from . import past, types
 from .core import Action, Core, Status, Stop
-from .errors import FateUnknown, Invalid, Rejected
+from .errors import Invalid, OutcomeUnknown, Rejected
 from .presence import Presence
 from .topics import (
     BoolTopic,
@@ -76,7 +76,7 @@ class BaseClient:
         """Call back whenever the status is another. Gives a function that ends it."""
         return self._core.listen("status", "", callback)
 
-    def on_rejected(self, callback: Callable[[Rejected | FateUnknown], object]) -> Stop:
+    def on_rejected(self, callback: Callable[[Rejected | OutcomeUnknown], object]) -> Stop:
         """Call back for every change of this client that was taken back, awaited or not.
 
         Without such a callback, those that nobody awaits are logged as warnings.
@@ -103,6 +103,8 @@ class BaseClient:
         options: dict[str, Any],
     ) -> H:
         _check_name(name)
+        if not isinstance(kind, TopicType):
+            raise Invalid(f"the kind of topic {name!r} must be a TopicType, not {kind!r}")
         self._core.subscribe(name, kind, options)
         return handle(self._core, name, kind)
 
@@ -206,25 +208,24 @@ class BaseClient:
     def unregister(self, name: str) -> None:
         """Take back an offer."""
         self._services.pop(name, None)
-        self._core.act(lambda replica: replica.unregister_service(name))
+        self._core.unregister(name)
 
     # What has to be waited for: in steps, which each face goes in its own way.
 
     def _request(self, name: str, args: Any, timeout: Seconds | None = None) -> Waiting[Any]:
-        timeout_ms = None if timeout is None else round(timeout * 1000)
-        return self._core.call(lambda replica: replica.request(name, args, timeout_ms))
-
-    def _online(self) -> Waiting[None]:
-        return self._core.when(lambda: self._core.status is Status.ONLINE)
-
-    def _settled(self) -> Waiting[None]:
-        return self._core.when(lambda: not self._core.replica.pending_count)
+        _check_name(name)
+        timeout_ms = None if timeout is None else max(1, round(timeout * 1000))
+        return self._core.call(
+            name, lambda replica: replica.request(name, args, timeout_ms), timeout
+        )
 
     def _undo(self) -> Steps[past.Undone]:
-        return past.undone((yield self._core.call(lambda replica: replica.undo())))
+        undo = self._core.call("_topicsync/undo", lambda replica: replica.undo())
+        return past.undone((yield undo))
 
     def _redo(self) -> Steps[past.Undone]:
-        return past.undone((yield self._core.call(lambda replica: replica.redo())))
+        redo = self._core.call("_topicsync/redo", lambda replica: replica.redo())
+        return past.undone((yield redo))
 
     def _value_at(self, name: str, **when: Any) -> Steps[past.ValueAt]:
         args = {"topic_name": name, **past.moment(**when)}
@@ -253,8 +254,9 @@ class BaseClient:
 
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not name:
-        raise Invalid("a name is a string that is not empty")
-    if len(name.encode()) > NAME_BYTES_MAX:
-        raise Invalid(f"a name has at most {NAME_BYTES_MAX} bytes")
-    if any(unicodedata.category(char) == "Cc" for char in name):
-        raise Invalid("a name holds no control characters")
+        raise Invalid(f"a name is a string that is not empty, not {name!r}")
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > NAME_BYTES_MAX:
+        raise Invalid(f"a name has at most {NAME_BYTES_MAX} bytes, and {name[:20]!r}... has {size}")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
+        raise Invalid(f"a name holds no control characters and no surrogates: {name!r}")

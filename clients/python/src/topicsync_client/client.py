@@ -13,8 +13,8 @@ from typing_extensions import Self
 from . import past
 from .base import BaseClient, Request, Steps
 from .connection import Config, Connection
-from .core import Core, Status, log
-from .errors import ClientClosed, ServiceError
+from .core import TIMEOUT, Core, Status, log
+from .errors import ClientClosed, ClosedUnanswered, ServiceError, TimedOut, TopicsyncError
 from .frames import Encoding
 from .past import Cut, Entry, Time, Undone, ValueAt
 from .replica.events import Requested, ServiceFailure
@@ -31,67 +31,85 @@ def connect(
     retry_min: float = 0.1,
     retry_max: float = 10,
     silence_max: float = 60,
+    timeout: float = TIMEOUT,
+    close_timeout: float = 5,
 ) -> Client:
     """Start a client of the server at `url`, `ws://host:port/`.
 
     It is there at once, and can be used before the server is: it connects by itself, and again
     after a loss; what was changed meanwhile is sent then. It lives until it is closed, which
-    `async with` does at its end. To be called where an event loop runs.
+    `async with` does at its end. To be called where an event loop runs. Raises `Invalid` if the
+    `url` cannot be one.
 
     `encoding` is `"msgpack"` or `"json"`. In seconds: the second attempt to connect comes after
     `retry_min` at most, and further waits are up to twice as long, up to `retry_max`; a server that
-    was silent for `silence_max` is gone.
+    was silent for `silence_max` is gone; whatever is awaited raises `TimedOut` after `timeout`
+    (`math.inf` waits for ever); `close` waits for answers for `close_timeout`.
     """
-    return Client(Config(url, encoding, retry_min, retry_max, silence_max))
+    config = Config(url, encoding, retry_min, retry_max, silence_max, timeout, close_timeout)
+    return Client(config)
 
 
 class Client(BaseClient):
     """A client of a topicsync server, for asyncio. See `connect`."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__(Core(), {})
+        super().__init__(Core(config.timeout), {})
+        self._close_timeout = config.close_timeout
         self._loop = asyncio.get_running_loop()
         self._core.serve = self._serve
         self._connection = Connection(self._core, config)
-        self._running = asyncio.create_task(self._connection.run())
         self._serving: set[asyncio.Future[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
-        await self.close(0 if kind else 5)
+        try:
+            await self.close()
+        except ClosedUnanswered as unanswered:
+            if kind is None:
+                raise
+            # What the block raised matters more.
+            log.warning("%s", unanswered)
 
-    async def close(self, timeout: float = 5) -> None:
-        """End the session, and return when the connection is closed.
+    async def close(self, timeout: float | None = None) -> None:
+        """Send what was changed, wait for the answers, end the session, and return when it is over.
 
-        While it is online, it waits up to `timeout` seconds for answers to what was changed. What
-        is not answered by then raises `ClientClosed` where it is awaited.
+        It waits for a connection and for answers up to `timeout` seconds, or the client's
+        `close_timeout`, and takes no new changes meanwhile. Then it raises `ClosedUnanswered` if
+        there are changes that are neither confirmed nor rejected; whoever awaits one of them is
+        told `Unsent` or `OutcomeUnknown`.
         """
-        if self.status is Status.ONLINE and timeout > 0:
-            with contextlib.suppress(asyncio.TimeoutError, TimeoutError, ClientClosed):
-                await asyncio.wait_for(_awaited(self._settled_or_offline()), timeout)
-        self._connection.close()
-        if self.status is not Status.ONLINE:
-            # Nobody waits for an attempt to connect.
-            self._running.cancel()
-        await asyncio.wait([self._running])
+        if self.status is Status.CLOSED:
+            return
+        self._core.closing = True
+        seconds = self._close_timeout if timeout is None else timeout
+        try:
+            with contextlib.suppress(TimedOut, ClientClosed):
+                await self._core.when(self._is_done, "the answers", seconds)
+        finally:
+            await self._connection.close()
+            for serving in self._serving:
+                serving.cancel()
+        if self._core.unsent or self._core.unknown:
+            raise ClosedUnanswered(seconds, self._core.unsent, self._core.unknown)
 
-    def _settled_or_offline(self) -> Any:
-        return self._core.when(lambda: self.status is not Status.ONLINE or not self.pending)
+    def _is_done(self) -> bool:
+        return self.status is Status.CLOSED or self._core.replica.is_done
 
     async def online(self) -> None:
         """Wait until the client is online. Raises `ClientClosed` if it was closed before."""
-        await self._online()
+        await self._core.online()
 
     async def settled(self) -> None:
-        """Wait until everything changed here has met its fate."""
-        await self._settled()
+        """Wait until every change has its outcome, and every service is registered or refused."""
+        await self._core.settled()
 
     async def request(self, name: str, args: Any = None, timeout: float | None = None) -> Any:
-        """Ask a service. Without a timeout, in seconds, the server's holds.
+        """Ask a service, which answers within `timeout` seconds, or the client's time-out.
 
-        Raises `ServiceError` if it is not there, failed or did not answer.
+        Raises `TimedOut` if it did not, and `ServiceError` if it is not there or failed.
         """
         return await self._request(name, args, timeout)
 
@@ -168,7 +186,7 @@ class Client(BaseClient):
     async def _result(self, requested: Requested) -> Any:
         service = self._services.get(requested.service_name)
         if service is None:
-            raise ServiceError("it is not offered any more")
+            raise ServiceError("it is not offered any more", service_name=requested.service_name)
         request = Request(requested.service_name, requested.args, requested.client_id)
         result = await self._call_service(service, request)
         return await result if inspect.isawaitable(result) else result
@@ -214,17 +232,13 @@ async def _go(steps: Steps[T]) -> T:
         while True:
             try:
                 answer = await waiting
-            except ServiceError as error:
+            except TopicsyncError as error:
                 waiting = steps.throw(error)
             else:
                 waiting = steps.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result
-
-
-async def _awaited(waiting: Any) -> Any:
-    return await waiting
 
 
 __all__ = ["Client", "Past", "connect"]

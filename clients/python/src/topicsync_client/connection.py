@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from .core import Core, Status, log
+from .core import TIMEOUT, Core, Status, log
 from .errors import Invalid
 from .frames import Encoding, decode, frames, subprotocol
 
@@ -25,6 +28,9 @@ READ_BYTES_MAX = 1 << 30
 
 BUSY_DELAY = 0.25
 """How many seconds to wait before what the server had no room for is sent again."""
+
+CLOSE_SECONDS = 2.0
+"""How long a close handshake may take before the connection is dropped."""
 
 RESUMED_ELSEWHERE = 4001
 """The code with which the server closes a connection whose session another one resumed."""
@@ -43,12 +49,18 @@ class Config:
     """The longest wait between attempts."""
     silence_max: float = 60.0
     """A server that was silent for so long is gone."""
+    timeout: float = TIMEOUT
+    """How long whoever waits for something waits, before `TimedOut` is raised."""
+    close_timeout: float = 5.0
+    """How long `close` waits for answers."""
 
     def __post_init__(self) -> None:
         try:
             parse_uri(self.url)
-        except InvalidURI as error:
+        except (InvalidURI, ValueError, AttributeError, TypeError) as error:
             raise Invalid(f"a server's url is ws://host:port/, not {self.url!r}") from error
+        if self.encoding not in get_args(Encoding):
+            raise Invalid(f"an encoding is one of {get_args(Encoding)}, not {self.encoding!r}")
 
 
 class Connection:
@@ -58,34 +70,51 @@ class Connection:
         self._core = core
         self._config = config
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
         self._work = asyncio.Event()
         self._closing = asyncio.Event()
+        core.loop_thread = threading.get_ident()
         core.wake = self._wake
+        core.later = self._later
         core.busy = self._busy
+        self._running = self._loop.create_task(self._run())
 
-    async def run(self) -> None:
-        """Connect, and connect again, until the client is closed."""
-        try:
-            await self._keep_connected()
-        except Exception:
-            log.exception("the client has failed")
-            raise
-        finally:
-            self._core.set_status(Status.CLOSED)
+    async def close(self) -> None:
+        """Send what can be sent at once, end the session, and return when that is done.
 
-    def close(self) -> None:
-        """Send what can be sent, and end the session."""
+        It takes at most `CLOSE_SECONDS`, and a little for what is cancelled then.
+        """
         self._closing.set()
         self._work.set()
+        if self._core.status is not Status.ONLINE:
+            # Nobody waits for an attempt to connect.
+            self._running.cancel()
+        try:
+            # A peer that reads nothing holds up what is sent to it.
+            await asyncio.wait([self._running], timeout=CLOSE_SECONDS)
+        finally:
+            self._running.cancel()
+        await asyncio.wait([self._running], timeout=CLOSE_SECONDS)
+        # The task may have been cancelled before it had begun.
+        self._core.set_status(Status.CLOSED)
+
+    async def over(self) -> None:
+        """Wait until there will be no other attempt to connect."""
+        await asyncio.wait([self._running])
 
     def _wake(self) -> None:
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._core.loop_thread:
             self._work.set()
         else:
             # The loop may be closed already; then nobody has to be woken.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._work.set)
+
+    def _later(self, work: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(work)
+        except RuntimeError:
+            # The loop is closed: what is left to tell is told at once.
+            work()
 
     def _busy(self) -> None:
         def resend() -> None:
@@ -93,21 +122,37 @@ class Connection:
 
         self._loop.call_soon_threadsafe(self._loop.call_later, BUSY_DELAY, resend)
 
+    async def _run(self) -> None:
+        """Connect, and connect again, until the client is closed."""
+        try:
+            await self._keep_connected()
+        except Exception:
+            log.exception("the client has failed, and is closed")
+        finally:
+            self._core.set_status(Status.CLOSED)
+
     async def _keep_connected(self) -> None:
         wait = self._config.retry_min
+        warned = False
         while not self._closing.is_set():
             self._core.set_status(Status.CONNECTING)
+            began = self._loop.time()
             try:
                 over = await self._converse()
             except (OSError, TimeoutError, asyncio.TimeoutError, WebSocketException) as error:
-                log.info("could not connect: %s", error)
-                over = False
+                # Once for each time that the server is away, not for each attempt.
+                level = logging.INFO if warned else logging.WARNING
+                log.log(level, "cannot connect to %s: %s", self._config.url, error)
+                warned, over = True, False
             if over:
                 return
             if self._core.status is Status.ONLINE:
-                wait = self._config.retry_min
-            with self._core.lock:
-                self._core.replica.disconnected()
+                warned = False
+                # A connection that ends as soon as it is there has not worked: a value on the way
+                # may be one that cannot be read. The wait grows until one holds for a while.
+                if self._loop.time() - began > self._config.retry_max:
+                    wait = self._config.retry_min
+            self._core.act_in_loop(lambda replica: replica.disconnected())
             self._core.set_status(Status.OFFLINE)
             # Clients that lost one server at once do not come back at once.
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
@@ -154,7 +199,7 @@ class Connection:
             while True:
                 self._work.clear()
                 closing = self._closing.is_set()
-                for frame in self._core.act_quietly(lambda replica: frames(replica, encoding)):
+                for frame in self._core.act_in_loop(lambda replica: frames(replica, encoding)):
                     await socket.send(frame)
                 if closing:
                     await socket.close(1000)

@@ -10,18 +10,20 @@ with topicsync_client.sync.connect("ws://127.0.0.1:8765/") as client:
 
 The asyncio client runs in a thread of its own. Topics are the same, and made changes show at once;
 what has to be waited for blocks: a topic is given once its value is there, a ticket has `wait`.
-Callbacks and services must not wait for others' answers in that thread: services that are plain
-functions get a thread each.
+Callbacks run in that thread, where nothing can be waited for; services that are plain functions get
+a thread each.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import inspect
 import threading
 from collections.abc import Iterable
 from concurrent import futures
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from typing_extensions import Self
 
@@ -29,11 +31,15 @@ from . import past
 from .base import BaseClient, Request, Steps
 from .client import Client as AsyncClient
 from .connection import Config
-from .errors import ServiceError
+from .core import TIMEOUT, log
+from .errors import ClosedUnanswered, TopicsyncError
 from .frames import Encoding
 from .past import Cut, Entry, Time, Undone, ValueAt
 from .topics import Topic
 from .types.base import TopicType
+
+JOIN_SECONDS = 2.0
+"""How long a client that is closed is given to end its thread."""
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Topic)
@@ -44,17 +50,20 @@ def connect(
     url: str,
     *,
     encoding: Encoding = "msgpack",
-    timeout: float | None = 30,
+    timeout: float = TIMEOUT,
     retry_min: float = 0.1,
     retry_max: float = 10,
     silence_max: float = 60,
+    close_timeout: float = 5,
 ) -> Client:
     """Start a client of the server at `url`, `ws://host:port/`.
 
-    Whatever has to be waited for raises `TimeoutError` after `timeout` seconds; None waits for
-    ever. The other settings are those of `topicsync_client.connect`.
+    Whatever has to be waited for raises `TimedOut` after `timeout` seconds. This and the other
+    settings are those of `topicsync_client.connect`. A client that is not closed is closed when the
+    program ends.
     """
-    return Client(Config(url, encoding, retry_min, retry_max, silence_max), timeout)
+    config = Config(url, encoding, retry_min, retry_max, silence_max, timeout, close_timeout)
+    return Client(config)
 
 
 class _Inner(AsyncClient):
@@ -63,14 +72,24 @@ class _Inner(AsyncClient):
     async def _call_service(self, service: Any, request: Request) -> Any:
         if inspect.iscoroutinefunction(service):
             return service(request)
-        return await asyncio.to_thread(service, request)
+        answer: futures.Future[Any] = futures.Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(service(request))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        # A thread of its own, and no pool: a service that never returns must not keep the program
+        # from ending.
+        threading.Thread(target=work, name=f"service {request.service_name}", daemon=True).start()
+        return await asyncio.wrap_future(answer)
 
 
 class Client(BaseClient):
     """A client of a topicsync server, for threads. See `connect`."""
 
-    def __init__(self, config: Config, timeout: float | None) -> None:
-        self._timeout = timeout
+    def __init__(self, config: Config) -> None:
         started: futures.Future[_Inner] = futures.Future()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(_live(config, started)), name="topicsync_client", daemon=True
@@ -78,46 +97,61 @@ class Client(BaseClient):
         self._thread.start()
         self._inner = started.result()
         super().__init__(self._inner._core, self._inner._services)
+        _open.add(self)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self.close(0 if kind else 5)
+        try:
+            self.close()
+        except ClosedUnanswered as unanswered:
+            if kind is None:
+                raise
+            # What the block raised matters more.
+            log.warning("%s", unanswered)
 
-    def close(self, timeout: float = 5) -> None:
-        """End the session, and return when the connection is closed.
+    def close(self, timeout: float | None = None) -> None:
+        """Send what was changed, wait for the answers, end the session, and return when it is over.
 
-        While it is online, it waits up to `timeout` seconds for answers to what was changed.
+        It waits for a connection and for answers up to `timeout` seconds, or the client's
+        `close_timeout`, and takes no new changes meanwhile. Then it raises `ClosedUnanswered` if
+        there are changes that are neither confirmed nor rejected.
         """
-        if self._thread.is_alive():
-            closing = self._inner.close(timeout)
-            try:
-                asyncio.run_coroutine_threadsafe(closing, self._inner._loop).result()
-            except RuntimeError:
-                # The loop has ended by itself.
-                closing.close()
-            self._thread.join()
+        _open.discard(self)
+        if not self._thread.is_alive():
+            return
+        closing = self._inner.close(timeout)
+        try:
+            future = asyncio.run_coroutine_threadsafe(closing, self._inner._loop)
+        except RuntimeError:
+            # The loop has ended by itself.
+            closing.close()
+            return
+        try:
+            future.result()
+        finally:
+            self._thread.join(JOIN_SECONDS)
 
     def online(self) -> None:
         """Wait until the client is online. Raises `ClientClosed` if it was closed before."""
-        self._online().wait(self._timeout)
+        self._core.online().wait()
 
     def settled(self) -> None:
-        """Wait until everything changed here has met its fate."""
-        self._settled().wait(self._timeout)
+        """Wait until every change has its outcome, and every service is registered or refused."""
+        self._core.settled().wait()
 
     def _topic(self, handle: type[H], name: str, kind: TopicType[Any, Any], options: Any) -> H:
         topic = super()._topic(handle, name, kind, options)
-        topic.ready().wait(self._timeout)
+        topic.ready().wait()
         return topic
 
     def request(self, name: str, args: Any = None, timeout: float | None = None) -> Any:
-        """Ask a service. Without a timeout, in seconds, the server's holds.
+        """Ask a service, which answers within `timeout` seconds, or the client's time-out.
 
-        Raises `ServiceError` if it is not there, failed or did not answer.
+        Raises `TimedOut` if it did not, and `ServiceError` if it is not there or failed.
         """
-        return self._request(name, args, timeout).wait(self._timeout)
+        return self._request(name, args, timeout).wait()
 
     def undo(self) -> Undone:
         """Undo this client's newest action, others' later work staying as it is."""
@@ -172,8 +206,8 @@ class Client(BaseClient):
             waiting = next(steps)
             while True:
                 try:
-                    answer = waiting.wait(self._timeout)
-                except ServiceError as error:
+                    answer = waiting.wait()
+                except TopicsyncError as error:
                     waiting = steps.throw(error)
                 else:
                     waiting = steps.send(answer)
@@ -218,7 +252,25 @@ async def _live(config: Config, started: futures.Future[_Inner]) -> None:
         started.set_exception(error)
         raise
     started.set_result(client)
-    await asyncio.wait([client._running])
+    await client._connection.over()
+    # What the last status led to is told before the loop ends.
+    await asyncio.sleep(0)
+
+
+_open: WeakSet[Client] = WeakSet()
+"""The clients that are not closed."""
+
+
+def _close_all() -> None:
+    """At the end of the program, close what it did not: what was changed is still sent."""
+    for client in list(_open):
+        try:
+            client.close()
+        except TopicsyncError as error:
+            log.warning("at the end of the program: %s", error)
+
+
+atexit.register(_close_all)
 
 
 __all__ = ["Client", "Past", "connect"]

@@ -9,21 +9,25 @@ Every change shows at once and gives a `Ticket`, which can be awaited or not.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import (
     Callable,
     Iterable,
     Iterator,
     Mapping,
     MutableMapping,
+    MutableSequence,
     MutableSet,
     Sequence,
 )
+from numbers import Number as NumberLike
 from typing import Any, Generic, TypeVar, overload
 
 from typing_extensions import Self
 
 from .changes import Change
-from .changing import Changes
+from .changing import CHANGES_LIMIT, Changes
 from .core import Action, Core, Stop
 from .errors import Invalid
 from .replica import LocalChange
@@ -104,14 +108,17 @@ class Topic:
     def on_change(self, callback: Callable[[Change], object]) -> Stop:
         """Call back for every change of the view, local and remote, in order.
 
-        Gives a function that ends it. Callbacks run one after the other, in the thread that made
-        or received the change; what they raise is logged.
+        Gives a function that ends it. Callbacks run one after the other in the thread of the event
+        loop, and never within the call that made the change; what they raise is logged.
         """
         return self._core.listen("change", self.name, callback)
 
-    def changes(self) -> Changes:
-        """Iterate over every change of the view from now on, by `async for` or `for`."""
-        return Changes(self._core, self.name)
+    def changes(self, limit: int = CHANGES_LIMIT) -> Changes:
+        """Iterate over every change of the view from now on, by `async for` or `for`.
+
+        If more than `limit` moves of the view wait to be taken, they become one: see `Changes`.
+        """
+        return Changes(self._core, self.name, limit)
 
     def change(self, fields: Mapping[str, Any], *, overwriting: bool = False) -> Ticket:
         """Make a change as it is on the wire: `{"type": ..., ...}`.
@@ -141,38 +148,161 @@ class GenericTopic(_Settable):
 
 
 class BoolTopic(_Settable):
-    """True or false."""
+    """True or false: `bool(flag)`, `if flag:`, `flag == True`."""
 
     def __bool__(self) -> bool:
         return bool(self._view)
 
+    def __str__(self) -> str:
+        return str(self._view)
+
+    def __format__(self, spec: str) -> str:
+        return format(self._view, spec)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (bool, BoolTopic)):
+            return bool(self) is bool(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 class _Number(_Settable, Generic[N]):
+    """What reckons, compares and formats as the number that it holds.
+
+    `n + 1` is a plain number; `n += 1` changes the topic.
+    """
+
     def add(self, summand: N) -> Ticket:
         """Add, to whatever is there by then: two who count at once lose nothing."""
         return self.change({"type": "add", "value": summand}, overwriting=True)
 
-    def __iadd__(self, summand: N) -> Self:
+    def __iadd__(self, summand: N) -> Self:  # type: ignore[misc]
         self.add(summand)
         return self
 
-    def __isub__(self, summand: N) -> Self:
+    def __isub__(self, summand: N) -> Self:  # type: ignore[misc]
         self.add(-summand)
         return self
 
+    @property
+    def _number(self) -> N:
+        return self._view  # type: ignore[no-any-return]
+
     def __int__(self) -> int:
-        return int(self._view)
+        return int(self._number)
 
     def __float__(self) -> float:
-        return float(self._view)
+        return float(self._number)
+
+    def __complex__(self) -> complex:
+        return complex(self._number)
+
+    def __bool__(self) -> bool:
+        return bool(self._number)
+
+    def __str__(self) -> str:
+        return str(self._number)
+
+    def __format__(self, spec: str) -> str:
+        return format(self._number, spec)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._number == _plain(other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __lt__(self, other: Any) -> bool:
+        return _reckoned(operator.lt, self._number, other)  # type: ignore[no-any-return]
+
+    def __le__(self, other: Any) -> bool:
+        return _reckoned(operator.le, self._number, other)  # type: ignore[no-any-return]
+
+    def __gt__(self, other: Any) -> bool:
+        return _reckoned(operator.gt, self._number, other)  # type: ignore[no-any-return]
+
+    def __ge__(self, other: Any) -> bool:
+        return _reckoned(operator.ge, self._number, other)  # type: ignore[no-any-return]
+
+    def __add__(self, other: Any) -> Any:
+        return _reckoned(operator.add, self._number, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _reckoned(operator.add, other, self._number)
+
+    def __sub__(self, other: Any) -> Any:
+        return _reckoned(operator.sub, self._number, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _reckoned(operator.sub, other, self._number)
+
+    def __mul__(self, other: Any) -> Any:
+        return _reckoned(operator.mul, self._number, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _reckoned(operator.mul, other, self._number)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _reckoned(operator.truediv, self._number, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _reckoned(operator.truediv, other, self._number)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _reckoned(operator.floordiv, self._number, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _reckoned(operator.floordiv, other, self._number)
+
+    def __mod__(self, other: Any) -> Any:
+        return _reckoned(operator.mod, self._number, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _reckoned(operator.mod, other, self._number)
+
+    def __divmod__(self, other: Any) -> Any:
+        return _reckoned(divmod, self._number, other)
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return _reckoned(divmod, other, self._number)
+
+    def __pow__(self, other: Any) -> Any:
+        return _reckoned(operator.pow, self._number, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return _reckoned(operator.pow, other, self._number)
+
+    def __neg__(self) -> N:
+        return -self._number
+
+    def __pos__(self) -> N:
+        return self._number
+
+    def __abs__(self) -> N:
+        return abs(self._number)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self._number, digits)
+
+    def __trunc__(self) -> int:
+        return int(self._number)
+
+    def __floor__(self) -> int:
+        return math.floor(self._number)
+
+    def __ceil__(self) -> int:
+        return math.ceil(self._number)
 
 
 class IntTopic(_Number[int]):
-    """A whole number within ±(2^53 - 1): `n.add(1)`, `n += 1`, `int(n)`."""
+    """A whole number within ±(2^53 - 1): `n.add(1)`, `n += 1`, `n > 2`, `f"{n:04}"`, `int(n)`."""
+
+    def __index__(self) -> int:
+        return self._number
 
 
 class FloatTopic(_Number[float]):
-    """A finite number: `x.add(0.5)`, `x -= 1`, `float(x)`."""
+    """A finite number: `x.add(0.5)`, `x -= 1`, `x > 2`, `f"{x:.2f}"`, `float(x)`."""
 
 
 class EventTopic(Topic):
@@ -192,16 +322,37 @@ class StringTopic(_Settable):
     def __str__(self) -> str:
         return str(self.value)
 
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
     def __eq__(self, other: object) -> bool:
-        return str(self) == str(other) if isinstance(other, (str, StringTopic)) else NotImplemented
+        return str(self) == str(other) if isinstance(other, _TEXTS) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __lt__(self, other: object) -> bool:
+        return str(self) < str(other) if isinstance(other, _TEXTS) else NotImplemented
+
+    def __le__(self, other: object) -> bool:
+        return str(self) <= str(other) if isinstance(other, _TEXTS) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        return str(self) > str(other) if isinstance(other, _TEXTS) else NotImplemented
+
+    def __ge__(self, other: object) -> bool:
+        return str(self) >= str(other) if isinstance(other, _TEXTS) else NotImplemented
+
+    def __add__(self, other: object) -> str:
+        return str(self) + str(other) if isinstance(other, _TEXTS) else NotImplemented
+
+    def __radd__(self, other: object) -> str:
+        return str(other) + str(self) if isinstance(other, _TEXTS) else NotImplemented
 
     def __len__(self) -> int:
         return len(self._view)
 
-    def __contains__(self, part: str) -> bool:
-        return part in self.value
+    def __contains__(self, part: object) -> bool:
+        return isinstance(part, _TEXTS) and str(part) in str(self)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._view)
@@ -226,7 +377,7 @@ class StringTopic(_Settable):
         start, stop = self._range(at)
         self.delete(start, stop - start)
 
-    def __iadd__(self, text: str) -> Self:
+    def __iadd__(self, text: str) -> Self:  # type: ignore[misc]
         self.append(text)
         return self
 
@@ -260,12 +411,15 @@ class StringTopic(_Settable):
         return self.change({"type": "edit", "edit": steps})
 
 
-class ListTopic(_Settable, Sequence[T], Generic[T]):
+_TEXTS = (str, StringTopic)
+
+
+class ListTopic(_Settable, MutableSequence[T], Generic[T]):
     """Values in a row, with the methods and operators of a list.
 
-    It is a `Sequence`, and no `MutableSequence`, as `pop` gives a ticket: `items.pop().item` is
-    what was popped. Items are replaced by value, not identity: `items[0] = x` is rejected if
-    somebody else replaced that item.
+    Positions are those that are seen here; others' changes carry them along. `items[0] = x` is
+    rejected if somebody else replaced that item. What changes one thing gives a `Ticket`, but for
+    `pop`, which gives the item: `delete` takes an item out and gives the ticket.
     """
 
     def __eq__(self, other: object) -> bool:
@@ -284,8 +438,8 @@ class ListTopic(_Settable, Sequence[T], Generic[T]):
     @overload
     def __getitem__(self, at: int) -> T: ...
     @overload
-    def __getitem__(self, at: slice) -> Sequence[T]: ...
-    def __getitem__(self, at: int | slice) -> T | Sequence[T]:
+    def __getitem__(self, at: slice) -> list[T]: ...
+    def __getitem__(self, at: int | slice) -> T | list[T]:
         view = self._view
         if isinstance(at, slice):
             return list(view.whole()[at])
@@ -300,58 +454,90 @@ class ListTopic(_Settable, Sequence[T], Generic[T]):
         if isinstance(at, int):
             self.replace(_index(at, len(self)), item)
             return
+        items = list(item)
         positions = range(len(self))[at]
         if positions.step != 1:
-            raise ValueError("a list is changed in one stretch, without a step")
+            if len(items) != len(positions):
+                raise ValueError(
+                    f"{len(items)} items do not fit a stepped slice of {len(positions)} positions"
+                )
+            with Action(self._core):
+                for position, it in zip(positions, items, strict=True):
+                    self.replace(position, it)
+            return
         start = positions.start
         with Action(self._core):
             for _ in positions:
-                self.pop(start)
-            for offset, it in enumerate(list(item)):
+                self.delete(start)
+            for offset, it in enumerate(items):
                 self.insert(start + offset, it)
 
     def __delitem__(self, at: int | slice) -> None:
         if isinstance(at, int):
-            self.pop(_index(at, len(self)))
+            self.delete(_index(at, len(self)))
             return
         with Action(self._core):
             for position in sorted(range(len(self))[at], reverse=True):
-                self.pop(position)
+                self.delete(position)
 
     def __iadd__(self, items: Iterable[T]) -> Self:
         self.extend(items)
         return self
 
-    def insert(self, position: int, item: T) -> Ticket:
-        """Put `item` before the one at `position`; -1 is the end, wherever that is by then."""
+    def insert(self, index: int, value: T) -> Ticket:  # type: ignore[override]
+        """Put an item before the one at `index`, as `list.insert` does.
+
+        To put it at the end, wherever that is by then, use `append`.
+        """
+        length = len(self)
+        position = max(0, index + length) if index < 0 else min(index, length)
+        return self._insert(position, value)
+
+    def append(self, value: T) -> Ticket:  # type: ignore[override]
+        """Put an item at the end, wherever that is by then."""
+        return self._insert(-1, value)
+
+    def _insert(self, position: int, item: T) -> Ticket:
         return self.change({"type": "insert", "position": position, "item": item})
 
-    def append(self, item: T) -> Ticket:
-        """Put `item` at the end, wherever that is by then."""
-        return self.insert(-1, item)
-
-    def extend(self, items: Iterable[T]) -> Ticket:
+    def extend(self, values: Iterable[T]) -> Ticket:  # type: ignore[override]
         """Put items at the end, as one action."""
         with Action(self._core) as ticket:
-            for item in list(items):
+            for item in list(values):
                 self.append(item)
         return ticket
 
-    def pop(self, position: int = -1) -> Ticket:
-        """Take out the item at `position`, or the last; it is the ticket's `item`.
+    def delete(self, position: int = -1) -> Ticket:
+        """Take out the item at `position`; -1 is the last, whichever that is by then.
 
-        Others' changes carry the position along. To take whatever is last by then, pop -1.
+        Raises `IndexError` if there is none.
+        """
+        if position != -1 or not len(self):
+            position = _index(position, len(self))
+        return self.change({"type": "pop", "position": position})
+
+    def pop(self, index: int = -1) -> T:
+        """Take out the item at `index`, or the last, and give it: the one that is seen here.
+
+        If somebody else was faster, the change is rejected; `delete` gives the ticket that tells.
         """
         if not len(self):
             raise IndexError("pop from an empty list")
+        position = _index(index, len(self))
         item = self[position]
-        ticket = self.change({"type": "pop", "position": position})
-        ticket.item = item
-        return ticket
+        self.delete(position)
+        return item
 
-    def remove(self, item: T) -> Ticket:
+    def remove(self, value: T) -> Ticket:  # type: ignore[override]
         """Take out the first item that equals this. Raises `ValueError` if there is none."""
-        return self.pop(self.index(item))
+        return self.delete(self.index(value))
+
+    def reverse(self) -> Ticket:  # type: ignore[override]
+        """Turn the order of all items around, as one action."""
+        with Action(self._core) as ticket:
+            for position in range(1, len(self)):
+                self.move(position, 0)
+        return ticket
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
         """Give the position of the first item that equals `value`. Raises `ValueError`."""
@@ -372,7 +558,7 @@ class ListTopic(_Settable, Sequence[T], Generic[T]):
         """Move an item; `to` counts without it. -1 is the last item, or the end."""
         return self.change({"type": "move", "from": position, "to": to})
 
-    def clear(self) -> Ticket:
+    def clear(self) -> Ticket:  # type: ignore[override]
         """Set the list to an empty one."""
         return self.set([])
 
@@ -441,15 +627,20 @@ class DictTopic(_Settable, MutableMapping[str, T], Generic[T]):
         return view.get(key)  # type: ignore[no-any-return]
 
     def __setitem__(self, key: str, value: T) -> None:
-        if key in self:
-            self.change_value(key, value)
-        else:
-            self.add(key, value)
+        self.put(key, value)
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
         self.remove(key)
+
+    def put(self, key: str, value: T) -> Ticket:
+        """Put a value under a key, which may be there or not: `nodes[key] = value` with a ticket.
+
+        It wins over what is there. If two put one new key at the same time, the first is taken and
+        the other rejected.
+        """
+        return self.change_value(key, value) if key in self else self.add(key, value)
 
     def add(self, key: str, value: T) -> Ticket:
         """Put a value under a new key; rejected if somebody else was faster.
@@ -490,6 +681,18 @@ def _index(at: int, length: int) -> int:
     if 0 <= position < length:
         return position
     raise IndexError(f"there is no position {at}, the length is {length}")
+
+
+def _plain(other: Any) -> Any:
+    return other._number if isinstance(other, _Number) else other
+
+
+def _reckoned(work: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    """What an operator gives for a number and what is beside it."""
+    left, right = _plain(left), _plain(right)
+    if isinstance(left, NumberLike) and isinstance(right, NumberLike):
+        return work(left, right)
+    return NotImplemented
 
 
 def _order(item: object) -> tuple[Any, ...] | None:

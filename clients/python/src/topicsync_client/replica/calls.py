@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from ..values import checked
-from .events import Answered, ServiceFailure
+from .events import Answered, Registered, ServiceFailure
 from .local import Local
 from .messages import Message
+
+_READING = frozenset(
+    f"_topicsync/{service_name}" for service_name in ("value_at", "history", "cut", "stats")
+)
+"""Services that only read: to ask them twice does no harm."""
 
 
 @dataclass(slots=True, eq=False)
@@ -19,6 +25,16 @@ class _Call:
     timeout_ms: int | None
     after: int
     """Goes out only when every batch up to this one has met its fate."""
+    request_id: str | None = None
+    """Given when it is first sent."""
+
+
+class _Offer(Enum):
+    """Where the offer of a service stands."""
+
+    UNSENT = "unsent"
+    SENT = "sent"
+    REGISTERED = "registered"
 
 
 class Calls(Local):
@@ -28,17 +44,45 @@ class Calls(Local):
         super().__init__()
         self._calls_made = 0
         self._calls_waiting: list[_Call] = []
-        self._calls_sent: dict[str, int] = {}
-        # The services of this client, and whether its session knows.
-        self._offers: dict[str, bool] = {}
+        self._calls_sent: dict[str, _Call] = {}
+        # The services of this client, and what its session knows of them.
+        self._offers: dict[str, _Offer] = {}
 
     def register_service(self, service_name: str) -> None:
         """Offer a service, now and in every later session."""
-        self._offers.setdefault(service_name, False)
+        self._offers.setdefault(service_name, _Offer.UNSENT)
+
+    def is_registered(self, service_name: str) -> bool:
+        """Tell whether the server has taken the offer of a service."""
+        return self._offers.get(service_name) is _Offer.REGISTERED
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every local change has its outcome, and every offer of a service its answer."""
+        return not self._batches and not self._open_offers()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every local change has its outcome, and every request its answer."""
+        return not self._batches and not self._calls_waiting and not self._calls_sent
+
+    def describe_unsettled(self) -> str:
+        """Say what is not settled, for a message to people."""
+        changes = len(self._batches)
+        topic_names = sorted({name for it in self._batches.values() for name in it.topics})
+        about = f"the outcome of {changes} pending changes"
+        if topic_names:
+            about += f" (of topics {', '.join(map(repr, topic_names[:5]))})"
+        if offers := self._open_offers():
+            about += f", and the registration of services {', '.join(map(repr, offers))}"
+        return about
+
+    def _open_offers(self) -> list[str]:
+        return sorted(name for name, it in self._offers.items() if it is not _Offer.REGISTERED)
 
     def unregister_service(self, service_name: str) -> None:
         """Take back an offer."""
-        if self._offers.pop(service_name, False):
+        if self._offers.pop(service_name, _Offer.UNSENT) is not _Offer.UNSENT:
             content = {"service_name": service_name}
             self._queue.append({"type": "unregister_service", "content": content})
 
@@ -76,8 +120,8 @@ class Calls(Local):
         """Offers that the session does not know of yet."""
         if not self._offers:
             return []
-        unsent = sorted(name for name, sent in self._offers.items() if not sent)
-        self._offers.update(dict.fromkeys(unsent, True))
+        unsent = sorted(name for name, it in self._offers.items() if it is _Offer.UNSENT)
+        self._offers.update(dict.fromkeys(unsent, _Offer.SENT))
         return [{"type": "register_service", "content": {"service_name": it}} for it in unsent]
 
     def _calls_to_send(self) -> list[Message]:
@@ -91,26 +135,52 @@ class Calls(Local):
             if oldest is not None and oldest <= call.after:
                 self._calls_waiting.append(call)
                 continue
-            request_id = self._next_id()
-            self._calls_sent[request_id] = call.id
+            if call.request_id is None:
+                call.request_id = self._next_id()
+            self._calls_sent[call.request_id] = call
             content = {
                 "service_name": call.service_name,
                 "args": call.args,
-                "request_id": request_id,
+                "request_id": call.request_id,
             }
             if call.timeout_ms is not None:
                 content["timeout_ms"] = call.timeout_ms
             messages.append({"type": "request", "content": content})
         return messages
 
+    def forget_call(self, call: int) -> None:
+        """Take back a request that was not sent; if it was, no answer of it is told."""
+        self._calls_waiting = [it for it in self._calls_waiting if it.id != call]
+        self._calls_sent = {key: it for key, it in self._calls_sent.items() if it.id != call}
+
+    def _registered(self, service_name: str) -> None:
+        if service_name in self._offers:
+            self._offers[service_name] = _Offer.REGISTERED
+        self._events.append(Registered(service_name))
+
     def _response(self, request_id: str, value: Any, failure: ServiceFailure | None) -> None:
         call = self._calls_sent.pop(request_id, None)
         if call is not None:
-            self._events.append(Answered(call, value, failure))
+            self._events.append(Answered(call.id, value, failure))
 
-    def _calls_lost(self) -> None:
-        """The session is gone, and with it its services and what was asked in it."""
-        self._offers = dict.fromkeys(self._offers, False)
-        failure = ServiceFailure("failed", "the session ended before the answer")
+    def _calls_disconnected(self) -> None:
+        """End what was asked and is not answered: the answer may be lost with the line (R39).
+
+        What only reads is asked again. So are offers of which the session may not know.
+        """
         sent, self._calls_sent = self._calls_sent, {}
-        self._events += [Answered(sent[request_id], None, failure) for request_id in sorted(sent)]
+        again = [call for call in sent.values() if call.service_name in _READING]
+        self._calls_waiting = again + self._calls_waiting
+        lost = ServiceFailure("lost", "the connection was lost before the answer")
+        self._events += [
+            Answered(call.id, None, lost) for call in sent.values() if call not in again
+        ]
+        for service_name, offer in self._offers.items():
+            if offer is _Offer.SENT:
+                self._offers[service_name] = _Offer.UNSENT
+
+    def _calls_in_new_session(self) -> None:
+        """Offer all services in a new session (R41), and give new ids to what is asked again."""
+        self._offers = dict.fromkeys(self._offers, _Offer.UNSENT)
+        for call in self._calls_waiting:
+            call.request_id = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..changes import Origin
 from ..errors import Invalid
-from .events import Busy, Closed, Error, Ready, Registered, Requested, ServiceFailure, Unregistered
+from .events import Busy, Closed, Error, Ready, Requested, ServiceFailure, Unregistered
 from .fate import Loss
 from .messages import (
     Hello,
@@ -51,8 +51,10 @@ class Replica(Outbox):
         elif isinstance(content, Unsubscribed):
             self._unsubscribed(content.topic_name)
         elif isinstance(content, OfService):
-            event = Registered if content.registered else Unregistered
-            self._events.append(event(content.service_name))
+            if content.registered:
+                self._registered(content.service_name)
+            else:
+                self._events.append(Unregistered(content.service_name))
         elif isinstance(content, Requested):
             self._events.append(content)
         elif isinstance(content, Response):

@@ -23,6 +23,7 @@ class Sessions(Calls):
         self._resend = set(self._in_flight())
         self._busy.clear()
         self._leaving.clear()
+        self._calls_disconnected()
 
     def resend_busy(self) -> None:
         """Send again what the server had no room for: the time has come."""
@@ -57,7 +58,7 @@ class Sessions(Calls):
                 batch.flight.orphaned = True
         self._queue.clear()
         self._resend.clear()
-        self._calls_lost()
+        self._calls_in_new_session()
         self._go_online(self._offered)
 
     def _settle_orphan(self, topic_name: str) -> None:

@@ -150,6 +150,12 @@ class State:
         events, self._events = self._events, []
         return events
 
+    def was_sent(self, ticket: int) -> bool:
+        """Tell whether a local action that has no outcome yet was ever sent."""
+        return any(
+            ticket in batch.tickets and batch.flight is not None for batch in self._batches.values()
+        )
+
     def _holds(self, topic_name: str, batch: int) -> bool:
         """Whether a topic has pending changes of a batch."""
         topic = self._topics.get(topic_name)
