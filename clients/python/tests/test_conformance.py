@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,55 @@ from topicsync_client.replica import events as told
 from topicsync_client.types import BUILT_IN
 from topicsync_client.values import same
 
-# Of the file as it was before docs/replica.md: by R39 a request ends when the line is lost.
-OUTDATED = {"undo/lost-with-its-session", "service/lost-with-its-session", "run/generic/1"}
+# Cases of the file as it was before docs/replica.md, which say otherwise than the rules. With a
+# later file there are none.
+OUTDATED = {
+    "action/of-others-comes-in-parts",
+    "action/waits-for-all-its-topics",
+    "batch/ints-and-registers",
+    "jump/dict/overwriting",
+    "jump/list-shorter/overwriting",
+    "jump/set/overwriting",
+    "run/dict/0",
+    "run/dict/23",
+    "run/float/11",
+    "run/float/6",
+    "run/generic/1",
+    "run/generic/11",
+    "run/generic/4",
+    "run/generic/7",
+    "run/int/16",
+    "run/int/5",
+    "run/list/13",
+    "run/set/19",
+    "run/string/20",
+    "run/string/23",
+    "run/two-topics/10",
+    "run/two-topics/14",
+    "run/two-topics/16",
+    "run/two-topics/18",
+    "run/two-topics/19",
+    "run/two-topics/21",
+    "run/two-topics/23",
+    "run/two-topics/26",
+    "run/two-topics/3",
+    "run/two-topics/35",
+    "run/two-topics/37",
+    "run/two-topics/4",
+    "run/two-topics/40",
+    "run/two-topics/41",
+    "run/two-topics/43",
+    "run/two-topics/44",
+    "run/two-topics/47",
+    "run/two-topics/9",
+    "service/lost-with-its-session",
+    "undo/lost-with-its-session",
+    "undo/waits-for-what-was-made-before",
+}
 
 CASES = Path(__file__).resolve().parents[2] / "conformance/cases.jsonl"
+if given := os.environ.get("TOPICSYNC_CONFORMANCE"):
+    CASES, OUTDATED = Path(given), set()
 
 
 def cases() -> list[Any]:
@@ -96,6 +142,12 @@ class Runner:
     def step_disconnect(self, _: object) -> None:
         self.replica.disconnected()
 
+    def step_close(self, _: object) -> None:
+        self.replica.close()
+
+    def step_end(self, _: object) -> None:
+        self.replica.end()
+
     def step_resend_busy(self, _: object) -> None:
         self.replica.resend_busy()
 
@@ -124,10 +176,12 @@ class Runner:
                 }
             case told.Confirmed(ticket, id):
                 return "fates", self.fate(ticket, "confirmed", id=id)
-            case told.Refused(ticket, _, code, reason):
+            case told.Rejected(ticket, _, code, reason):
                 return "fates", self.fate(ticket, "rejected", code=code, reason=reason)
             case told.Unknown(ticket):
                 return "fates", self.fate(ticket, "unknown")
+            case told.Unsent(ticket):
+                return "fates", self.fate(ticket, "unsent")
             case told.Online(client_id, resumed):
                 entry = {"event": "online", "client_id": client_id, "resumed": resumed}
                 return "told", entry

@@ -216,7 +216,7 @@ def test_what_is_too_large_is_refused_in_its_place() -> None:
     replica.local([LocalChange("a", {"type": "emit", "args": {}})])
     (frame,) = frames(replica, "msgpack")
     assert msgpack.unpackb(frame)["content"]["change"]["args"] == {}
-    assert [type(event).__name__ for event in replica.events()][-1] == "Refused"
+    assert [type(event).__name__ for event in replica.events()][-1] == "Rejected"
 
 
 async def test_closing_does_not_wait_for_a_server_that_never_answers() -> None:

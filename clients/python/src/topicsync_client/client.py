@@ -83,11 +83,11 @@ class Client(BaseClient):
         """
         if self.status is Status.CLOSED:
             return
-        self._core.closing = True
+        self._core.close()
         seconds = self._close_timeout if timeout is None else timeout
         try:
             with contextlib.suppress(TimedOut, ClientClosed):
-                await self._core.when(self._is_done, "the answers", seconds)
+                await self._core.when(self._is_settled, "the answers", seconds)
         finally:
             await self._connection.close()
             for serving in self._serving:
@@ -95,15 +95,15 @@ class Client(BaseClient):
         if self._core.unsent or self._core.unknown:
             raise ClosedUnanswered(seconds, self._core.unsent, self._core.unknown)
 
-    def _is_done(self) -> bool:
-        return self.status is Status.CLOSED or self._core.replica.is_done
+    def _is_settled(self) -> bool:
+        return self.status is Status.CLOSED or self._core.replica.is_settled
 
     async def online(self) -> None:
         """Wait until the client is online. Raises `ClientClosed` if it was closed before."""
         await self._core.online()
 
     async def settled(self) -> None:
-        """Wait until every change has its outcome, and every service is registered or refused."""
+        """Wait until every change and request has its outcome, and every service is registered."""
         await self._core.settled()
 
     async def request(self, name: str, args: Any = None, timeout: float | None = None) -> Any:

@@ -32,20 +32,8 @@ from .errors import (
     Unsent,
 )
 from .replica import Event, LocalChange, Message, Replica
-from .replica.events import (
-    Answered,
-    Busy,
-    Changed,
-    Closed,
-    Confirmed,
-    Error,
-    Ready,
-    Refused,
-    Registered,
-    Requested,
-    ServiceFailure,
-    Unknown,
-)
+from .replica import events as told
+from .replica.events import Changed, Error, Requested, ServiceFailure
 from .replica.local import plan_one
 from .types.base import TopicType
 from .waiting import Ticket, Waiting, name_changes
@@ -71,7 +59,7 @@ class Status(str, Enum):
     """There will be no other attempt: it was closed, or its session resumed elsewhere."""
 
 
-Told = Event | Status | Rejected | OutcomeUnknown
+Told = Event | Status | Rejected | OutcomeUnknown | Unsent
 
 
 class Core:
@@ -182,7 +170,7 @@ class Core:
         """Make changes together, whose outcome `ticket` gives."""
 
         def make(replica: Replica) -> None:
-            if self.closing or self.status is Status.CLOSED:
+            if self.closing:
                 ticket._fail(Unsent(f"the client is closed: {name_changes(changes)}"))
             else:
                 self._tickets[replica.local(changes)] = ticket
@@ -206,10 +194,7 @@ class Core:
         answer: Waiting[Any] = Waiting(self, about, limit, give_up)
 
         def make(replica: Replica) -> None:
-            if self.status is Status.CLOSED:
-                answer._fail(ClientClosed(f"the client is closed: request of {service_name!r}"))
-            else:
-                self._calls[ask(replica)] = service_name, answer
+            self._calls[ask(replica)] = service_name, answer
 
         self.act(make)
         return answer
@@ -279,12 +264,18 @@ class Core:
                 self._watched.append((holds, waiting))
         return waiting
 
+    def close(self) -> None:
+        """Take nothing new from the program, which is about to close the client."""
+        with self.lock:
+            self.closing = True
+            self.replica.close()
+
     def online(self) -> Waiting[None]:
         """Wait until the client is online."""
         return self.when(lambda: self.status is Status.ONLINE, "the connection")
 
     def settled(self) -> Waiting[None]:
-        """Wait until every change has its outcome, and every offer of a service its answer."""
+        """Wait until every change and request has its outcome, and every offer its answer."""
         return self.when(lambda: self.replica.is_settled, self.replica.describe_unsettled)
 
     def listen(self, about: str, name: str, listener: Listener) -> Stop:
@@ -335,31 +326,31 @@ class Core:
             case Changed(topic_name):
                 listeners = self._listening("view", topic_name)
                 self._queue(event, listeners + self._listening("change", topic_name))
-            case Confirmed(ticket, id):
+            case told.Confirmed(ticket, id):
                 if (confirmed := self._tickets.pop(ticket, None)) is not None:
                     confirmed._come(id)
-            case Refused(ticket, topic_name, code, reason):
-                self._fail_ticket(ticket, Rejected(code, reason, topic_name))
-            case Unknown(ticket):
-                changes = self._tickets[ticket]._changes if ticket in self._tickets else ()
-                reason = "the session or the topic's life ended before the answer"
-                self._fail_ticket(ticket, OutcomeUnknown(name_changes(changes), reason))
-            case Answered(call, value, failure):
+            case told.Rejected(number, topic_name, code, reason):
+                self._fail_ticket(number, Rejected(code, reason, topic_name))
+            case told.Unknown(number):
+                self._fail_unanswered(number, self.unknown)
+            case told.Unsent(number):
+                self._fail_unanswered(number, self.unsent)
+            case told.Answered(call, value, failure):
                 self._answer(call, value, failure)
-            case Ready(topic_name):
+            case told.Ready(topic_name):
                 for waiting, handle in self._ready.pop(topic_name, []):
                     waiting._come(handle)
-            case Closed(topic_name, error):
+            case told.Closed(topic_name, error):
                 self._fail_ready(topic_name, error)
                 self._queue(event, self._listening("closed", topic_name))
-            case Registered(service_name):
+            case told.Registered(service_name):
                 for registering in self._registering.pop(service_name, []):
                     registering._come(None)
             case Requested():
                 self._queue(event, [self.serve])
             case Error():
                 self._fail_registering(event)
-            case Busy():
+            case told.Busy():
                 self.busy()
 
     def _listening(self, about: str, name: str) -> list[Listener]:
@@ -385,14 +376,33 @@ class Core:
         elif failure.code == "timeout":
             # Whether the server's time-out comes first or the client's own, the program hears one.
             answer._fail(TimedOut(answer._describe(), answer._seconds(), failure.reason))
+        elif failure.code == "closed":
+            answer._fail(ClientClosed(f"service {service_name!r}: {failure.reason}"))
         else:
             answer._fail(ServiceError(failure.reason, failure.code, service_name))
 
-    def _fail_ticket(self, number: int, error: Rejected | OutcomeUnknown) -> None:
+    def _fail_unanswered(self, number: int, unanswered: list[UnansweredChange]) -> None:
+        """An action has no outcome but this: it is unknown, or was not sent."""
+        changes = self._tickets[number]._changes if number in self._tickets else ()
+        about = name_changes(changes)
+        if self.closing:
+            unanswered += [
+                {"topic_name": it.topic_name, "change": dict(it.fields)} for it in changes
+            ]
+        if unanswered is self.unsent:
+            self._fail_ticket(number, Unsent(f"the client was closed before it was sent: {about}"))
+        elif self.closing:
+            error = OutcomeUnknown(about, "the client was closed before the answer")
+            self._fail_ticket(number, error)
+        else:
+            reason = "the session or the topic's life ended before the answer"
+            self._fail_ticket(number, OutcomeUnknown(about, reason))
+
+    def _fail_ticket(self, number: int, error: Rejected | OutcomeUnknown | Unsent) -> None:
         listeners = self._listening("rejected", "")
         ticket = self._tickets.pop(number, None)
         if ticket is not None:
-            if not ticket._awaited and not listeners:
+            if not ticket._awaited and not listeners and not self.closing:
                 log.warning("a change was taken back: %s", error)
             ticket._fail(error)
         self._queue(error, listeners)
@@ -421,23 +431,15 @@ class Core:
             log.warning("the server says: %s: %s (%s)", error.code, error.reason, about or "?")
 
     def _abandon(self) -> None:
-        """Tell all who still wait that the client is closed."""
-        for number, ticket in self._tickets.items():
-            about = name_changes(ticket._changes)
-            if self.replica.was_sent(number):
-                unanswered = self.unknown
-                ticket._fail(OutcomeUnknown(about, "the client was closed before the answer"))
-            else:
-                unanswered = self.unsent
-                ticket._fail(Unsent(f"the client was closed before it was sent: {about}"))
-            unanswered += [
-                {"topic_name": it.topic_name, "change": dict(it.fields)} for it in ticket._changes
-            ]
+        """Tell all who still wait that the client is closed (R38, R40)."""
+        self.closing = True
+        self.replica.end()
+        self._collect()
         waiting: list[Waiting[Any]] = [it for _, it in self._calls.values()]
         waiting += [it for each in self._ready.values() for it, _ in each]
         waiting += [it for each in self._registering.values() for it in each]
         waiting += [it for _, it in self._watched]
-        for them in (self._tickets, self._calls, self._ready, self._registering, self._watched):
+        for them in (self._calls, self._ready, self._registering, self._watched):
             them.clear()
         for it in waiting:
             it._fail(ClientClosed(f"the client was closed before it came: {it._describe()}"))
@@ -474,9 +476,9 @@ class Core:
                         _call(listening, change)
             case Status():
                 _call(self._still(listeners, "status", ""), event)
-            case Rejected() | OutcomeUnknown():
+            case Rejected() | OutcomeUnknown() | Unsent():
                 _call(self._still(listeners, "rejected", ""), event)
-            case Closed(topic_name):
+            case told.Closed(topic_name):
                 _call(self._still(listeners, "closed", topic_name), event)
             case _:
                 _call(listeners, event)

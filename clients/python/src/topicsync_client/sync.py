@@ -138,7 +138,7 @@ class Client(BaseClient):
         self._core.online().wait()
 
     def settled(self) -> None:
-        """Wait until every change has its outcome, and every service is registered or refused."""
+        """Wait until every change and request has its outcome, and every service is registered."""
         self._core.settled().wait()
 
     def _topic(self, handle: type[H], name: str, kind: TopicType[Any, Any], options: Any) -> H:

@@ -47,8 +47,8 @@ class Confirmed:
 
 
 @dataclass(slots=True)
-class Refused:
-    """A local action was refused and has left the view."""
+class Rejected:
+    """A local action was rejected and has left the view."""
 
     ticket: int
     topic_name: str
@@ -58,7 +58,17 @@ class Refused:
 
 @dataclass(slots=True)
 class Unknown:
-    """A local action has left the view, and nobody can say whether it was accepted."""
+    """A local action has no other outcome, and whether the server accepted it cannot be known.
+
+    Its session, its topic's life or the client ended before the answer.
+    """
+
+    ticket: int
+
+
+@dataclass(slots=True)
+class Unsent:
+    """A local action was never sent: the client was closed before."""
 
     ticket: int
 
@@ -96,7 +106,11 @@ class Requested:
 
 @dataclass(slots=True)
 class ServiceFailure:
-    """Why a request came to no value."""
+    """Why a request came to no value.
+
+    The code is the server's, or `lost` or `closed`: then the answer was lost with the connection,
+    or the request was not sent.
+    """
 
     code: str
     reason: str
@@ -135,8 +149,9 @@ Event: TypeAlias = (
     | Ready
     | Changed
     | Confirmed
-    | Refused
+    | Rejected
     | Unknown
+    | Unsent
     | Error
     | Closed
     | Requested

@@ -11,9 +11,10 @@ from ..errors import ClientClosed, Invalid
 from ..types.base import TopicType
 from ..values import Fields, checked, checked_fields, same
 from .events import Changed
-from .fate import Fates
-from .pending import Footing, Pending
-from .state import Batch
+from .orders import Order
+from .pending import Base, Pending
+from .queue import Queue
+from .state import LocalAction
 from .topic import Link, TopicReplica
 
 _DEFAULTS = {"history": True, "presence": False, "delivery": "every"}
@@ -24,7 +25,7 @@ _OPTIONS = {*_DEFAULTS, "keep", "durability"}
 class LocalChange:
     """One change of a local action.
 
-    It goes with a base, unless it names "the end" or is `overwriting`: then it simply wins.
+    It goes with a base, unless it names "the end" or is `overwriting`: then it simply wins (R4).
     """
 
     topic_name: str
@@ -37,11 +38,11 @@ class _Planned:
     topic_name: str
     made: Any
     form: Any
-    footing: Footing
+    base: Base
     view: Any
 
 
-class Local(Fates):
+class Local(Queue):
     """The floor that takes what the program does."""
 
     def subscribe(
@@ -52,7 +53,7 @@ class Local(Fates):
         A topic that is subscribed stays so, with the type that it has; the answer tells whether
         that is `kind`. Until its value comes it has the initial one, and can be changed already.
         """
-        self._stirred.add(topic_name)
+        self._dirty.add(topic_name)
         topic = self._topics.get(topic_name)
         if topic is None:
             topic = self._topics[topic_name] = TopicReplica(kind, _given(options or {}))
@@ -60,32 +61,42 @@ class Local(Fates):
         return topic.kind.name == kind.name
 
     def unsubscribe(self, topic_name: str) -> None:
-        """End a subscription, once what is pending on the topic is answered."""
+        """End a subscription, once what is pending on the topic is answered (R33)."""
         topic = self._topics.get(topic_name)
         if topic is not None:
             topic.closing = True
             topic.presence = None
-            self._stirred.add(topic_name)
+            self._dirty.add(topic_name)
 
     def local(self, changes: Sequence[LocalChange]) -> int:
         """Make changes that take effect together or not at all, each on top of those before it.
 
-        They show at once. The ticket names them in the event that tells their fate. One change
-        alone may be composed, or sent together, with its neighbours in time. Of an action, the
-        changes of one topic all go with a base if one of them does.
+        They show at once. The ticket names them in the event that tells their outcome (R25). One
+        change alone may be composed, or sent together, with its neighbours in time. Of an action,
+        the changes of one topic all go with a base if one of them does.
 
         Raises `Invalid` if a change does not fit the view, `ClientClosed` if a topic is not
-        subscribed; then none happened.
+        subscribed or the client was told to close; then none happened (R2).
         """
+        if self._closed:
+            raise ClientClosed("the client was closed")
+        return self._make(changes)
+
+    def _make(self, changes: Sequence[LocalChange]) -> int:
         planned = self._plan(changes)
-        self._batches_made += 1
+        self._actions_made += 1
         self._tickets += 1
+        order, ticket = self._actions_made, self._tickets
         topics = sorted({it.topic_name for it in planned})
-        action = len(planned) > 1
-        self._batches[self._batches_made] = Batch([self._tickets], topics, action)
-        batch, ticket = self._batches_made, self._tickets
-        for it in planned:
-            self._push(batch, it)
+        action = LocalAction([ticket], topics, len(planned) > 1, planned[0].base)
+        # What it is composed with is looked for among those made before, so it comes in afterwards.
+        joined = [self._push(order, action, it) for it in planned]
+        if joined[0] is not None:
+            self._merge(action, order, joined[0])
+        else:
+            self._actions[order] = action
+            if not self._is_presence(topics):
+                self._waiting.add(order)
         return ticket
 
     def _plan(self, changes: Sequence[LocalChange]) -> list[_Planned]:
@@ -101,18 +112,22 @@ class Local(Fates):
             made, form, view = plan_one(topic.kind, change.fields, view)
             views[change.topic_name] = view
             seen = not change.overwriting and topic.kind.takes_base(made)
-            footing = Footing.SEEN if seen else Footing.ANYTHING
-            planned.append(_Planned(change.topic_name, made, form, footing, view))
+            base = Base.SEEN if seen else Base.LATEST
+            planned.append(_Planned(change.topic_name, made, form, base, view))
         if len(planned) > 1:
-            _give_one_footing(planned)
+            _give_one_base(planned)
         return planned
 
-    def _push(self, batch: int, planned: _Planned) -> None:
+    def _push(self, order: Order, action: LocalAction, planned: _Planned) -> Order | None:
+        """Put a planned change behind what is pending on its topic.
+
+        Gives the earlier action that it was composed into, if it was.
+        """
         topic = self._topics[planned.topic_name]
-        pending = Pending(batch, planned.footing, planned.made, planned.form)
+        pending = Pending(order, planned.base, planned.made, planned.form)
         before = topic.view
-        joined = topic.push(pending, planned.view, self._joinable)
-        self._stirred.add(planned.topic_name)
+        joined = topic.push(pending, planned.view, lambda earlier: self._may_join(action, earlier))
+        self._dirty.add(planned.topic_name)
         self._events.append(
             Changed(
                 planned.topic_name,
@@ -123,25 +138,23 @@ class Local(Fates):
                 Origin.LOCAL,
             )
         )
-        if joined is not None:
-            self._merge(batch, joined, planned.topic_name)
+        return joined
 
-    def _joinable(self, batch: int) -> bool:
-        return self.composes and batch in self._batches and not self._batches[batch].action
-
-    def _merge(self, batch: int, into: int, topic_name: str) -> None:
-        """Make one batch of two that wait on one topic."""
-        tickets = self._batches.pop(batch).tickets
-        if into in self._batches:
-            self._batches[into].tickets += tickets
-        if not self._holds(topic_name, into):
-            self._confirm(into)
+    def _merge(self, action: LocalAction, order: Order, into: Order) -> None:
+        """Make one action of two singles that were composed: they share their outcome (R8)."""
+        self._actions[into].tickets += action.tickets
+        (topic_name,) = action.topics
+        if not self._topics[topic_name].of_action(into):
+            # It took itself back.
+            self._confirm_unsent(into)
+        elif into in self._waiting and self._has_others_behind(into, topic_name):
+            self._bound.bind(into, order)
 
     def set_presence(self, topic_name: str, entry: Any) -> None:
         """Want this client's entry in a presence topic to be `entry`.
 
-        It is put there again whenever the session or the topic begins a new life. The topic has to
-        be subscribed. Raises `Invalid` if the entry is no value.
+        It is put there again whenever the session or the topic begins a new life (R37). The topic
+        has to be subscribed. Raises `Invalid` if the entry is no value.
         """
         self._want_presence(topic_name, (checked(entry),))
 
@@ -153,7 +166,7 @@ class Local(Fates):
         topic = self._topics.get(topic_name)
         if topic is not None:
             topic.presence = entry
-            self._stirred.add(topic_name)
+            self._dirty.add(topic_name)
             self._tend_presence(topic_name)
 
     def _tend_presence(self, topic_name: str) -> None:
@@ -161,7 +174,7 @@ class Local(Fates):
         topic = self._topics.get(topic_name)
         if self.client_id is None or topic is None:
             return
-        if topic.link is not Link.LIVE or not topic.options.get("presence"):
+        if topic.link is not Link.LIVE or not topic.is_presence:
             return
         entries = topic.kind.encode_value(topic.view)
         if not isinstance(entries, dict):
@@ -170,7 +183,7 @@ class Local(Fates):
         if fields is None:
             return
         try:
-            self.local([LocalChange(topic_name, fields, overwriting=True)])
+            self._make([LocalChange(topic_name, fields, overwriting=True)])
         except Invalid:
             # What does not fit is wrong in itself, so it is not wanted a second time.
             topic.presence = None
@@ -194,15 +207,15 @@ def plan_one(kind: TopicType[Any, Any], fields: Fields, view: Any) -> tuple[Any,
     return made, form, kind.apply(view, form)
 
 
-def _give_one_footing(planned: list[_Planned]) -> None:
-    """Of one topic all changes bear a base, or none does.
+def _give_one_base(planned: list[_Planned]) -> None:
+    """Of one topic all changes bear a base, or none does (R4).
 
     An action is as careful as its most careful change. In its exact form every change takes a base.
     """
-    careful = {it.topic_name for it in planned if it.footing is Footing.SEEN}
+    careful = {it.topic_name for it in planned if it.base is Base.SEEN}
     for it in planned:
         if it.topic_name in careful:
-            it.footing = Footing.SEEN
+            it.base = Base.SEEN
 
 
 def _given(options: Fields) -> dict[str, Any]:

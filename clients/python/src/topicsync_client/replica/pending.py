@@ -1,4 +1,4 @@
-"""Pending changes, and how they follow when the value below them moves."""
+"""Pending changes, and how they are rebased when the value below them changes."""
 
 from __future__ import annotations
 
@@ -10,57 +10,59 @@ from typing import Any, TypeAlias
 from ..errors import Conflict, Invalid
 from ..types.base import Composed, TopicType
 from ..values import same
+from .orders import Order
 
 Kind: TypeAlias = TopicType[Any, Any]
 
-Fallen: TypeAlias = list[tuple[int, str]]
-"""Batches of which a waiting change could not be carried, and why."""
+DroppedOrders: TypeAlias = list[tuple[Order, str]]
+"""Actions of which a waiting change conflicts, and why."""
 
 
-class Footing(Enum):
-    """What a change is meant on."""
+class Base(Enum):
+    """The value that a change is meant for (R4)."""
 
     SEEN = "seen"
-    """On what the author had seen. Others' changes carry it along, or reject it."""
-    ANYTHING = "anything"
-    """On whatever is there: it simply wins."""
+    """What its author saw: others' changes carry it along, or reject it. It is sent with a base."""
+    LATEST = "latest"
+    """Whatever is there when it is accepted: it simply wins. It is sent without a base."""
 
 
 @dataclass(slots=True, eq=False)
 class Pending:
     """One change that is not confirmed."""
 
-    batch: int
-    footing: Footing
+    order: Order
+    """The action that it is of."""
+    base: Base
     made: Any
-    """As it was made. What stands on anything is sent as this."""
+    """As it was made. With `Base.LATEST` it is sent as this."""
     form: Any
     """As it stands in the view, exact; None if it does nothing there."""
     id: str | None = None
-    """Given when it is sent: what has one is in flight."""
+    """Given when it is sent: a change that has one is in flight."""
     hidden: bool = False
-    """In flight and kept out of the view until it is answered."""
+    """In flight, and kept out of the view until it is answered."""
 
     def to_send(self) -> Any:
         """The change to send; None if nothing is left to do."""
-        return self.form if self.footing is Footing.SEEN else self.made
+        return self.form if self.base is Base.SEEN else self.made
 
 
-def carry_one(kind: Kind, change: Any, accepted: Any) -> tuple[Any, Any]:
-    """Carry two changes past each other, each of which may be None. Raises `Conflict`."""
+def rebase_one(kind: Kind, change: Any, accepted: Any) -> tuple[Any, Any]:
+    """Rebase two changes over each other, each of which may be None. Raises `Conflict`."""
     if change is None or accepted is None:
         return change, accepted
     rebased = kind.rebase(change, accepted)
     return rebased.incoming, rebased.accepted
 
 
-def composed(kind: Kind, steps: Iterable[Any]) -> list[Any]:
-    """Steps composed into as few as can be."""
+def composed(kind: Kind, changes: Iterable[Any]) -> list[Any]:
+    """Changes composed into as few as can be."""
     run: list[Any] = []
-    for step in steps:
-        one = kind.compose(run[-1], step) if run else Composed.SEPARATE
+    for change in changes:
+        one = kind.compose(run[-1], change) if run else Composed.SEPARATE
         if one is Composed.SEPARATE:
-            run.append(step)
+            run.append(change)
         elif one is Composed.NOTHING:
             run.pop()
         else:
@@ -68,94 +70,94 @@ def composed(kind: Kind, steps: Iterable[Any]) -> list[Any]:
     return run
 
 
-class Walk:
-    """A walk along a run of pending changes whose ground moves from `old` to `new`.
+class BaseChange:
+    """Rebases pending changes, one after the other, when the value below changes (R21).
 
     ```text
-      old · bridge = new        holds before each step and after it
+      old · transition = new        holds before each pending change and behind it
     ```
 
-    At the end `new` is the view, and `bridge` is what the view was changed by.
+    Behind the last one `new` is the view, and `transition` is what changed the view.
     """
 
-    def __init__(self, kind: Kind, old: Any, new: Any, bridge: list[Any]) -> None:
+    def __init__(self, kind: Kind, old: Any, new: Any, transition: list[Any]) -> None:
         self.kind = kind
         self.old = old
         self.new = new
-        self.bridge = bridge
+        self.transition = transition
 
-    def run(self, run: list[Pending], leaves: Callable[[Pending], bool]) -> Fallen:
-        """Walk the whole run.
+    def rebase_all(self, run: list[Pending], leaves: Callable[[Pending], bool]) -> DroppedOrders:
+        """Rebase all of `run`, and take out of it what `leaves` says.
 
-        What `leaves` says goes out of it; so does a waiting change that cannot be carried, which is
-        reported. One in flight that cannot is hidden: the server will say so too.
+        A waiting change that conflicts is dropped and reported; one in flight is hidden instead, as
+        the server will reject it too.
         """
-        fallen: Fallen = []
+        dropped: DroppedOrders = []
         stay = []
         for pending in run:
             if leaves(pending):
                 self._leave(pending)
                 continue
             try:
-                self._follow(pending)
+                self._rebase_pending(pending)
                 stay.append(pending)
             except Conflict as conflict:
                 self._leave(pending)
                 pending.form, pending.hidden = None, True
                 if pending.id is None:
-                    fallen.append((pending.batch, str(conflict)))
+                    dropped.append((pending.order, str(conflict)))
                 else:
                     stay.append(pending)
         run[:] = stay
-        return fallen
+        return dropped
 
-    def _follow(self, pending: Pending) -> None:
-        if pending.form is None and (pending.hidden or pending.footing is Footing.SEEN):
+    def _rebase_pending(self, pending: Pending) -> None:
+        if pending.form is None and (pending.hidden or pending.base is Base.SEEN):
             return
-        if pending.footing is Footing.SEEN:
-            pending.form = self._carry(pending.form)
+        if pending.base is Base.SEEN:
+            pending.form = self._rebase(pending.form)
         else:
-            self._reapply(pending)
+            self._make_again(pending)
 
-    def _carry(self, form: Any) -> Any:
-        """Carry a change over the bridge, and the bridge over it."""
-        carried, bridge = self._carried(form)
+    def _rebase(self, form: Any) -> Any:
+        """Rebase a change over the transition, and the transition over it."""
+        rebased, transition = self._rebased(form)
         try:
-            new = self._applied(self.new, carried)
+            new = self._applied(self.new, rebased)
             old = self._applied(self.old, form)
         except Invalid as invalid:
             raise Conflict(str(invalid)) from None
-        # One step leads there by the laws.
-        if len(bridge) >= 2 and not self._is_way_from(old, bridge):
-            bridge = self._detour(form, carried)
-        self.old, self.new, self.bridge = old, new, bridge
-        return carried
+        # A transition of one change applies, by the laws of types.
+        if len(transition) >= 2 and not self._leads_on(old, transition):
+            transition = self._around(form, rebased)
+        self.old, self.new, self.transition = old, new, transition
+        return rebased
 
-    def _carried(self, form: Any) -> tuple[Any, list[Any]]:
-        bridge = []
-        for step in self.bridge:
-            form, step = carry_one(self.kind, form, step)
+    def _rebased(self, form: Any) -> tuple[Any, list[Any]]:
+        transition = []
+        for step in self.transition:
+            form, step = rebase_one(self.kind, form, step)
             if step is not None:
-                bridge.append(step)
-        return form, bridge
+                transition.append(step)
+        return form, transition
 
-    def _carried_as_first(self, form: Any) -> tuple[Any, list[Any]]:
-        """As `_carried`, the bridge being the newcomer.
+    def _rebased_as_first(self, form: Any) -> tuple[Any, list[Any]]:
+        """As `_rebased`, the transition being the newcomer.
 
         What is put at the end of a list goes behind what others put there.
         """
-        bridge = []
-        for step in self.bridge:
-            step, form = carry_one(self.kind, step, form)
+        transition = []
+        for step in self.transition:
+            step, form = rebase_one(self.kind, step, form)
             if step is not None:
-                bridge.append(step)
-        return form, bridge
+                transition.append(step)
+        return form, transition
 
     def _applied(self, to: Any, change: Any) -> Any:
         return to if change is None else self.kind.apply(to, change)
 
-    def _reapply(self, pending: Pending) -> None:
-        """Apply a change that stands on anything to the new ground."""
+    def _make_again(self, pending: Pending) -> None:
+        """Make an overwriting change once more, on the new value."""
         try:
             form = self.kind.resolve(pending.made, self.new)
             new = self.kind.apply(self.new, form)
@@ -166,55 +168,56 @@ class Walk:
             old = self._applied(self.old, was)
         except Invalid:
             old, was = self.old, None
-        self.old, self.new, self.bridge = old, new, self._bridge_between(was, form, old, new)
+        transition = self._transition_behind(was, form, old, new)
+        self.old, self.new, self.transition = old, new, transition
 
-    def _bridge_between(self, was: Any, form: Any, old: Any, new: Any) -> list[Any]:
-        """Give the bridge behind a change that was `was` on the old ground, giving `old`.
+    def _transition_behind(self, was: Any, form: Any, old: Any, new: Any) -> list[Any]:
+        """Give the transition behind a change that was `was` on the old value, giving `old`.
 
-        On the new ground it is `form`, giving `new`.
+        On the new value it is `form`, giving `new`.
         """
-        bridge = self._kept_bridge(was, form)
-        if bridge is not None and self._is_way_from(old, bridge):
-            return bridge
-        return [] if same(old, new) else self._detour(was, form)
+        transition = self._kept_transition(was, form)
+        if transition is not None and self._leads_on(old, transition):
+            return transition
+        return [] if same(old, new) else self._around(was, form)
 
-    def _kept_bridge(self, was: Any, form: Any) -> list[Any] | None:
+    def _kept_transition(self, was: Any, form: Any) -> list[Any] | None:
         if was is None or form is None:
             return None
-        for carry in (self._carried, self._carried_as_first):
+        for rebase in (self._rebased, self._rebased_as_first):
             try:
-                carried, bridge = carry(was)
+                rebased, transition = rebase(was)
             except Conflict:
                 continue
-            if carried is not None and same(carried, form):
-                return bridge
+            if rebased is not None and same(rebased, form):
+                return transition
         return None
 
-    def _is_way_from(self, value: Any, bridge: list[Any]) -> bool:
-        """Tell whether a carried bridge can be walked.
+    def _leads_on(self, value: Any, transition: list[Any]) -> bool:
+        """Tell whether a rebased transition applies to `value`.
 
-        It cannot where a number would leave its range on the way, or was kept at the edge.
+        It does not where a number would leave its range on the way, or was kept at the edge.
         """
         try:
-            for step in bridge:
+            for step in transition:
                 value = self.kind.apply(value, step)
         except Invalid:
             return False
         return True
 
-    def _detour(self, was: Any, form: Any) -> list[Any]:
-        """Give the bridge behind a change by way of the ground below it.
+    def _around(self, was: Any, form: Any) -> list[Any]:
+        """Give the transition behind a change by way of the value before it.
 
-        It takes back what was on the old one, and makes what is on the new one.
+        It takes back what the change was on the old value, and makes what it is on the new one.
         """
         back = None if was is None else self.kind.invert(was, self.old)
-        steps = [back, *self.bridge, form]
+        steps = [back, *self.transition, form]
         return composed(self.kind, (step for step in steps if step is not None))
 
     def _leave(self, pending: Pending) -> None:
-        """Go past a change that is not on the new ground by itself any more.
+        """Go past a change that is not made on the new value any more.
 
-        It was taken back, or the bridge has it.
+        It was taken back, or the transition has it.
         """
         form = pending.form
         if form is None:
@@ -225,35 +228,35 @@ class Walk:
         except Invalid:
             return
         if self._is_predicted(form, before) or same(self.old, self.new):
-            self.bridge = []
+            self.transition = []
             return
         back = self.kind.invert(form, before)
         if back is not None:
-            self.bridge = composed(self.kind, [back, *self.bridge])
+            self.transition = composed(self.kind, [back, *self.transition])
 
     def _is_predicted(self, form: Any, before: Any) -> bool:
-        if len(self.bridge) != 1:
+        if len(self.transition) != 1:
             return False
         try:
-            return same(self.bridge[0], self.kind.resolve(form, before))
+            return same(self.transition[0], self.kind.resolve(form, before))
         except Invalid:
             return False
 
 
-def carry_all(kind: Kind, run: list[Pending], published: Any) -> tuple[list[Any], Any] | None:
-    """Carry a run over one published change without looking at values.
+def rebase_run(kind: Kind, run: list[Pending], published: Any) -> tuple[list[Any], Any] | None:
+    """Rebase a run over one published change without looking at values.
 
     Gives the run's forms, and the change as it changes the view. None if that cannot be: then a
-    `Walk` is needed.
+    `BaseChange` is needed.
     """
     accepted = published
     forms = []
     for pending in run:
         try:
-            form, accepted = carry_one(kind, pending.form, accepted)
+            form, accepted = rebase_one(kind, pending.form, accepted)
         except Conflict:
             return None
-        if pending.footing is Footing.ANYTHING and not pending.hidden:
+        if pending.base is Base.LATEST and not pending.hidden:
             if form is None or not same(form, pending.made):
                 return None
         forms.append(form)

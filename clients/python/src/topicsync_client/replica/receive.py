@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ..changes import Origin
 from ..errors import Invalid
-from .events import Busy, Closed, Error, Ready, Requested, ServiceFailure, Unregistered
-from .fate import Loss
+from .events import Busy, Closed, Error, Ready, Requested, ServiceFailure
 from .messages import (
     Hello,
     Message,
@@ -17,7 +16,9 @@ from .messages import (
     Unsubscribed,
     read,
 )
+from .orders import Order
 from .outbox import Outbox
+from .outcome import Dropped
 from .topic import Link, Moved, Taken
 
 
@@ -51,10 +52,7 @@ class Replica(Outbox):
         elif isinstance(content, Unsubscribed):
             self._unsubscribed(content.topic_name)
         elif isinstance(content, OfService):
-            if content.registered:
-                self._registered(content.service_name)
-            else:
-                self._events.append(Unregistered(content.service_name))
+            self._offer_answered(content.service_name, content.registered)
         elif isinstance(content, Requested):
             self._events.append(content)
         elif isinstance(content, Response):
@@ -77,27 +75,29 @@ class Replica(Outbox):
         topic.subscribed(subscribed)
         if topic.ready and not was_ready:
             self._events.append(Ready(topic_name))
-        self._stirred.add(topic_name)
+        self._dirty.add(topic_name)
         self._settle_orphan(topic_name)
 
     def _end_life(self, topic_name: str) -> None:
-        """The topic begins a new life: what is pending belongs to the old one."""
-        self._lose_all(topic_name, "stale", "the topic has a new life")
+        """The topic begins a new life: what is pending belongs to the old one (R32)."""
+        self._drop_all(topic_name, "stale", "the topic has a new life")
         topic = self._topics[topic_name]
         before = topic.view
         topic.start_afresh()
-        self._moved(topic_name, before, Moved(whole=True), Origin.SNAPSHOT, None)
+        self._moved(topic_name, before, Moved(whole=True), Origin.SNAPSHOT)
 
-    def _lose_all(self, topic_name: str, code: str, reason: str) -> None:
-        """Lose all that is pending on a topic. What was sent may have been accepted."""
+    def _drop_all(self, topic_name: str, code: str, reason: str) -> None:
+        """Drop all that is pending on a topic. What was sent may have been accepted."""
         while (topic := self._topics.get(topic_name)) and topic.pending:
-            id = topic.pending[-1].batch
-            batch = self._batches.get(id)
-            sent = batch is not None and batch.flight is not None
-            self._lose(id, Loss() if sent else Loss(topic_name, code, reason))
+            order = topic.pending[-1].order
+            action = self._actions.get(order)
+            if action is not None and action.batch is not None:
+                self._drop_batch(action.batch, Dropped())
+            else:
+                self._drop_actions([order], Dropped(topic_name, code, reason))
 
     def _close(self, topic_name: str, error: Error) -> None:
-        self._lose_all(topic_name, _AS_REJECT.get(error.code, "unavailable"), error.reason)
+        self._drop_all(topic_name, _AS_REJECT.get(error.code, "unavailable"), error.reason)
         if self._topics.pop(topic_name, None) is not None:
             self._events.append(Closed(topic_name, error))
 
@@ -115,24 +115,26 @@ class Replica(Outbox):
         topic = self._topics.get(news.topic_name)
         if topic is None:
             return
-        batches = {id: batch for id in news.ids if (batch := topic.batch_of(id)) is not None}
+        orders = {id: order for id in news.ids if (order := topic.order_of(id)) is not None}
         was_ready, before = topic.ready, topic.view
         taken: Moved | Taken | Invalid
         try:
-            taken = topic.take(news, list(batches))
+            taken = topic.take(news, list(orders))
         except Invalid as invalid:
             taken = invalid
         if topic.ready and not was_ready:
             self._events.append(Ready(news.topic_name))
         self._taken(news, before, taken)
-        for batch in batches.values():
-            self._confirm(batch)
+        for order in orders.values():
+            action = self._actions.get(order)
+            if action is not None and action.batch is not None:
+                self._confirm(action.batch)
         self._settle_orphan(news.topic_name)
 
     def _taken(self, news: Published, before: object, taken: Moved | Taken | Invalid) -> None:
         topic_name = news.topic_name
         if isinstance(taken, Moved):
-            self._stirred.add(topic_name)
+            self._dirty.add(topic_name)
             origin = Origin.SNAPSHOT if news.snapshot else Origin.REMOTE
             author = None if news.snapshot else news.author
             self._moved(topic_name, before, taken, origin, author)
@@ -147,34 +149,39 @@ class Replica(Outbox):
     def _ask_again(self, topic_name: str, continues: bool, reason: str) -> None:
         """Subscribe again, as what came does not fit what is here."""
         self._topics[topic_name].unasked(continues)
-        self._stirred.add(topic_name)
+        self._dirty.add(topic_name)
         self._events.append(Error("malformed", reason, "update", topic_name))
 
     def _reject(self, rejection: Rejection) -> None:
-        id = self._find_flight(rejection)
-        if id is None:
+        batch = self._find_batch(rejection)
+        if batch is None:
             return
         if rejection.code == "busy":
-            self._busy.add(id)
+            self._busy.add(batch)
             self._events.append(Busy())
             return
-        for topic_name in self._batches[id].topics:
+        for topic_name in self._in_flight[batch].topics:
             topic = self._topics.get(topic_name)
-            if topic is not None and topic.options.get("presence"):
-                # It would be put there, and rejected, for ever.
+            if topic is not None and topic.is_presence:
+                # It would be put there, and rejected, for ever (R37).
                 topic.presence = None
-        self._lose(id, Loss(rejection.topic_name, rejection.code, rejection.reason))
+        why = Dropped(rejection.topic_name, rejection.code, rejection.reason)
+        self._reject_batch(batch, rejection.change_id, why)
 
-    def _find_flight(self, rejection: Rejection) -> int | None:
+    def _find_batch(self, rejection: Rejection) -> Order | None:
         """Find the batch that a rejection is about."""
-        for id, batch in self._batches.items():
-            if batch.flight is None:
-                continue
-            if batch.flight.message["type"] == "action" and rejection.action_id is not None:
-                if rejection.action_id == batch.flight.id:
-                    return id
-            elif rejection.change_id in batch.flight.change_ids:
-                return id
+        for batch, in_flight in self._in_flight.items():
+            content = in_flight.message["content"]
+            if in_flight.message["type"] == "action":
+                if rejection.action_id is not None:
+                    named = rejection.action_id == in_flight.id
+                else:
+                    ids = (it["change"]["id"] for it in content["changes"])
+                    named = rejection.change_id in ids
+            else:
+                named = rejection.change_id == in_flight.id
+            if named:
+                return batch
         return None
 
     def _error(self, error: Error) -> None:

@@ -1,59 +1,84 @@
-"""What a replica knows: its topics, its batches, and where its session stands.
+"""What a replica knows: its topics, what was made here and sent, and where its session stands.
 
-A *batch* is what meets one fate: one action of the program, or several single changes of one topic
-that waited together and went out as one. The replica knows the batches; each topic knows where
-their changes stand. At most one batch is in flight on a topic, and an action over several topics is
-one batch that occupies all of them.
+An *action* is what the program makes in one call: one change (a *single*) or several. A *batch* is
+what goes out as one message: an action of several changes, or singles that are put together. The
+replica knows the actions, in the order made, and the batches; each topic knows where their changes
+stand. `docs/replica.md` has the rules that the code cites (R1, R2, ...).
 
 The classes of this folder stand on each other, a floor each:
 
 | floor | holds |
 |---|---|
 | `state` | what there is |
-| `fate` | how batches end |
+| `outcome` | how actions end |
+| `queue` | the order in which actions go out, and which go out together |
 | `local` | what the program does: subscribe, change |
-| `calls` | services, both ways |
-| `session` | sessions, lost connections |
+| `requests` | services, both ways |
+| `session` | sessions, lost connections, the end |
 | `outbox` | what goes out, and when |
 | `receive` | what the server's messages lead to: `Replica` |
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
+from typing import Any
 
 from .events import Event
 from .messages import Hello, Message
+from .orders import Bound, Order, Orders
+from .pending import Base
 from .topic import TopicReplica
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
-    """A batch as it was sent."""
+class LocalAction:
+    """What the program made in one call, or several singles that were composed (R8)."""
 
-    message: Message
-    """Sent again just as it is."""
-    id: str
-    """What the batch is known by: the action's id, or that of its one change."""
-    change_ids: frozenset[str]
-    orphaned: bool = False
-    """Its session is gone. It is not sent again; what its topics receive still shows its fate."""
+    tickets: list[int]
+    """Those to be told. Once it is confirmed there are none, though topics may still wait for their
+    parts of it."""
+    topics: list[str]
+    """Those on which it has changes, in name order."""
+    several: bool
+    """Several changes that the program made as one: never joined with others."""
+    base: Base
+    """That of a single."""
+    batch: Order | None = None
+    """The batch in flight that it is of, which is named by its first member."""
 
 
 @dataclass(slots=True, eq=False)
-class Batch:
-    """What meets one fate."""
+class InFlight:
+    """A batch as it was sent."""
 
-    tickets: list[int]
-    """Those to be told. Once it is confirmed there are none, though topics may still wait."""
+    message: Message
+    """Sent again just as it is (R28)."""
+    members: list[Order]
+    """The actions in it, in the order made: one, or the singles of a joined batch."""
     topics: list[str]
-    """Those on which it has changes, sorted."""
-    action: bool
-    """Several changes that the program made as one: never joined with others."""
-    flight: Flight | None = None
+    id: str
+    """What the batch is known by: the action's id, or that of its one change."""
+    orphaned: bool = False
+    """Its session is gone. It is not sent again; what its topics receive may show its outcome."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request of this client that has no outcome."""
+
+    id: int
+    service_name: str
+    args: Any
+    timeout_ms: int | None
+    after: Order | None
+    """For undo and redo: stands in the queue behind this action (R16)."""
+    request_id: str | None = None
+    """Given when it is first sent."""
 
 
 class Phase(Enum):
@@ -108,27 +133,42 @@ class State:
         self._session: str | None = None
         self.message_bytes_max: int | None = None
         """How long a message may be, in bytes, as the server said."""
+        # The last number of an id; ids of all kinds share the counter (R19).
         self._counter = 0
         self._tickets = 0
-        self._batches_made = 0
+        self._actions_made: Order = 0
         self.composes = True
-        """Whether single changes that wait are composed and sent together.
+        """Whether singles that wait are composed and sent together.
 
         If not, each goes out in a message of its own once the one before it is answered: every
-        keystroke becomes a version, at the price of a round trip.
+        keystroke becomes a version, at the price of a round trip (R11).
         """
+        # The program said that it makes nothing more (R38).
+        self._closed = False
         self._topics: dict[str, TopicReplica] = {}
-        self._batches: dict[int, Batch] = {}
+        # Actions without an outcome, and confirmed ones of which a topic waits for its part. Taken
+        # from the front often, which a plain dict does slowly.
+        self._actions: OrderedDict[Order, LocalAction] = OrderedDict()
+        # Those of logged topics that are not sent: the queue (R12).
+        self._waiting = Orders()
+        self._bound = Bound()
+        # Batches, by their first member.
+        self._in_flight: dict[Order, InFlight] = {}
+        # The joined batch in flight: nothing of logged topics goes out behind it (R15).
+        self._joined: Order | None = None
+        # Batches in flight that are to be sent again, and those that the server had no room for.
+        self._resend: set[Order] = set()
+        self._busy: set[Order] = set()
         # How often `unsubscribe` went out for a topic and is not answered. What comes for the topic
-        # until then is of an earlier subscription.
+        # until then is of an earlier subscription (R33).
         self._leaving: dict[str, int] = {}
         # Topics that may have something to send.
-        self._stirred = SortedNames()
-        # Batches in flight that are to be sent again, and those that the server had no room for.
-        self._resend: set[int] = set()
-        self._busy: set[int] = set()
+        self._dirty = SortedNames()
+        # Requests that are to be sent, in the order made, and those that are not answered.
+        self._calls_waiting: list[Call] = []
+        self._calls_sent: dict[str, Call] = {}
         # Messages to be sent once there is a session, and lost with it.
-        self._queue: list[Message] = []
+        self._messages: list[Message] = []
         self._events: list[Event] = []
 
     def topic(self, topic_name: str) -> TopicReplica | None:
@@ -137,8 +177,8 @@ class State:
 
     @property
     def pending_count(self) -> int:
-        """How many local actions wait for their fate. Those joined into one batch count as one."""
-        return len(self._batches)
+        """How many local actions have no outcome yet. Those composed into one count as one."""
+        return len(self._actions)
 
     @property
     def is_online(self) -> bool:
@@ -150,19 +190,13 @@ class State:
         events, self._events = self._events, []
         return events
 
-    def was_sent(self, ticket: int) -> bool:
-        """Tell whether a local action that has no outcome yet was ever sent."""
-        return any(
-            ticket in batch.tickets and batch.flight is not None for batch in self._batches.values()
-        )
+    def _unsettled_actions(self) -> list[LocalAction]:
+        return [action for action in self._actions.values() if action.tickets]
 
-    def _holds(self, topic_name: str, batch: int) -> bool:
-        """Whether a topic has pending changes of a batch."""
-        topic = self._topics.get(topic_name)
-        return topic is not None and any(it.batch == batch for it in topic.pending)
-
-    def _in_flight(self) -> list[int]:
-        return [id for id, batch in self._batches.items() if batch.flight is not None]
+    def _is_presence(self, topic_names: Iterable[str]) -> bool:
+        """Whether topics are all presence: such a change stands in no queue (R17)."""
+        topics = (self._topics.get(topic_name) for topic_name in topic_names)
+        return all(topic is not None and topic.is_presence for topic in topics)
 
     def _next_id(self) -> str:
         self._counter += 1

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import takewhile
 from typing import Any
 
 from ..errors import Invalid
 from ..types.base import Composed, require
 from ..values import same
 from .messages import Message, Published, Subscribed
-from .pending import Fallen, Footing, Kind, Pending, Walk, carry_all
+from .orders import Order
+from .pending import Base, BaseChange, DroppedOrders, Kind, Pending, rebase_run
 
 COMPOSE_REACH = 1024
 """How far back a change looks for one of the same key to be composed with."""
 
 
 class Link(Enum):
-    """Where a subscription stands, on the present connection."""
+    """Where a subscription stands, on the present connection (R26)."""
 
     UNASKED = "unasked"
     """Not asked for yet."""
@@ -37,7 +40,7 @@ class Moved:
     """From the view as it was to the view as it is."""
     whole: bool = False
     """The view is to be taken as a whole, `changes` being unknown."""
-    fallen: Fallen = field(default_factory=list)
+    dropped: DroppedOrders = field(default_factory=list)
 
 
 class Taken(Enum):
@@ -53,11 +56,11 @@ class TopicReplica:
     """One topic's replica.
 
     ```text
-      view = confirmed · in flight · waiting
+      view = confirmed · in flight · waiting      (R1)
     ```
 
-    Changes in flight come first in `pending`, and belong to one batch. What waits is relative to
-    them: each change is made on the value that the one before leaves.
+    Changes in flight come first in `pending`, and belong to one batch (R6). What waits is relative
+    to them: each change is made on the value that the one before leaves.
     """
 
     def __init__(self, kind: Kind, options: dict[str, Any]) -> None:
@@ -73,7 +76,7 @@ class TopicReplica:
         self.head = 0
         """The head when the subscription began: from there on nothing is missing."""
         self.ready = False
-        """Whether a first value was received. Before, it is the type's initial one."""
+        """Whether a first value was received. Before, it is the type's initial one (R3)."""
         self.confirmed: Any = kind.initial()
         """The value at `version`, without what is pending."""
         self.view: Any = self.confirmed
@@ -116,27 +119,32 @@ class TopicReplica:
         TopicReplica.__init__(self, self.kind, self.options)
         self.presence, self.closing, self.link, self.continues = kept
 
+    @property
+    def is_presence(self) -> bool:
+        """Whether it is a presence topic, which is not logged."""
+        return bool(self.options.get("presence"))
+
     def is_free(self) -> bool:
-        """Whether it can take a batch: it is received, and nothing of it is in flight."""
+        """Whether it can take a batch: it is received, and nothing of it is in flight (R13)."""
         return self.link is Link.LIVE and not (self.pending and self.pending[0].id is not None)
 
     def caught_up(self) -> bool:
         """Whether everything up to the head that the subscription began with was received."""
         return self.link is Link.LIVE and self.version >= self.head
 
-    def push(self, pending: Pending, view: Any, joinable: Callable[[int], bool]) -> int | None:
+    def push(self, pending: Pending, view: Any, may_join: Callable[[Order], bool]) -> Order | None:
         """Append a local change that was made on the view and gives `view`.
 
-        It is composed with an earlier one where `joinable` says that this is its batch's to decide.
-        Gives the batch that it became part of, if that is an earlier one.
+        It is composed with an earlier one where that can be and `may_join` agrees (R7). Gives the
+        action that it became part of, if that is an earlier one.
         """
         self.view = view
-        joined = self._join(pending, joinable) if joinable(pending.batch) else None
+        joined = self._join(pending, may_join)
         if joined is None:
             self.pending.append(pending)
         return joined
 
-    def _join(self, new: Pending, joinable: Callable[[int], bool]) -> int | None:
+    def _join(self, new: Pending, may_join: Callable[[Order], bool]) -> Order | None:
         """Compose a change with a waiting one.
 
         That is the last, or the last of the same key if all between are of other keys, as those do
@@ -146,13 +154,14 @@ class TopicReplica:
         last = len(self.pending) - 1
         for index in range(last, max(last - COMPOSE_REACH, -1), -1):
             earlier = self.pending[index]
-            fits = earlier.id is None and earlier.footing is new.footing
-            if not fits or earlier.form is None or not joinable(earlier.batch):
+            fits = earlier.id is None and earlier.base is new.base
+            if not fits or earlier.form is None:
                 return None
             same_key = key is not None and self.kind.key(earlier.form) == key
             if same_key or index == last:
                 made, form = self._compose(earlier, new)
-                if form is not Composed.SEPARATE:
+                # Asked only of what would be composed: the answer takes a look at the queue.
+                if form is not Composed.SEPARATE and may_join(earlier.order):
                     return self._put(index, made, form)
                 if same_key:
                     return None
@@ -163,7 +172,7 @@ class TopicReplica:
     def _compose(self, first: Pending, second: Pending) -> tuple[Any, Any]:
         """Give two changes as one: as it was made, and as it is in the view."""
         form = self.kind.compose(first.form, second.form)
-        if first.footing is Footing.SEEN:
+        if first.base is Base.SEEN:
             return form, form
         made = self.kind.compose(first.made, second.made)
         if isinstance(made, Composed) or isinstance(form, Composed):
@@ -171,16 +180,16 @@ class TopicReplica:
                 return Composed.SEPARATE, Composed.SEPARATE
         return made, form
 
-    def _put(self, index: int, made: Any, form: Any) -> int:
+    def _put(self, index: int, made: Any, form: Any) -> Order:
         pending = self.pending[index]
         if form is Composed.NOTHING:
             del self.pending[index]
         else:
             pending.made, pending.form = made, form
-        return pending.batch
+        return pending.order
 
     def take(self, news: Published, own: list[str]) -> Moved | Taken:
-        """Take published news: in version order, each once. `own` are the ids of this client.
+        """Take published news: in version order, each once (R5). `own` are the ids in flight here.
 
         Raises `Invalid` if the change cannot be read, or does not fit the confirmed value.
         """
@@ -211,10 +220,10 @@ class TopicReplica:
             del self.pending[0]
             changes = []
         else:
-            changes = None if own else self._carry_others(change)
+            changes = None if own else self._rebase_pending(change)
         if changes is None:
-            bridge = [] if change is None else [change]
-            moved = self._walk(before, bridge, lambda pending: pending.id in own)
+            transition = [] if change is None else [change]
+            moved = self._change_base(before, transition, lambda pending: pending.id in own)
         else:
             moved = Moved(changes)
         if not self.pending:
@@ -233,17 +242,17 @@ class TopicReplica:
         except Invalid:
             return False
 
-    def _carry_others(self, change: Any) -> list[Any] | None:
-        """Carry what is pending over another's change, where that is all there is to do."""
+    def _rebase_pending(self, change: Any) -> list[Any] | None:
+        """Rebase what is pending over another's change, where that is all there is to do."""
         if change is None:
             return []
         if not self.pending:
             self.view = self.confirmed
             return [change]
-        carried = carry_all(self.kind, self.pending, change)
-        if carried is None:
+        rebased = rebase_run(self.kind, self.pending, change)
+        if rebased is None:
             return None
-        forms, accepted = carried
+        forms, accepted = rebased
         view = self.confirmed
         try:
             for form in forms:
@@ -257,29 +266,43 @@ class TopicReplica:
         return [] if accepted is None else [accepted]
 
     def remove(self, leaves: Callable[[Pending], bool]) -> Moved:
-        """Take changes out of what is pending; those behind are carried over their inverse."""
-        return self._walk(self.confirmed, [], leaves)
+        """Take changes out of what is pending; those behind are rebased over their inverse."""
+        return self._change_base(self.confirmed, [], leaves)
 
-    def _walk(self, start: Any, bridge: list[Any], leaves: Callable[[Pending], bool]) -> Moved:
-        walk = Walk(self.kind, start, self.confirmed, bridge)
-        fallen = walk.run(self.pending, leaves)
-        self.view = walk.new
-        return Moved(walk.bridge, fallen=fallen)
+    def take_back(self, leaves: Callable[[Pending], bool]) -> Moved:
+        """Let what is in flight wait again, without ids, but for what `leaves` says (R22).
 
-    def batch_of(self, id: str) -> int | None:
-        """Give the batch in flight of which the change with this id is one."""
+        What was hidden shows again, if it is overwriting.
+        """
+        for pending in self.in_flight():
+            pending.hidden = False
         for pending in self.pending:
-            if pending.id is None:
-                return None
-            if pending.id == id:
-                return pending.batch
-        return None
+            pending.id = None
+        return self.remove(leaves)
 
-    def in_flight_batch(self) -> int | None:
-        """Give the batch in flight, if there is one."""
-        if self.pending and self.pending[0].id is not None:
-            return self.pending[0].batch
-        return None
+    def _change_base(
+        self, start: Any, transition: list[Any], leaves: Callable[[Pending], bool]
+    ) -> Moved:
+        base = BaseChange(self.kind, start, self.confirmed, transition)
+        dropped = base.rebase_all(self.pending, leaves)
+        self.view = base.new
+        return Moved(base.transition, dropped=dropped)
+
+    def order_of(self, id: str) -> Order | None:
+        """Give the action of which the change in flight with this id is one."""
+        return next((it.order for it in self.in_flight() if it.id == id), None)
+
+    def in_flight(self) -> Iterator[Pending]:
+        """What is in flight."""
+        return takewhile(lambda pending: pending.id is not None, self.pending)
+
+    def of_action(self, order: Order) -> list[Pending]:
+        """The pending changes of an action; they stand in the order made."""
+        start = bisect_left(self.pending, order, key=lambda pending: pending.order)
+        stop = start
+        while stop < len(self.pending) and self.pending[stop].order == order:
+            stop += 1
+        return self.pending[start:stop]
 
     def _take_snapshot(self, news: Published, own: list[str]) -> Moved:
         value = self.kind.decode_value(require(news.fields, "value"))
@@ -287,22 +310,22 @@ class TopicReplica:
         self.link = Link.LIVE
         if not self.ready:
             self.ready = True
-            return self._land(value)
-        return self._jump(value, own)
+            return self._first_snapshot(value)
+        return self._later_snapshot(value, own)
 
-    def _land(self, value: Any) -> Moved:
-        """Take the first value.
+    def _first_snapshot(self, value: Any) -> Moved:
+        """Take the first value (R27).
 
         What was made before it was made on nothing that anyone had seen: it is put on the value as
         it is, where it fits.
         """
         self.confirmed = self.view = value
-        fallen: Fallen = []
+        dropped: DroppedOrders = []
         stay = []
         for pending in self.pending:
             form = pending.form
             try:
-                if pending.footing is Footing.ANYTHING:
+                if pending.base is Base.LATEST:
                     form = self.kind.resolve(pending.made, self.view)
                 if form is not None:
                     self.view = self.kind.apply(self.view, form)
@@ -310,21 +333,21 @@ class TopicReplica:
                 stay.append(pending)
             except Invalid as invalid:
                 pending.form = None
-                if pending.footing is Footing.ANYTHING:
+                if pending.base is Base.LATEST:
                     stay.append(pending)
                 else:
-                    fallen.append((pending.batch, str(invalid)))
+                    dropped.append((pending.order, str(invalid)))
         self.pending = stay
-        return Moved(whole=True, fallen=fallen)
+        return Moved(whole=True, dropped=dropped)
 
-    def _jump(self, value: Any, own: list[str]) -> Moved:
-        """Take a value that jumps ahead.
+    def _later_snapshot(self, value: Any, own: list[str]) -> Moved:
+        """Take a value that jumps ahead (R29).
 
         Whether it holds what is in flight is not known, so that is hidden until it is answered,
-        unless to apply it twice is the same as once. What waits is carried over the difference
+        unless to apply it twice is the same as once. What waits is rebased over the difference
         between the value that it stood on and the one that it comes to stand on.
         """
-        in_flight = [pending for pending in self.pending if pending.id is not None]
+        in_flight = list(self.in_flight())
         waiting = self.pending[len(in_flight) :]
         start, self.confirmed = self.confirmed, value
         for pending in in_flight:
@@ -334,17 +357,20 @@ class TopicReplica:
         for pending in self.pending:
             end, pending.form = self._apply_if_idempotent(pending, end)
             pending.hidden = pending.form is None
-        bridge = self._bridge(start, end) if waiting else None
-        fallen: Fallen = []
-        if bridge is None:
-            overwritten = [it for it in waiting if it.footing is Footing.SEEN]
-            fallen += [(pending.batch, "the whole value was set") for pending in overwritten]
-            waiting = [it for it in waiting if it.footing is Footing.ANYTHING]
-        walk = Walk(self.kind, start, end, bridge or [])
-        fallen += walk.run(waiting, lambda _: False)
-        self.view = walk.new
+        transition = self._difference(start, end) if waiting else None
+        dropped: DroppedOrders = []
+        if transition is None:
+            # No change leads from the one to the other: what is based stands on nothing any more.
+            overwritten = [it for it in waiting if it.base is Base.SEEN]
+            dropped += [(pending.order, "the whole value was set") for pending in overwritten]
+            waiting = [it for it in waiting if it.base is Base.LATEST]
+        base = BaseChange(self.kind, start, end, transition or [])
+        dropped += base.rebase_all(waiting, lambda _: False)
+        self.view = base.new
         self.pending += waiting
-        return Moved(walk.bridge, bridge is None, fallen)
+        whole = transition is None
+        # Without a transition to begin with, what came out does not lead from view to view.
+        return Moved([] if whole else base.transition, whole, dropped)
 
     def _applied_if_it_fits(self, value: Any, form: Any) -> Any:
         try:
@@ -353,8 +379,8 @@ class TopicReplica:
             return value
 
     def _apply_if_idempotent(self, pending: Pending, value: Any) -> tuple[Any, Any]:
-        """Apply a change if it stands on anything and does nothing when applied again."""
-        if pending.footing is not Footing.ANYTHING:
+        """Apply a change if it is overwriting and does nothing when applied again."""
+        if pending.base is not Base.LATEST:
             return value, None
         try:
             form = self.kind.resolve(pending.made, value)
@@ -364,8 +390,8 @@ class TopicReplica:
             return value, None
         return (once, form) if same(once, twice) else (value, None)
 
-    def _bridge(self, old: Any, new: Any) -> list[Any] | None:
-        """Give changes that lead from one value to the other.
+    def _difference(self, old: Any, new: Any) -> list[Any] | None:
+        """Give changes that lead from one value to the other (R30).
 
         None if there are none, or the type is wrong about them.
         """
