@@ -123,8 +123,7 @@ class Core:
     def receive(self, messages: list[Message]) -> None:
         """Take messages of the server, in the event loop."""
         with self.lock:
-            for message in messages:
-                self.replica.receive(message)
+            self.replica.receive_frame(messages)
             self._collect()
             if self.replica.is_online:
                 self._set_status(Status.ONLINE)

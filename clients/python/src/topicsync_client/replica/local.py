@@ -124,7 +124,7 @@ class Local(Queue):
         Gives the earlier action that it was composed into, if it was.
         """
         topic = self._topics[planned.topic_name]
-        pending = Pending(order, planned.base, planned.made, planned.form)
+        pending = Pending(topic.kind, order, planned.base, planned.made, planned.form)
         before = topic.view
         joined = topic.push(pending, planned.view, lambda earlier: self._may_join(action, earlier))
         self._dirty.add(planned.topic_name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -27,21 +26,70 @@ class Base(Enum):
     """Whatever is there when it is accepted: it simply wins. It is sent without a base."""
 
 
-@dataclass(slots=True, eq=False)
+PART_CHANGES = 64
+"""How many changes are composed one by one, before the next ones are composed by themselves."""
+
+
 class Pending:
     """One change that is not confirmed."""
 
-    order: Order
-    """The action that it is of."""
-    base: Base
-    made: Any
-    """As it was made. With `Base.LATEST` it is sent as this."""
-    form: Any
-    """As it stands in the view, exact; None if it does nothing there."""
-    id: str | None = None
-    """Given when it is sent: a change that has one is in flight."""
-    hidden: bool = False
-    """In flight, and kept out of the view until it is answered."""
+    __slots__ = ("_parts", "base", "hidden", "id", "kind", "made", "order")
+
+    def __init__(self, kind: Kind, order: Order, base: Base, made: Any, form: Any) -> None:
+        self.kind = kind
+        self.order = order
+        """The action that it is of."""
+        self.base = base
+        self.made = made
+        """As it was made. With `Base.LATEST` it is sent as this."""
+        self.id: str | None = None
+        """Given when it is sent: a change that has one is in flight."""
+        self.hidden = False
+        """In flight, and kept out of the view until it is answered."""
+        # What `form` is composed of, in order, each with how many changes it was.
+        self._parts: list[tuple[Any, int]] = []
+        self.form = form
+
+    @property
+    def form(self) -> Any:
+        """As it stands in the view, exact; None if it does nothing there."""
+        while len(self._parts) > 1:
+            # The last ones are the smallest.
+            self._compose_last_two()
+        return self._parts[0][0] if self._parts else None
+
+    @form.setter
+    def form(self, form: Any) -> None:
+        self._parts = [] if form is None else [(form, 1)]
+
+    @property
+    def last_part(self) -> Any:
+        """The last of the changes that `form` is composed of; None if it does nothing."""
+        return self._parts[-1][0] if self._parts else None
+
+    def extend(self, change: Any) -> bool:
+        """Compose with a change made on top, both of which the type can compose with any other.
+
+        To compose it with all that was typed since the line was lost would cost more with each key.
+        So it is composed with the last part, as long as that holds few changes, and parts of equal
+        size with each other (R46). Gives whether anything is left to do, as far as that shows.
+        """
+        count = self._parts[-1][1]
+        self._parts.append((change, 1))
+        if count < PART_CHANGES:
+            self._compose_last_two()
+        while len(self._parts) > 1 and self._parts[-1][1] >= PART_CHANGES:
+            if self._parts[-1][1] != self._parts[-2][1]:
+                break
+            self._compose_last_two()
+        return bool(self._parts)
+
+    def _compose_last_two(self) -> None:
+        (second, count), (first, before) = self._parts.pop(), self._parts.pop()
+        one = self.kind.compose(first, second)
+        assert one is not Composed.SEPARATE
+        if one is not Composed.NOTHING:
+            self._parts.append((one, before + count))
 
     def to_send(self) -> Any:
         """The change to send; None if nothing is left to do."""
@@ -68,6 +116,18 @@ def composed(kind: Kind, changes: Iterable[Any]) -> list[Any]:
         else:
             run[-1] = one
     return run
+
+
+def composed_in_pairs(kind: Kind, changes: list[Any]) -> Any:
+    """All changes as one, for a type that composes them all; None if nothing is left.
+
+    Composed in pairs, n changes cost n log n, and not n squared.
+    """
+    while len(changes) > 1:
+        pairs = [changes[at : at + 2] for at in range(0, len(changes), 2)]
+        composed_pairs = [kind.compose(*it) if len(it) == 2 else it[0] for it in pairs]
+        changes = [it for it in composed_pairs if it is not Composed.NOTHING]
+    return changes[0] if changes else None
 
 
 class BaseChange:

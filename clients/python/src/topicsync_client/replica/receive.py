@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
+
 from ..changes import Origin
 from ..errors import Invalid
 from .events import Busy, Closed, Error, Ready, Requested, ServiceFailure
@@ -12,6 +15,7 @@ from .messages import (
     Published,
     Rejection,
     Response,
+    ServerMessage,
     Subscribed,
     Unsubscribed,
     read,
@@ -21,6 +25,9 @@ from .outbox import Outbox
 from .outcome import Dropped
 from .topic import Link, Moved, Taken
 
+RUN_MIN = 16
+"""How many changes of others in a row are taken as one."""
+
 
 class Replica(Outbox):
     """All topics of one client. It does no input or output: plain data, and pure functions of it.
@@ -29,17 +36,30 @@ class Replica(Outbox):
     `local`, and is told by `events`.
     """
 
+    def receive_frame(self, messages: Sequence[Message]) -> None:
+        """Take the messages of one frame, in order.
+
+        Long runs of others' changes of a topic are taken as one, if something is pending there: to
+        rebase all that waits over each of them would cost the product of both (R47).
+        """
+        contents = [_content(message) for message in messages]
+        at = 0
+        while at < len(contents):
+            run = self._run_of_others(contents, at)
+            if len(run) < RUN_MIN or not self._take_run(run):
+                for content in contents[at : at + max(1, len(run))]:
+                    self._take(content)
+            at += max(1, len(run))
+
     def receive(self, message: Message) -> None:
         """Take one message of the server.
 
         Whatever it holds, the replica stays sound: what makes no sense is told to the program, and
         the topic is asked for anew.
         """
-        try:
-            content = read(message)
-        except Invalid:
-            # Of a later version of the protocol, or else a version will be missed.
-            return
+        self._take(_content(message))
+
+    def _take(self, content: ServerMessage | None) -> None:
         if isinstance(content, list):
             for published in content:
                 self._incoming(published)
@@ -131,6 +151,43 @@ class Replica(Outbox):
                 self._confirm(action.batch)
         self._settle_orphan(news.topic_name)
 
+    def _run_of_others(self, contents: list[ServerMessage | None], at: int) -> list[Published]:
+        """Give the changes of others on one topic that come in a row, version by version."""
+        run: list[Published] = []
+        for content in islice(contents, at, None):
+            if not isinstance(content, list) or len(content) != 1:
+                break
+            (news,) = content
+            if not run:
+                topic = self._topics.get(news.topic_name)
+                if topic is None or topic.link is not Link.LIVE or not topic.pending:
+                    break
+                in_flight = {pending.id for pending in topic.in_flight()}
+                next_version = topic.version + 1
+            elif news.topic_name != run[0].topic_name:
+                break
+            single = not news.snapshot and news.since is None and news.version == next_version
+            if not single or not in_flight.isdisjoint(news.ids):
+                break
+            next_version += 1
+            run.append(news)
+        return run
+
+    def _take_run(self, run: list[Published]) -> bool:
+        """Take changes of others in a row as one. False if the topic's type cannot."""
+        topic_name = run[0].topic_name
+        topic = self._topics[topic_name]
+        before = topic.view
+        moved = topic.take_run(run)
+        if moved is None:
+            return False
+        authors = {news.author for news in run}
+        author = authors.pop() if len(authors) == 1 else None
+        self._dirty.add(topic_name)
+        self._moved(topic_name, before, moved, Origin.REMOTE, author)
+        self._settle_orphan(topic_name)
+        return True
+
     def _taken(self, news: Published, before: object, taken: Moved | Taken | Invalid) -> None:
         topic_name = news.topic_name
         if isinstance(taken, Moved):
@@ -196,6 +253,15 @@ class Replica(Outbox):
             if error.to == "register_service":
                 self._offers.pop(error.service_name or "", None)
             self._events.append(error)
+
+
+def _content(message: Message) -> ServerMessage | None:
+    """What a message says; None if nobody knows it here, or it cannot be understood."""
+    try:
+        return read(message)
+    except Invalid:
+        # Of a later version of the protocol, or else a version will be missed.
+        return None
 
 
 _AS_REJECT = {

@@ -14,7 +14,7 @@ from ..types.base import Composed, require
 from ..values import same
 from .messages import Message, Published, Subscribed
 from .orders import Order
-from .pending import Base, BaseChange, DroppedOrders, Kind, Pending, rebase_run
+from .pending import Base, BaseChange, DroppedOrders, Kind, Pending, composed_in_pairs, rebase_run
 
 COMPOSE_REACH = 1024
 """How far back a change looks for one of the same key to be composed with."""
@@ -154,20 +154,35 @@ class TopicReplica:
         last = len(self.pending) - 1
         for index in range(last, max(last - COMPOSE_REACH, -1), -1):
             earlier = self.pending[index]
-            fits = earlier.id is None and earlier.base is new.base
-            if not fits or earlier.form is None:
+            if earlier.id is not None or earlier.base is not new.base or earlier.last_part is None:
                 return None
-            same_key = key is not None and self.kind.key(earlier.form) == key
+            earlier_key = None if key is None else self.kind.key(earlier.form)
+            same_key = key is not None and earlier_key == key
             if same_key or index == last:
+                # Whether they may be joined is asked only of what would be composed: the answer
+                # takes a look at the queue.
+                if self._grows(earlier, new):
+                    return self._extend(index, new) if may_join(earlier.order) else None
                 made, form = self._compose(earlier, new)
-                # Asked only of what would be composed: the answer takes a look at the queue.
                 if form is not Composed.SEPARATE and may_join(earlier.order):
                     return self._put(index, made, form)
                 if same_key:
                     return None
-            if key is None or self.kind.key(earlier.form) is None:
+            if earlier_key is None:
                 return None
         return None
+
+    def _grows(self, earlier: Pending, new: Pending) -> bool:
+        """Whether a change is one of many that become one, each composed at a small cost (R46)."""
+        if new.base is not Base.SEEN or new.form is None:
+            return False
+        return self.kind.composes(earlier.last_part) and self.kind.composes(new.form)
+
+    def _extend(self, index: int, new: Pending) -> Order:
+        pending = self.pending[index]
+        if not pending.extend(new.form):
+            del self.pending[index]
+        return pending.order
 
     def _compose(self, first: Pending, second: Pending) -> tuple[Any, Any]:
         """Give two changes as one: as it was made, and as it is in the view."""
@@ -201,6 +216,26 @@ class TopicReplica:
         if not ahead and own:
             return self.remove(lambda pending: pending.id in own)
         return Taken.KNOWN
+
+    def take_run(self, run: list[Published]) -> Moved | None:
+        """Take changes of others, of the versions behind this one in order, as one (R47).
+
+        None, and nothing happened, if the type cannot compose them, or one does not fit.
+        """
+        confirmed = self.confirmed
+        changes = []
+        try:
+            for news in run:
+                if news.fields.get("type") != "none":
+                    change = self.kind.resolve(self.kind.decode_change(news.fields), confirmed)
+                    if not self.kind.composes(change):
+                        return None
+                    confirmed = self.kind.apply(confirmed, change)
+                    changes.append(change)
+        except Invalid:
+            return None
+        self.version = run[-1].version
+        return self._advance(confirmed, composed_in_pairs(self.kind, changes), [])
 
     def _take_change(self, news: Published, own: list[str]) -> Moved | Taken:
         since = news.version - 1 if news.since is None else news.since

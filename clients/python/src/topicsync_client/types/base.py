@@ -118,6 +118,14 @@ class TopicType(ABC, Generic[V, C]):
         """Give one change that does what `first` and then `second` do."""
         return Composed.SEPARATE
 
+    def composes(self, change: C) -> bool:
+        """Tell whether a change composes with any other of which this is so.
+
+        Then long runs of such changes are composed in parts, and pending changes are rebased over
+        what others did as one composition: `rebase` has to be able to do with it.
+        """
+        return False
+
     def differences(self, old: V, new: V) -> list[C]:
         """Give changes that lead from one value to another.
 

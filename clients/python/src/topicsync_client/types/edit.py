@@ -38,6 +38,9 @@ Text: TypeAlias = Rope[str]
 
 _ALL = 1 << 62
 
+SPLICES_MAX = 256
+"""How many steps of an edit are applied one by one; with more, the text is made anew."""
+
 
 def insertion(position: int, text: str) -> Edit:
     """Inserts `text` before the code point at `position`."""
@@ -110,6 +113,8 @@ def check(edit: Edit, text: Text) -> None:
 def apply(edit: Edit, text: Text) -> Text:
     """Give the text that the edit leaves. Raises `Invalid` if it does not fit."""
     check(edit, text)
+    if len(edit) > SPLICES_MAX:
+        return Rope(_rebuilt(edit, text.whole()))
     position = 0
     for step in edit:
         if isinstance(step, int):
@@ -120,6 +125,22 @@ def apply(edit: Edit, text: Text) -> Text:
         else:
             text = text.splice(position, position + step.length, "")
     return text
+
+
+def _rebuilt(edit: Edit, text: str) -> str:
+    """The text that an edit of many steps leaves, made in one go."""
+    pieces = []
+    position = 0
+    for step in edit:
+        if isinstance(step, int):
+            pieces.append(text[position : position + step])
+            position += step
+        elif isinstance(step, str):
+            pieces.append(step)
+        else:
+            position += step.length
+    pieces.append(text[position:])
+    return "".join(pieces)
 
 
 def splices(edit: Edit) -> tuple[Splice, ...]:

@@ -133,6 +133,9 @@ class String(TopicType[Text, StringChange]):
                 return Append(one + two)
         return Composed.SEPARATE
 
+    def composes(self, change: StringChange) -> bool:
+        return isinstance(change, Edit)
+
     def differences(self, old: Text, new: Text) -> list[StringChange]:
         olds, news = old.whole(), new.whole()
         start = _shared(olds, news)
