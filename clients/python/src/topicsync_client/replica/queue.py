@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import takewhile
 from math import inf
 from typing import Any
 
@@ -15,6 +16,7 @@ from .orders import Order
 from .outcome import Outcomes
 from .pending import Base
 from .state import LocalAction
+from .topic import Link
 
 JOINED_CHANGES_MAX = 1000
 """How many changes go out as one batch at most, of those that the replica puts together."""
@@ -105,8 +107,15 @@ class Queue(Outcomes):
         # A joined batch can come back in part, as can one that the server had no room for: what
         # was made later must not be accepted before them (R15).
         held = self._joined is not None and not self._in_flight[self._joined].orphaned
-        if held or self._busy:
+        first = self._waiting.after(-1)
+        if held or self._busy or first is None or not self._can_go(first):
             return []
+        # Which go together does not depend on what is free: or what is made in turn on two topics
+        # would go out one by one, each waiting for the other's answer.
+        return list(takewhile(self._is_ready, self._put_together().batches))
+
+    def _put_together(self) -> Flush:
+        """Give the batches of the next flush, whether or not their topics are free."""
         flush = Flush()
         barrier = self._first_barrier()
         order = self._waiting.after(-1)
@@ -116,15 +125,16 @@ class Queue(Outcomes):
             if not self._add(flush, self._waiting.between(order, last)):
                 break
             order = self._waiting.after(last)
-        return flush.batches
+        return flush
 
     def _add(self, flush: Flush, together: list[Order]) -> bool:
         """Add an action, or several that are bound. False if the flush ends before them."""
         actions = [self._actions[order] for order in together]
         several = actions[0].several
-        if not all(self._is_ready(order, several) for order in together):
-            return False
         topic_names = [topic_name for action in actions for topic_name in action.topics]
+        topics = (self._topics.get(topic_name) for topic_name in topic_names)
+        if any(topic is not None and topic.link is not Link.LIVE for topic in topics):
+            return False
         standing = [flush.topics[name][0] for name in topic_names if name in flush.topics]
         if flush.joined or standing or len(together) > 1:
             # An action of several changes is a batch of its own, and never behind a joined one.
@@ -176,9 +186,14 @@ class Queue(Outcomes):
         flush.joined = True
         return True
 
-    def _is_ready(self, order: Order, several: bool) -> bool:
-        """Whether all topics of an action can take a batch now."""
-        for topic_name in self._actions[order].topics:
+    def _is_ready(self, batch: Batch) -> bool:
+        """Whether all topics of a batch can take it now."""
+        return all(self._can_go(order) for order in batch.members)
+
+    def _can_go(self, order: Order) -> bool:
+        """Whether all topics of an action are free."""
+        action = self._actions[order]
+        for topic_name in action.topics:
             topic = self._topics.get(topic_name)
             if topic is None:
                 continue
@@ -187,8 +202,8 @@ class Queue(Outcomes):
             if part is None:
                 continue
             # Presence has no queue, so a part there may have others before it.
-            behind = several and topic.is_presence and topic.pending[0].order != part.order
-            if behind or not topic.is_free():
+            first = topic.pending[0].order
+            if not topic.is_free() or (action.several and topic.is_presence and first != order):
                 return False
         return True
 
@@ -216,7 +231,7 @@ class Queue(Outcomes):
 
         if not fits(first.order):
             # An action of several changes stands in the queue, unless it is all presence.
-            alone = first.order not in self._waiting and self._is_ready(first.order, True)
+            alone = first.order not in self._waiting and self._can_go(first.order)
             return Batch([first.order], True) if alone else None
         members: list[Order] = []
         size = 0

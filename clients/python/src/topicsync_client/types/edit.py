@@ -7,6 +7,7 @@ Google Wave's operations (D. Wang, A. Mah, S. Lassen, "Google Wave Operational T
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias, Union
 
 from ..changes import Splice
@@ -92,6 +93,19 @@ def _finished(steps: list[Step]) -> Edit:
     if steps and isinstance(steps[-1], int):
         steps.pop()
     return tuple(steps)
+
+
+def joined(steps: Iterable[Step]) -> Edit:
+    """The edit of these steps, of which some may be empty, or of one kind in a row."""
+    edit: list[Step] = []
+    for step in steps:
+        if isinstance(step, str):
+            _insert(edit, step)
+        elif isinstance(step, Delete):
+            _delete(edit, step)
+        else:
+            _keep(edit, step)
+    return _finished(edit)
 
 
 def check(edit: Edit, text: Text) -> None:

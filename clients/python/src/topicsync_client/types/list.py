@@ -12,7 +12,8 @@ from typing import Any
 from ..changes import About, Change, Inserted, Moved, Popped, Replaced, ValueSet
 from ..errors import Conflict, Invalid
 from ..rope import Rope
-from ..values import Fields, FrozenList, kind_of, same
+from ..values import Fields, FrozenList, kind_of, order_of
+from .alike import in_common
 from .base import (
     ChangeOf,
     Composed,
@@ -343,13 +344,18 @@ class List(TopicType[Items, ListChange]):
         return Composed.SEPARATE
 
     def differences(self, old: Items, new: Items) -> list[ListChange]:
-        olds, news = old.whole(), new.whole()
-        start, end = shared(olds, news)
-        gone, come = len(olds) - start - end, len(news) - start - end
-        both = min(gone, come)
-        changes: list[ListChange] = [Replace(at, news[at]) for at in range(start, start + both)]
-        changes += [Pop(start + both) for _ in range(gone - both)]
-        changes += [Insert(at, news[at]) for at in range(start + both, start + come)]
+        # Items are compared as the server does: 1 and 1.0 are the same, 1 and True are not.
+        olds, news = ([order_of(item) for item in items] for items in (old, new))
+        items = new.whole()
+        changes: list[ListChange] = []
+        gone = come = 0
+        # Everything before `come` is as it is to be.
+        for common in in_common(olds, news, 1, lambda keys, at: keys[at]):
+            both = min(common.old - gone, common.new - come)
+            changes += [Replace(at, items[at]) for at in range(come, come + both)]
+            changes += [Insert(at, items[at]) for at in range(come + both, common.new)]
+            changes += [Pop(come + both) for _ in range(common.old - gone - both)]
+            gone, come = common.old + common.length, common.new + common.length
         return changes
 
     def describe(self, change: ListChange, before: Items, about: About) -> Change:
@@ -365,15 +371,3 @@ class List(TopicType[Items, ListChange]):
             case Move(position, to):
                 item = before.slice(position, position + 1)[0]
                 return Moved(about, position, to, item)
-
-
-def shared(old: str | list[Any], new: str | list[Any]) -> tuple[int, int]:
-    """How many items two sequences share at their beginnings, and then at their ends."""
-    shortest = min(len(old), len(new))
-    start = 0
-    while start < shortest and same(old[start], new[start]):
-        start += 1
-    end = 0
-    while end < shortest - start and same(old[-1 - end], new[-1 - end]):
-        end += 1
-    return start, end

@@ -10,9 +10,13 @@ from ..errors import Conflict, Invalid
 from ..rope import Rope
 from ..values import Fields, kind_of
 from . import edit as edits
+from .alike import in_common
 from .base import ChangeOf, Composed, Rebased, TopicType, require, require_text, unknown_change
 from .edit import Delete, Text
 from .list import END, require_position
+
+RUN = 8
+"""How many code points in a row are looked for when two texts are compared."""
 
 
 @dataclass(eq=False, slots=True)
@@ -138,13 +142,13 @@ class String(TopicType[Text, StringChange]):
 
     def differences(self, old: Text, new: Text) -> list[StringChange]:
         olds, news = old.whole(), new.whole()
-        start = _shared(olds, news)
-        limit = min(len(olds), len(news)) - start
-        end = _shared(olds[::-1][:limit], news[::-1][:limit])
-        deleted = olds[start : len(olds) - end]
-        inserted = news[start : len(news) - end]
-        plain = [start, inserted, {"d": deleted}]
-        return [Edit(edits.decode(plain))]
+        steps: list[edits.Step] = []
+        gone = come = 0
+        for common in in_common(olds, news, RUN, lambda text, at: text[at : at + RUN]):
+            deleted = olds[gone : common.old]
+            steps += [news[come : common.new], Delete(len(deleted), deleted), common.length]
+            gone, come = common.old + common.length, common.new + common.length
+        return [Edit(edits.joined(steps))]
 
     def describe(self, change: StringChange, before: Text, about: About) -> Change:
         if isinstance(change, Edit):
@@ -159,18 +163,6 @@ def _kept(edit: edits.Edit | None, change: Edit) -> Edit | None:
     if edit is None:
         return None
     return change if edit == change.edit else Edit(edit)
-
-
-def _shared(old: str, new: str) -> int:
-    """How many code points two texts share at their beginnings: found by halving."""
-    low, high = 0, min(len(old), len(new))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if old[low:middle] == new[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _decode_delete(fields: Fields) -> Edit:
