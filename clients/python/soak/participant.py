@@ -58,7 +58,8 @@ class Editor:
         """Undo or redo. The answer may be lost with the session, and nobody waits for it."""
 
         async def ask() -> None:
-            with contextlib.suppress(topicsync_client.ServiceError, topicsync_client.ClientClosed):
+            # Lost with the line, or too late.
+            with contextlib.suppress(topicsync_client.TopicsyncError):
                 await undo
 
         task = asyncio.create_task(ask())
@@ -203,7 +204,10 @@ async def main(url: str, seed: int) -> None:
         logging.getLogger(logger).addHandler(faults)
     logging.getLogger("topicsync_client").setLevel(logging.ERROR)
     loop = asyncio.get_running_loop()
-    async with topicsync_client.connect(url, retry_min=0.005, retry_max=0.05) as client:
+    # A server that is killed and started again may take its time.
+    async with topicsync_client.connect(
+        url, retry_min=0.005, retry_max=0.05, timeout=120
+    ) as client:
         editor = Editor(client, seed)
         while True:
             line = await loop.run_in_executor(None, sys.stdin.readline)

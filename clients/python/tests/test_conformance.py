@@ -175,13 +175,13 @@ class Runner:
                     "origin": origin.value,
                 }
             case told.Confirmed(ticket, id):
-                return "fates", self.fate(ticket, "confirmed", id=id)
+                return "fates", self.outcome(ticket, "confirmed", id=id)
             case told.Rejected(ticket, _, code, reason):
-                return "fates", self.fate(ticket, "rejected", code=code, reason=reason)
+                return "fates", self.outcome(ticket, "rejected", code=code, reason=reason)
             case told.Unknown(ticket):
-                return "fates", self.fate(ticket, "unknown")
+                return "fates", self.outcome(ticket, "unknown")
             case told.Unsent(ticket):
-                return "fates", self.fate(ticket, "unsent")
+                return "fates", self.outcome(ticket, "unsent")
             case told.Online(client_id, resumed):
                 entry = {"event": "online", "client_id": client_id, "resumed": resumed}
                 return "told", entry
@@ -203,20 +203,20 @@ class Runner:
                 return "told", failed | ({"topic_name": topic_name} if topic_name else {})
         raise AssertionError(f"the file knows no such event: {event}")
 
-    def fate(self, ticket: int, fate: str, **more: Any) -> dict[str, Any] | None:
+    def outcome(self, ticket: int, outcome: str, **more: Any) -> dict[str, Any] | None:
         # Those of changes that the replica makes for presence count for nothing.
         if ticket not in self.tickets:
             return None
-        found = {"ticket": self.tickets.index(ticket) + 1, "fate": fate}
+        found = {"ticket": self.tickets.index(ticket) + 1, "fate": outcome}
         return found | {key: it for key, it in more.items() if it is not None}
 
 
-def without_own_reasons(fates: list[Any], expected: list[Any]) -> list[Any]:
-    """Fates without the reasons that the file does not give: each replica has words of its own."""
-    given = ["reason" in it for it in expected] + [False] * len(fates)
+def without_own_reasons(outcomes: list[Any], expected: list[Any]) -> list[Any]:
+    """Outcomes without the reasons that the file does not give, as each replica words its own."""
+    given = ["reason" in it for it in expected] + [False] * len(outcomes)
     return [
         it if given[index] else {key: value for key, value in it.items() if key != "reason"}
-        for index, it in enumerate(fates)
+        for index, it in enumerate(outcomes)
     ]
 
 

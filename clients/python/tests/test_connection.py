@@ -129,6 +129,23 @@ async def test_a_frame_that_cannot_be_read_costs_the_connection_only(
     assert "cannot be read" in caplog.text or "holds no messages" in caplog.text
 
 
+async def test_being_online_for_a_moment_does_not_reset_the_wait() -> None:
+    """A value that cannot be read, say, loses each connection as soon as it is there."""
+    attempts = 0
+
+    async def spoil(server: Scripted) -> None:
+        nonlocal attempts
+        attempts += 1
+        await server.begin()
+        await server.socket.send("{")
+
+    async with scripted(spoil) as client:
+        await client.int("n").ready()
+        await asyncio.sleep(1.5)
+    # Waits from 0.01 s on that double make eight in that time; the same wait each time, 150.
+    assert 3 <= attempts <= 12
+
+
 async def test_messages_that_nobody_knows_are_passed_over() -> None:
     async def script(server: Scripted) -> None:
         strange: list[Any] = [{"type": "dance", "content": {}}, {"type": "update"}, {}]

@@ -130,8 +130,9 @@ async def test_odd_values_pass_live_and_in_snapshots_and_back(
         topicsync_client.connect(server.url, encoding=encoding) as one,
         topicsync_client.connect(server.url, encoding=other_encoding) as other,
     ):
-        mine, theirs, back = one.generic(name), other.generic(name), other.dict(f"{name}/back")
-        await asyncio.gather(mine.ready(), theirs.ready(), back.ready())
+        mine = await one.generic(name).ready()
+        theirs, back = other.generic(name), other.dict(f"{name}/back")
+        await asyncio.gather(theirs.ready(), back.ready())
         told = theirs.changes()
         for about, value in ODD.items():
             ticket = mine.set(value)
@@ -162,9 +163,9 @@ async def test_odd_keys_names_and_items_pass(
     ):
         mine, tags = one.dict(name), one.set(f"{name}/set")
         bell = one.event(f"{name}/event")
+        await asyncio.gather(*(it.ready() for it in (mine, tags, bell)))
         theirs, their_tags = other.dict(name), other.set(f"{name}/set")
         their_bell = other.event(f"{name}/event")
-        await asyncio.gather(*(it.ready() for it in (mine, tags, bell)))
         await asyncio.gather(*(it.ready() for it in (theirs, their_tags, their_bell)))
         rung = their_bell.changes()
         for key in KEYS:
@@ -198,8 +199,8 @@ async def test_long_texts_pass(
         topicsync_client.connect(server.url, encoding=other_encoding) as other,
     ):
         long = "é" * ((4 << 20) // 2 - 500)
-        mine, theirs = one.string(name), other.string(name)
-        await asyncio.gather(mine.ready(), theirs.ready())
+        mine = await one.string(name).ready()
+        theirs = await other.string(name).ready()
         await mine.set(long)
         while len(theirs) < len(long):
             await asyncio.sleep(0.01)
@@ -215,8 +216,8 @@ async def test_odd_numbers_pass_in_number_topics(
         topicsync_client.connect(server.url, encoding=encoding) as one,
         topicsync_client.connect(server.url, encoding=other_encoding) as other,
     ):
-        mine, theirs = one.float(name), other.float(name)
-        await asyncio.gather(mine.ready(), theirs.ready())
+        mine = await one.float(name).ready()
+        theirs = await other.float(name).ready()
         told = theirs.changes()
         for about, number in NUMBERS.items():
             ticket = mine.set(number)

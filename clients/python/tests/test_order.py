@@ -56,10 +56,8 @@ async def test_law_11_own_order_holds_over_all_topics(server: Server, name: str,
         topicsync_client.connect(server.url) as other,
     ):
         names = [f"{name}/{number}" for number in range(4)]
-        topics = [client.list(topic_name) for topic_name in names]
-        theirs = [other.list(topic_name) for topic_name in names]
-        for topic in [*topics, *theirs]:
-            await topic.ready()
+        topics = [await client.list(topic_name).ready() for topic_name in names]
+        theirs = [await other.list(topic_name).ready() for topic_name in names]
 
         def make() -> None:
             nonlocal made

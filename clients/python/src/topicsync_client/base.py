@@ -1,4 +1,4 @@
-"""What the asyncio client and the synchronous one have in common: all that need not wait."""
+"""What the asyncio client and the synchronous one have in common: everything that does not wait."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ Seconds: TypeAlias = float
 Entries: TypeAlias = list[past.Entry]
 
 Steps: TypeAlias = Generator[Waiting[Any], Any, T]
-"""Work that waits now and then, and does not say how: each face goes the steps in its own way."""
+"""Work with several waits, as a generator of what it waits for.
+
+The asyncio client awaits each, the synchronous one blocks for it.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ S = TypeVar("S", bound=Service)
 
 
 class BaseClient:
-    """All of a client that needs no waiting."""
+    """What both clients can do without waiting."""
 
     def __init__(self, core: Core, services: Services) -> None:
         self._core = core
@@ -90,7 +93,7 @@ class BaseClient:
 
     @property
     def pending(self) -> int:
-        """How many actions of this client wait for their fate. Those sent as one count as one."""
+        """How many actions have no outcome yet. Those composed into one count once."""
         return self._core.replica.pending_count
 
     # Topics.
@@ -210,7 +213,7 @@ class BaseClient:
         self._services.pop(name, None)
         self._core.unregister(name)
 
-    # What has to be waited for: in steps, which each face goes in its own way.
+    # What has to be waited for, for each client to wait in its own way.
 
     def _request(self, name: str, args: Any, timeout: Seconds | None = None) -> Waiting[Any]:
         _check_name(name)

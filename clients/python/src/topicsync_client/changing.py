@@ -41,7 +41,8 @@ class Changes(AsyncIterator[Change], Iterator[Change]):
         self._lost = 0
         self._next: Waiting[Change | None] | None = None
         self._ended = core.status is Status.CLOSED
-        # Who stops iterating lets this go, and with it what it listens to.
+        # The listeners hold a weak reference: an iterator that nobody holds any more is collected,
+        # and stops listening.
         me = ref(self)
 
         def put(move: Changed) -> None:
@@ -70,7 +71,7 @@ class Changes(AsyncIterator[Change], Iterator[Change]):
             self._stop()
             self._ended = True
             if self._next is not None:
-                self._next._come(None)
+                self._next._resolve(None)
 
     def __aiter__(self) -> Self:
         return self
@@ -107,7 +108,7 @@ class Changes(AsyncIterator[Change], Iterator[Change]):
             else:
                 self._moves.append(move)
             if self._next is not None:
-                self._next._come(self._pop())
+                self._next._resolve(self._pop())
                 self._next = None
 
     def _make_room(self, move: Changed) -> None:
@@ -130,7 +131,7 @@ class Changes(AsyncIterator[Change], Iterator[Change]):
                 lost, self._lost = self._lost, 0
                 waiting._fail(ChangesLost(self._topic_name, lost))
             elif (change := self._pop()) is not None or self._ended:
-                waiting._come(change)
+                waiting._resolve(change)
             else:
                 self._next = waiting
         return waiting
@@ -141,7 +142,7 @@ class Changes(AsyncIterator[Change], Iterator[Change]):
         return self._singles.popleft() if self._singles else None
 
     def _put_back(self, waiting: Waiting[Change | None]) -> None:
-        """Somebody gave up waiting: what came for them is the next one's."""
+        """Undo a `_take` of somebody who gave up waiting: the next one gets what came."""
         with self._core.lock:
             if self._next is waiting:
                 self._next = None

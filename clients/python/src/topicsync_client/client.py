@@ -36,7 +36,7 @@ def connect(
 ) -> Client:
     """Start a client of the server at `url`, `ws://host:port/`.
 
-    It is there at once, and can be used before the server is: it connects by itself, and again
+    The client can be used at once, before there is a connection: it connects by itself, and again
     after a loss; what was changed meanwhile is sent then. It lives until it is closed, which
     `async with` does at its end. To be called where an event loop runs. Raises `Invalid` if the
     `url` cannot be one.
@@ -115,11 +115,11 @@ class Client(BaseClient):
 
     async def undo(self) -> Undone:
         """Undo this client's newest action, others' later work staying as it is."""
-        return await _go(self._undo())
+        return await _run_steps(self._undo())
 
     async def redo(self) -> Undone:
         """Redo what was undone last."""
-        return await _go(self._redo())
+        return await _run_steps(self._redo())
 
     async def value_at(
         self,
@@ -130,13 +130,13 @@ class Client(BaseClient):
         time: Time | None = None,
     ) -> ValueAt:
         """Give a topic's value at a version, after a commit, or at a time."""
-        return await _go(self._value_at(name, version=version, commit=commit, time=time))
+        return await _run_steps(self._value_at(name, version=version, commit=commit, time=time))
 
     async def history(
         self, name: str, start: int = 1, stop: int | None = None, limit: int = 1000
     ) -> past.Entries:
         """Give the changes that led to the versions from `start` to `stop`, both included."""
-        return await _go(self._history(name, start, stop, limit))
+        return await _run_steps(self._history(name, start, stop, limit))
 
     async def cut(
         self,
@@ -147,7 +147,7 @@ class Client(BaseClient):
         prefix: str | None = None,
     ) -> Cut:
         """Give all topics, or some, as they stood together at a commit or time."""
-        return await _go(self._cut(topic_names, prefix, commit=commit, time=time))
+        return await _run_steps(self._cut(topic_names, prefix, commit=commit, time=time))
 
     async def subscribe_at(
         self,
@@ -211,7 +211,7 @@ class Past(past.PastTopic):
     ) -> Self:
         """Go to another moment. Raises `ServiceError` if it is not there."""
         at = await self._client.value_at(self.name, version=version, commit=commit, time=time)
-        self._stand(at)
+        self._move_to(at)
         return self
 
     async def step(self, count: int = 1) -> Self:
@@ -225,8 +225,8 @@ class Past(past.PastTopic):
         return (await self._client.history(self.name, self.version, self.version))[0]
 
 
-async def _go(steps: Steps[T]) -> T:
-    """Go steps that wait now and then."""
+async def _run_steps(steps: Steps[T]) -> T:
+    """Do work with several waits by awaiting each."""
     try:
         waiting = next(steps)
         while True:

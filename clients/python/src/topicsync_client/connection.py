@@ -1,4 +1,4 @@
-"""The connection: moves the replica's messages, and comes back after a loss."""
+"""The connection: moves the replica's messages, and connects again after a loss."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Config:
 
 
 class Connection:
-    """One socket after the other, and the time between them."""
+    """Keeps a client connected: one WebSocket connection after the other, with waits in between."""
 
     def __init__(self, core: Core, config: Config) -> None:
         self._core = core
@@ -138,7 +138,7 @@ class Connection:
             self._core.set_status(Status.CONNECTING)
             began = self._loop.time()
             try:
-                over = await self._converse()
+                over = await self._use_one_connection()
             except (OSError, TimeoutError, asyncio.TimeoutError, WebSocketException) as error:
                 # Once for each time that the server is away, not for each attempt.
                 level = logging.INFO if warned else logging.WARNING
@@ -154,14 +154,17 @@ class Connection:
                     wait = self._config.retry_min
             self._core.act_in_loop(lambda replica: replica.disconnected())
             self._core.set_status(Status.OFFLINE)
-            # Clients that lost one server at once do not come back at once.
+            # Jittered, so that clients that lost one server do not all come back at once.
             with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                 jittered = wait * random.uniform(0.5, 1)
                 await asyncio.wait_for(self._closing.wait(), jittered)
             wait = min(wait * 2, self._config.retry_max)
 
-    async def _converse(self) -> bool:
-        """Read and write until one of the two ends. Tells whether it is for good."""
+    async def _use_one_connection(self) -> bool:
+        """Connect, then read and write until one of the two ends.
+
+        Tells whether no other connection is to follow.
+        """
         async with connect(
             self._config.url,
             subprotocols=[Subprotocol(subprotocol(self._config.encoding))],

@@ -1,4 +1,4 @@
-"""What topics, client and connection share: the replica, and who waits for what.
+"""What topics, client and connection share: the replica, and what waits for it or listens.
 
 Everything is behind one lock, which is held for the moment of a call of the replica, and never
 while waiting or calling the program. So a client can be used from any thread.
@@ -63,7 +63,7 @@ Told = Event | Status | Rejected | OutcomeUnknown | Unsent
 
 
 class Core:
-    """The replica of one client, and those who wait for it or listen."""
+    """The replica of one client, its open waits, and its listeners."""
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
         self.timeout = timeout
@@ -92,7 +92,7 @@ class Core:
         self._registering: dict[str, list[Waiting[None]]] = {}
         self._watched: list[tuple[Callable[[], bool], Waiting[None]]] = []
         self._listeners: dict[tuple[str, str], list[Listener]] = {}
-        # What is to be told, each with those who listened when it happened.
+        # What is to be told, each with the listeners that there were when it happened.
         self._events: deque[tuple[Told, list[Listener]]] = deque()
         self._telling = False
         self._will_tell = False
@@ -215,7 +215,7 @@ class Core:
             elif topic is None:
                 waiting._fail(ClientClosed(f"topic {topic_name!r} is not subscribed"))
             elif topic.ready:
-                waiting._come(handle)
+                waiting._resolve(handle)
             else:
                 self._ready.setdefault(topic_name, []).append((waiting, handle))
         return waiting
@@ -230,7 +230,7 @@ class Core:
                 return
             replica.register_service(service_name)
             if replica.is_registered(service_name):
-                waiting._come(None)
+                waiting._resolve(None)
             else:
                 self._registering.setdefault(service_name, []).append(waiting)
 
@@ -256,7 +256,7 @@ class Core:
         waiting: Waiting[None] = Waiting(self, about, limit, give_up)
         with self.lock:
             if holds():
-                waiting._come(None)
+                waiting._resolve(None)
             elif self.status is Status.CLOSED:
                 waiting._fail(ClientClosed(f"the client is closed: {waiting._describe()}"))
             else:
@@ -327,7 +327,7 @@ class Core:
                 self._queue(event, listeners + self._listening("change", topic_name))
             case told.Confirmed(ticket, id):
                 if (confirmed := self._tickets.pop(ticket, None)) is not None:
-                    confirmed._come(id)
+                    confirmed._resolve(id)
             case told.Rejected(number, topic_name, code, reason):
                 self._fail_ticket(number, Rejected(code, reason, topic_name))
             case told.Unknown(number):
@@ -338,13 +338,13 @@ class Core:
                 self._answer(call, value, failure)
             case told.Ready(topic_name):
                 for waiting, handle in self._ready.pop(topic_name, []):
-                    waiting._come(handle)
+                    waiting._resolve(handle)
             case told.Closed(topic_name, error):
                 self._fail_ready(topic_name, error)
                 self._queue(event, self._listening("closed", topic_name))
             case told.Registered(service_name):
                 for registering in self._registering.pop(service_name, []):
-                    registering._come(None)
+                    registering._resolve(None)
             case Requested():
                 self._queue(event, [self.serve])
             case Error():
@@ -364,14 +364,14 @@ class Core:
             holding = [it for it in self._watched if it[0]()]
             self._watched = [it for it in self._watched if it not in holding]
             for _, waiting in holding:
-                waiting._come(None)
+                waiting._resolve(None)
 
     def _answer(self, call: int, value: Any, failure: ServiceFailure | None) -> None:
         if call not in self._calls:
             return
         service_name, answer = self._calls.pop(call)
         if failure is None:
-            answer._come(value)
+            answer._resolve(value)
         elif failure.code == "timeout":
             # Whether the server's time-out comes first or the client's own, the program hears one.
             answer._fail(TimedOut(answer._describe(), answer._seconds(), failure.reason))
@@ -568,9 +568,9 @@ class Action:
         if error is not None:
             self.ticket._fail(Rejected("rolled_back", "the action's block raised", ""))
         elif not self._changes:
-            self.ticket._come(None)
+            self.ticket._resolve(None)
         elif self._within is not None:
-            # An action within an action is a part of it, and shares its fate.
+            # An action within an action is a part of it, and shares its outcome.
             self._within._changes += self._changes
             self._within.views = self.views
             self.ticket._future = self._within.ticket._future

@@ -1,4 +1,4 @@
-"""What can go wrong: refusals of the server, values that do not fit, services that fail.
+"""What can go wrong: rejections, values that do not fit, services that fail, time-outs.
 
 Everything that this package raises by itself is a `TopicsyncError`.
 """
@@ -21,7 +21,7 @@ class Invalid(TopicsyncError, ValueError):
 
 
 class Conflict(TopicsyncError):
-    """Why a change cannot be carried over another. Raised by a type's `rebase`."""
+    """Why a change cannot be rebased over another. Raised by a type's `rebase`."""
 
 
 class Rejected(TopicsyncError):

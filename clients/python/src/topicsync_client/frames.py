@@ -1,4 +1,4 @@
-"""What a replica has to send, as frames, and frames as messages."""
+"""Encodes what a replica has to send into frames, and decodes frames into messages."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def encode(message: Message, encoding: Encoding) -> bytes:
 def frames(replica: Replica, encoding: Encoding) -> list[str | bytes]:
     """Take what is to be sent.
 
-    What is larger than the server takes is refused in its place: to send it would only lose the
+    A message that is larger than the server takes is rejected here: to send it would lose the
     connection, again and again.
     """
     bytes_max = replica.message_bytes_max or FRAME_BYTES_MAX * FRAME_MESSAGES_MAX

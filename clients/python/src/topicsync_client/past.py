@@ -1,4 +1,4 @@
-"""A topic's past: values at any version, who did what, and whole workspaces as they stood."""
+"""A topic's past: values at any version, who did what, and many topics at one commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Time = datetime | int
 
 @dataclass(frozen=True)
 class ValueAt:
-    """A topic's value as it stood at a version."""
+    """A topic's value at a version."""
 
     version: int
     commit: int
@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class TopicAt:
-    """A topic as it stood within a `Cut`."""
+    """One topic within a `Cut`."""
 
     type: str
     version: int
@@ -49,7 +49,7 @@ class TopicAt:
 
 @dataclass(frozen=True)
 class Cut:
-    """Topics as they all stood together at one commit."""
+    """The values of many topics at one commit."""
 
     commit: int
     topics: dict[str, TopicAt]
@@ -64,7 +64,7 @@ class Undone:
     undone: list[dict[str, Any]]
     """The changes that it made: `{"topic_name": ..., "change": ...}`."""
     skipped: list[dict[str, Any]]
-    """The changes that could not be carried, each with its `reason`."""
+    """The changes that could not be taken back, each with its `reason`."""
 
 
 def moment(
@@ -119,7 +119,7 @@ Entries = list[Entry]
 
 
 class PastTopic:
-    """Where one stands in a topic's past."""
+    """A position in a topic's past."""
 
     def __init__(self, name: str, start: ValueAt) -> None:
         self.name = name
@@ -131,12 +131,12 @@ class PastTopic:
 
     @property
     def value(self) -> Any:
-        """The value as it stood."""
+        """The value at this version."""
         return self._at.value
 
     @property
     def version(self) -> int:
-        """The version stood at."""
+        """The version of this position."""
         return self._at.version
 
     @property
@@ -144,5 +144,5 @@ class PastTopic:
         """The commit number of the change that led there."""
         return self._at.commit
 
-    def _stand(self, at: ValueAt) -> None:
+    def _move_to(self, at: ValueAt) -> None:
         self._at = at

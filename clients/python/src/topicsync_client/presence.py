@@ -1,4 +1,4 @@
-"""Presence: short-lived state that belongs to a session and leaves with it. Cursors, say."""
+"""Presence: short-lived state, such as cursors, that belongs to a session and ends with it."""
 
 from __future__ import annotations
 

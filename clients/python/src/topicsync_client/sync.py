@@ -118,9 +118,11 @@ class Client(BaseClient):
         `close_timeout`, and takes no new changes meanwhile. Then it raises `ClosedUnanswered` if
         there are changes that are neither confirmed nor rejected.
         """
-        _open.discard(self)
         if not self._thread.is_alive():
+            _open.discard(self)
             return
+        self._core.check_may_block("the end of the client")
+        _open.discard(self)
         closing = self._inner.close(timeout)
         try:
             future = asyncio.run_coroutine_threadsafe(closing, self._inner._loop)
@@ -155,11 +157,11 @@ class Client(BaseClient):
 
     def undo(self) -> Undone:
         """Undo this client's newest action, others' later work staying as it is."""
-        return self._go(self._undo())
+        return self._run_steps(self._undo())
 
     def redo(self) -> Undone:
         """Redo what was undone last."""
-        return self._go(self._redo())
+        return self._run_steps(self._redo())
 
     def value_at(
         self,
@@ -170,13 +172,13 @@ class Client(BaseClient):
         time: Time | None = None,
     ) -> ValueAt:
         """Give a topic's value at a version, after a commit, or at a time."""
-        return self._go(self._value_at(name, version=version, commit=commit, time=time))
+        return self._run_steps(self._value_at(name, version=version, commit=commit, time=time))
 
     def history(
         self, name: str, start: int = 1, stop: int | None = None, limit: int = 1000
     ) -> past.Entries:
         """Give the changes that led to the versions from `start` to `stop`, both included."""
-        return self._go(self._history(name, start, stop, limit))
+        return self._run_steps(self._history(name, start, stop, limit))
 
     def cut(
         self,
@@ -187,7 +189,7 @@ class Client(BaseClient):
         prefix: str | None = None,
     ) -> Cut:
         """Give all topics, or some, as they stood together at a commit or time."""
-        return self._go(self._cut(topic_names, prefix, commit=commit, time=time))
+        return self._run_steps(self._cut(topic_names, prefix, commit=commit, time=time))
 
     def subscribe_at(
         self,
@@ -200,8 +202,8 @@ class Client(BaseClient):
         """Give a read-only view of a topic's past, which can be stepped."""
         return Past(self, name, self.value_at(name, version=version, commit=commit, time=time))
 
-    def _go(self, steps: Steps[T]) -> T:
-        """Go steps that wait now and then."""
+    def _run_steps(self, steps: Steps[T]) -> T:
+        """Do work with several waits by blocking for each."""
         try:
             waiting = next(steps)
             while True:
@@ -231,7 +233,7 @@ class Past(past.PastTopic):
         time: Time | None = None,
     ) -> Self:
         """Go to another moment. Raises `ServiceError` if it is not there."""
-        self._stand(self._client.value_at(self.name, version=version, commit=commit, time=time))
+        self._move_to(self._client.value_at(self.name, version=version, commit=commit, time=time))
         return self
 
     def step(self, count: int = 1) -> Self:

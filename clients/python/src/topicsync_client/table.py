@@ -41,7 +41,7 @@ class Table:
         self._firsts = [chunk_keys[0] for chunk_keys, _ in self._chunks]
         self._len = len(keys)
         self.plain: Any = None
-        """Room for the plain form of this table, once somebody has made it."""
+        """The plain form of this table, kept once it was made; None before."""
 
     def __len__(self) -> int:
         return self._len

@@ -1,4 +1,4 @@
-"""Plain values: what topics hold and changes carry. None, bool, int, float, str, list, dict.
+"""Plain values, as in topics and changes: None, bool, int, float, str, list, dict.
 
 Values inside the client never change in place: a list or dict is frozen when it comes in, and a
 change puts another in its place. So a snapshot is a pointer, and nobody edits a topic by accident.
@@ -85,7 +85,7 @@ def checked(value: Any, nesting: int = NESTING_MAX) -> Any:
     if kind is float:
         return _float(value)
     if nesting == 0:
-        # A container; what is none is found out below.
+        # Anything else than a container is looked at below.
         if isinstance(value, (list, tuple, Mapping)):
             raise Invalid(f"more than {NESTING_MAX} containers nest")
     elif isinstance(value, (list, tuple)):
@@ -109,7 +109,7 @@ def checked_fields(fields: Fields) -> Fields:
 
 
 def _of_subclass(value: Any) -> Any:
-    """Members of enums and the like become what they are at heart."""
+    """Convert an instance of a subclass, a member of an enum say, to the plain type."""
     if isinstance(value, str):
         return _text(str.__str__(value))
     if isinstance(value, int):

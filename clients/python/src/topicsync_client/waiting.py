@@ -1,4 +1,4 @@
-"""What is still to come: to be awaited in asyncio, or waited for in a thread.
+"""Results that are still to come: to be awaited in asyncio, or waited for in a thread.
 
 Nothing waits for ever. A `Waiting` ends with a result, or with an error that says what it was
 about. Whoever waits for it waits no longer than the client's time-out, and is told `TimedOut` then.
@@ -34,9 +34,9 @@ class Host(Protocol):
 
 
 class Waiting(Generic[T]):
-    """Something to come: `await` it, or call `wait` where there is no event loop.
+    """A result that is still to come: `await` it, or call `wait` where there is no event loop.
 
-    It goes on by itself whether anybody waits or not, and can be waited for any number of times.
+    The work goes on whether anybody waits or not. It can be waited for any number of times.
     """
 
     _awaited = False
@@ -91,7 +91,7 @@ class Waiting(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether it has come, one way or the other."""
+        """Whether there is a result or an error."""
         return self._future.done()
 
     def _describe(self) -> str:
@@ -111,7 +111,7 @@ class Waiting(Generic[T]):
         if self._give_up is not None and not self._future.done():
             self._give_up()
 
-    def _come(self, result: T) -> None:
+    def _resolve(self, result: T) -> None:
         if not self._future.done():
             self._future.set_result(result)
 
@@ -121,7 +121,7 @@ class Waiting(Generic[T]):
 
 
 class Ticket(Waiting["str | None"]):
-    """A change or action on its way. It shows already; awaited, it gives the outcome.
+    """A change or action that was made. It shows already; awaited, it gives the outcome.
 
     That is the id under which the server accepted it (None if nothing was left to send), or an
     exception: `Rejected`, `OutcomeUnknown` or `ClientClosed`. Nobody has to wait for it. After

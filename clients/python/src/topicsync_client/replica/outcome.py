@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from ..changes import Origin
 from .events import Changed, Confirmed, Rejected, Unknown
 from .orders import Order
-from .pending import Base
+from .pending import Base, Pending
 from .state import InFlight, State
-from .topic import Moved
+from .topic import Moved, TopicReplica
 
 OF_THE_CHANGE = frozenset({"stale", "invalid", "forbidden", "wrong_type", "unknown_topic"})
 """The codes of a rejection for which one change is at fault, and not its batch (R22)."""
@@ -36,15 +37,22 @@ class Outcomes(State):
         in_flight = self._in_flight.get(batch)
         if in_flight is None:
             return
-        for member in in_flight.members:
-            self._tell_confirmed(member, in_flight.id)
-        members = set(in_flight.members)
+        if not in_flight.confirmed:
+            in_flight.confirmed = True
+            for member in in_flight.members:
+                self._tell_confirmed(member, in_flight.id)
+        # It may come in parts, one for each topic, and each takes out its own (R35).
         topics = (self._topics.get(topic_name) for topic_name in in_flight.topics)
-        if not any(it.order in members for topic in topics if topic for it in topic.in_flight()):
+        if not any(self._batch_of(it.order) == batch for it in _first_in_flight(topics)):
             self._forget_batch(batch)
             for member in in_flight.members:
                 self._actions.pop(member, None)
         self._dirty.update(in_flight.topics)
+
+    def _batch_of(self, order: Order) -> Order | None:
+        """The batch in flight that an action is of."""
+        action = self._actions.get(order)
+        return None if action is None else action.batch
 
     def _confirm_unsent(self, order: Order) -> None:
         """Tell the program that nothing of an action was left to send (R19)."""
@@ -183,6 +191,13 @@ class Outcomes(State):
             self._events.append(
                 Changed(topic_name, topic.kind, before, value, moved.changes, origin, author)
             )
+
+
+def _first_in_flight(topics: Iterable[TopicReplica | None]) -> Iterator[Pending]:
+    """The first change in flight on each topic. All those of one topic are of one batch (R6)."""
+    for topic in topics:
+        if topic is not None:
+            yield from islice(topic.in_flight(), 1)
 
 
 def _conflicting(topic_name: str, moved: Moved) -> list[tuple[list[Order], Dropped]]:

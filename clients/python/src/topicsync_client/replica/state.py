@@ -63,6 +63,8 @@ class InFlight:
     topics: list[str]
     id: str
     """What the batch is known by: the action's id, or that of its one change."""
+    confirmed: bool = False
+    """The program was told so; some topics may still wait for their parts."""
     orphaned: bool = False
     """Its session is gone. It is not sent again; what its topics receive may show its outcome."""
 

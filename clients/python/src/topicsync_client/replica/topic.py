@@ -249,18 +249,21 @@ class TopicReplica:
         return self._advance(confirmed, change, own)
 
     def _advance(self, confirmed: Any, change: Any, own: list[str]) -> Moved:
+        """Move the confirmed value on by a change, and what is pending with it (R21)."""
         before, self.confirmed = self.confirmed, confirmed
         changes: list[Any] | None
         if self._as_predicted(before, change, own):
+            # By far the most frequent: an own change comes as it was made, and nothing moves.
             del self.pending[0]
             changes = []
         else:
             changes = None if own else self._rebase_pending(change)
-        if changes is None:
+        if changes is not None:
+            moved = Moved(changes)
+        else:
+            # An own change that came in another form, or a conflict: values have to be looked at.
             transition = [] if change is None else [change]
             moved = self._change_base(before, transition, lambda pending: pending.id in own)
-        else:
-            moved = Moved(changes)
         if not self.pending:
             self.view = confirmed
         return moved

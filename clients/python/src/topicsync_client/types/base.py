@@ -1,7 +1,7 @@
 """Topic types: what a change is, and how it applies, rebases, inverts and composes.
 
-`TopicType` is the one door: the built-in types are written against it, a file each, and registered
-with it like a program's own.
+The built-in types are written against `TopicType`, a file each, and registered like a program's
+own: there is nothing that only they can do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ C = TypeVar("C")
 
 @dataclass(slots=True)
 class Rebased(Generic[C]):
-    """Two changes carried past each other. None means that nothing is left to do."""
+    """Two changes rebased over each other. None means that nothing is left to do."""
 
     incoming: C | None
     """The incoming change, as it applies after the accepted one."""
@@ -49,7 +49,7 @@ class TopicType(ABC, Generic[V, C]):
 
     1. *inverse*: `v · c · invert(c, v) = v`;
     2. *rebase is total*: it answers every pair, or raises `Conflict`;
-    3. *the square closes*: `v · a · c' = v · c · a'` for what `rebase(c, a)` carried;
+    3. *the square closes*: `v · a · c' = v · c · a'` for what `rebase(c, a)` gives;
     4. *compose agrees*: `v · compose(a, b) = v · a · b`;
     5. *round trip*: decoding what was encoded gives an equal value or change.
 
@@ -67,7 +67,7 @@ class TopicType(ABC, Generic[V, C]):
 
     @abstractmethod
     def decode_value(self, plain: Any) -> V:
-        """Read a plain value, as `set` and snapshots carry it. Raises `Invalid`."""
+        """Read a plain value, as it stands in `set` and in snapshots. Raises `Invalid`."""
 
     @abstractmethod
     def encode_value(self, value: V) -> Any:
@@ -87,7 +87,7 @@ class TopicType(ABC, Generic[V, C]):
 
     @abstractmethod
     def rebase(self, incoming: C, accepted: C) -> Rebased[C]:
-        """Carry two changes made on one value past each other, `accepted` having come first.
+        """Rebase two changes made on one value over each other, `accepted` having come first.
 
         Raises `Conflict` if `incoming` can no longer do what its author meant.
         """
@@ -129,7 +129,7 @@ class TopicType(ABC, Generic[V, C]):
     def differences(self, old: V, new: V) -> list[C]:
         """Give changes that lead from one value to another.
 
-        Where a snapshot jumped over what others did, pending changes are carried over these: the
+        Where a snapshot jumped over what others did, pending changes are rebased over these: the
         finer they are, the more of those survive. Unless a type says it better, a `set` of the
         whole value. Raises `Invalid` if there are none.
         """

@@ -292,7 +292,7 @@ def compose(first: Edit, second: Edit) -> Edit:
 
 
 def rebase(incoming: Edit, accepted: Edit) -> Rebased[Edit]:
-    """Carry two edits of one text past each other.
+    """Rebase two edits of one text over each other.
 
     Inserted text is never lost: inside a deleted range it moves to where the range was, and a
     delete goes around it. Of two inserts at one place the incoming goes to the left. Deletes come

@@ -164,7 +164,7 @@ def _without(other: ListChange, popped: int) -> ListChange:
 
 
 def _over(change: ListChange, other: ListChange, newcomer: bool) -> ListChange | None:
-    """`change` carried over `other`; None if the item that it is about was taken out."""
+    """`change` rebased over `other`; None if the item that it is about was taken out."""
     if isinstance(other, (Set, Replace)) or _names_end(other) or _names_end(change):
         return change
     match change:
