@@ -51,6 +51,8 @@ class Published:
     since: int | None = None
     """The version before the first of several."""
     snapshot: bool = False
+    of_action: bool = False
+    """It came in an `action`."""
 
 
 @dataclass(slots=True)
@@ -151,7 +153,10 @@ def _action(content: Fields) -> list[Published]:
     parts = require(content, "changes")
     if not isinstance(parts, list):
         raise Invalid("field 'changes' must be a list")
-    return [_part(part, author) for part in parts]
+    published = [_part(part, author) for part in parts]
+    for part in published:
+        part.of_action = True
+    return published
 
 
 def _part(content: Fields, author: int | None) -> Published:

@@ -110,6 +110,9 @@ class Queue(Outcomes):
         first = self._waiting.after(-1)
         if held or self._busy or first is None or not self._can_go(first):
             return []
+        if self._waiting.after(first) is None and first <= self._first_barrier():
+            # Mostly there is one, and nothing to be put together.
+            return [Batch([first], self._actions[first].several)]
         # Which go together does not depend on what is free: or what is made in turn on two topics
         # would go out one by one, each waiting for the other's answer.
         return list(takewhile(self._is_ready, self._put_together().batches))

@@ -152,29 +152,28 @@ class Replica(Outbox):
         self._settle_orphan(news.topic_name)
 
     def _run_of_others(self, contents: list[ServerMessage | None], at: int) -> list[Published]:
-        """Give the changes of others on one topic that come in a row, version by version."""
+        """Give the changes of others that come in a row on one topic, if they can be composed."""
         run: list[Published] = []
+        in_flight: set[str | None] = set()
         for content in islice(contents, at, None):
             if not isinstance(content, list) or len(content) != 1:
                 break
             (news,) = content
             if not run:
                 topic = self._topics.get(news.topic_name)
-                if topic is None or topic.link is not Link.LIVE or not topic.pending:
+                if topic is None or not topic.takes_runs:
                     break
                 in_flight = {pending.id for pending in topic.in_flight()}
-                next_version = topic.version + 1
             elif news.topic_name != run[0].topic_name:
                 break
-            single = not news.snapshot and news.since is None and news.version == next_version
-            if not single or not in_flight.isdisjoint(news.ids):
+            plain = not (news.snapshot or news.of_action or news.since is not None)
+            if not plain or not in_flight.isdisjoint(news.ids):
                 break
-            next_version += 1
             run.append(news)
         return run
 
     def _take_run(self, run: list[Published]) -> bool:
-        """Take changes of others in a row as one. False if the topic's type cannot."""
+        """Take changes of others in a row as one. False if one of them does not fit."""
         topic_name = run[0].topic_name
         topic = self._topics[topic_name]
         before = topic.view

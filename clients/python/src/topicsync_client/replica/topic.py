@@ -120,6 +120,11 @@ class TopicReplica:
         self.presence, self.closing, self.link, self.continues = kept
 
     @property
+    def takes_runs(self) -> bool:
+        """Whether changes of others in a row are worth composing (R47)."""
+        return self.link is Link.LIVE and bool(self.pending) and self.kind.rebases_over_composed
+
+    @property
     def is_presence(self) -> bool:
         """Whether it is a presence topic, which is not logged."""
         return bool(self.options.get("presence"))
@@ -174,9 +179,7 @@ class TopicReplica:
 
     def _grows(self, earlier: Pending, new: Pending) -> bool:
         """Whether a change is one of many that become one, each composed at a small cost (R46)."""
-        if new.base is not Base.SEEN or new.form is None:
-            return False
-        return self.kind.composes(earlier.last_part) and self.kind.composes(new.form)
+        return self.kind.rebases_over_composed and earlier.base is new.base is Base.SEEN
 
     def _extend(self, index: int, new: Pending) -> Order:
         pending = self.pending[index]
@@ -220,22 +223,24 @@ class TopicReplica:
     def take_run(self, run: list[Published]) -> Moved | None:
         """Take changes of others, of the versions behind this one in order, as one (R47).
 
-        None, and nothing happened, if the type cannot compose them, or one does not fit.
+        None, and nothing happened, if one is not the next version, or does not fit.
         """
-        confirmed = self.confirmed
+        confirmed, version = self.confirmed, self.version
         changes = []
         try:
             for news in run:
+                version += 1
+                if news.version != version:
+                    return None
                 if news.fields.get("type") != "none":
                     change = self.kind.resolve(self.kind.decode_change(news.fields), confirmed)
-                    if not self.kind.composes(change):
-                        return None
                     confirmed = self.kind.apply(confirmed, change)
                     changes.append(change)
         except Invalid:
             return None
-        self.version = run[-1].version
-        return self._advance(confirmed, composed_in_pairs(self.kind, changes), [])
+        self.version = version
+        before, self.confirmed = self.confirmed, confirmed
+        return self._change_base(before, composed_in_pairs(self.kind, changes), lambda _: False)
 
     def _take_change(self, news: Published, own: list[str]) -> Moved | Taken:
         since = news.version - 1 if news.since is None else news.since

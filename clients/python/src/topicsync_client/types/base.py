@@ -61,6 +61,12 @@ class TopicType(ABC, Generic[V, C]):
     stateful: ClassVar[bool] = True
     """Whether a topic has a value to take a snapshot of. An event has none."""
 
+    rebases_over_composed: ClassVar[bool] = False
+    """Whether any two changes compose, and rebasing over the composition is as good as over both.
+
+    Then long runs of changes are composed before they are rebased over each other.
+    """
+
     @abstractmethod
     def initial(self) -> V:
         """The value at version 0."""
@@ -117,14 +123,6 @@ class TopicType(ABC, Generic[V, C]):
     def compose(self, first: C, second: C) -> C | Composed:
         """Give one change that does what `first` and then `second` do."""
         return Composed.SEPARATE
-
-    def composes(self, change: C) -> bool:
-        """Tell whether a change composes with any other of which this is so.
-
-        Then long runs of such changes are composed in parts, and pending changes are rebased over
-        what others did as one composition: `rebase` has to be able to do with it.
-        """
-        return False
 
     def differences(self, old: V, new: V) -> list[C]:
         """Give changes that lead from one value to another.

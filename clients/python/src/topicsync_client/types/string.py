@@ -47,6 +47,7 @@ class String(TopicType[Text, StringChange]):
     """The type of a topic that holds text."""
 
     name = "string"
+    rebases_over_composed = True
 
     def initial(self) -> Text:
         return Rope("")
@@ -136,9 +137,6 @@ class String(TopicType[Text, StringChange]):
             case Append(one), Append(two):
                 return Append(one + two)
         return Composed.SEPARATE
-
-    def composes(self, change: StringChange) -> bool:
-        return isinstance(change, Edit)
 
     def differences(self, old: Text, new: Text) -> list[StringChange]:
         olds, news = old.whole(), new.whole()
