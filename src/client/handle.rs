@@ -9,12 +9,10 @@ use ecow::EcoString;
 use tokio::sync::{oneshot, watch};
 
 use super::connection::{ClientConfig, run};
-use super::event::{Event, Ticket};
+use super::event::{CallError, Event, Ticket};
 use super::replica::{CallId, LocalChange, LocalError, Replica};
 use super::shared::{Answer, Callback, ListenerId, Provider, Refused, Request, Shared, Status};
 use super::topic::{SubscribeError, Topic};
-use crate::protocol::ServiceErrorCode;
-use crate::protocol::message::ServiceError;
 use crate::topic::{ClientId, TopicName, TopicOptions};
 use crate::types::{TopicType, TypeRef, bool, dict, event, float, generic, int, list, set, string};
 use crate::value::Value;
@@ -131,7 +129,7 @@ impl Client {
     ///
     /// # Errors
     /// What the server says.
-    pub async fn undo(&self) -> Result<Value, ServiceError> {
+    pub async fn undo(&self) -> Result<Value, CallError> {
         self.call(Replica::undo).await
     }
 
@@ -139,7 +137,7 @@ impl Client {
     ///
     /// # Errors
     /// What the server says.
-    pub async fn redo(&self) -> Result<Value, ServiceError> {
+    pub async fn redo(&self) -> Result<Value, CallError> {
         self.call(Replica::redo).await
     }
 
@@ -152,13 +150,13 @@ impl Client {
         service_name: &str,
         args: impl Into<Value>,
         timeout: Option<Duration>,
-    ) -> Result<Value, ServiceError> {
+    ) -> Result<Value, CallError> {
         let timeout_ms = timeout.map(|timeout| timeout.as_millis() as u64);
         let args = args.into();
         self.call(|replica| replica.request(service_name, args, timeout_ms)).await
     }
 
-    async fn call(&self, ask: impl FnOnce(&mut Replica) -> CallId) -> Result<Value, ServiceError> {
+    async fn call(&self, ask: impl FnOnce(&mut Replica) -> CallId) -> Result<Value, CallError> {
         let (outcome, answer) = oneshot::channel();
         self.shared.act(|state| {
             let call = ask(&mut state.replica);
@@ -166,7 +164,7 @@ impl Client {
                 state.calls.insert(call, outcome);
             }
         });
-        let closed = |_| ServiceError::new(ServiceErrorCode::Failed, "the client was closed");
+        let closed = |_| CallError::Closed { service_name: "".into() };
         answer.await.map_err(closed)?
     }
 

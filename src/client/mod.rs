@@ -74,7 +74,7 @@ pub use shared::{Answer, Refused, Request, Status};
 #[cfg(feature = "client")]
 pub use topic::{Changed, SubscribeError, Topic};
 
-pub use event::{Event, Origin, Rejection, Ticket};
-pub use pending::Footing;
+pub use event::{CallError, Event, Origin, Rejection, Ticket};
+pub use pending::Base;
 pub use replica::{CallId, LocalChange, LocalError, Replica};
 pub use topic_replica::TopicReplica;

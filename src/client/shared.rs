@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-use super::event::{Event, Rejection, Ticket};
+use super::event::{CallError, Event, Rejection, Ticket};
 use super::replica::{CallId, Replica};
 use crate::protocol::ServiceErrorCode;
-use crate::protocol::message::{ErrorMessage, Outcome, ServiceError};
+use crate::protocol::message::{ErrorMessage, ServiceError};
 use crate::topic::{ClientId, TopicName};
 use crate::value::Value;
 
@@ -41,7 +41,11 @@ pub enum Refused {
     Rejected(#[from] Rejection),
     #[error("the answer was lost, with the session or with the topic's life")]
     Unknown,
-    #[error("the client was closed before the answer")]
+    /// It was never sent.
+    #[error("the client was closed before it was sent")]
+    Unsent,
+    /// There is no client any more.
+    #[error("the client is closed")]
     Closed,
 }
 
@@ -69,7 +73,7 @@ pub(super) struct State {
     pub replica: Replica,
     /// Who waits for a local action's fate: the id that it was accepted under.
     pub tickets: HashMap<Ticket, oneshot::Sender<Result<Option<EcoString>, Refused>>>,
-    pub calls: HashMap<CallId, oneshot::Sender<Outcome>>,
+    pub calls: HashMap<CallId, oneshot::Sender<Result<Value, CallError>>>,
     pub ready: HashMap<TopicName, Vec<oneshot::Sender<Result<(), ErrorMessage>>>>,
     pub providers: HashMap<EcoString, Provider>,
     /// By the topic that they listen to; those to everything under `None`.
@@ -230,6 +234,7 @@ impl State {
                 self.fate(*ticket, Err(Refused::Rejected(rejection.clone())));
             }
             Event::Unknown { ticket } => self.fate(*ticket, Err(Refused::Unknown)),
+            Event::Unsent { ticket } => self.fate(*ticket, Err(Refused::Unsent)),
             Event::Response { call, outcome } => {
                 if let Some(asker) = self.calls.remove(call) {
                     let _ = asker.send(outcome.clone());

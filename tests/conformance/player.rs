@@ -155,6 +155,8 @@ impl Player {
             "presence" => self.presence(argument)?,
             "request" => self.request(argument)?,
             "disconnect" => self.replica.disconnected(),
+            "close" => self.replica.close(),
+            "end" => self.replica.end(),
             "send" => expect.sent = Some(self.replica.outbox()),
             "resend_busy" => self.replica.resend_busy(),
             other => return Err(format!("there is no step {other:?}")),
@@ -244,6 +246,7 @@ impl Player {
                     self.meet(ticket, Fate { code, reason, ..Fate::of("rejected") }, expect);
                 }
                 Event::Unknown { ticket } => self.meet(ticket, Fate::of("unknown"), expect),
+                Event::Unsent { ticket } => self.meet(ticket, Fate::of("unsent"), expect),
                 other => expect.told.extend(self.told(other)),
             }
         }
@@ -266,7 +269,7 @@ impl Player {
             }
             Event::Response { call, outcome } => {
                 let call = self.calls.iter().position(|it| *it == call)? + 1;
-                let code = outcome.as_ref().err().map(|error| error.code.as_str());
+                let code = outcome.as_ref().err().map(|error| error.code());
                 Told::Response { call, response: outcome.ok(), code }
             }
             Event::Request { service_name, args, request_id, client_id } => Told::Request {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::sim::{Sim, fields};
-use crate::client::pending::Footing;
+use crate::client::pending::Base;
 use crate::client::replica::LocalChange;
 use crate::value::{Fields, Value};
 
@@ -47,11 +47,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A change that fits `view`, if the numbers lead to one.
-fn change(kind: &str, view: &Value, a: u8, b: u8) -> Option<(Fields, Footing)> {
+fn change(kind: &str, view: &Value, a: u8, b: u8) -> Option<(Fields, Base)> {
     let (pick, number) = (a as usize, i64::from(b));
     let at = |len: usize| (b as usize) % len;
     let text = char::from(b'a' + b % 26).to_string();
-    let footing = if a & 64 == 0 { Footing::Seen } else { Footing::Anything };
+    let base = if a & 64 == 0 { Base::Seen } else { Base::Latest };
     let json = match view {
         _ if kind == "generic" => json!({"type": "set", "value": b}),
         Value::Int(_) => match pick % 4 {
@@ -102,14 +102,14 @@ fn change(kind: &str, view: &Value, a: u8, b: u8) -> Option<(Fields, Footing)> {
         }
         _ => return None,
     };
-    Some((fields(json), footing))
+    Some((fields(json), base))
 }
 
 fn local(sim: &Sim, client: usize, topic: usize, a: u8, b: u8) -> Option<LocalChange> {
     let (topic_name, kind) = &sim.topics[topic % sim.topics.len()];
     let view = sim.clients[client].view(topic_name);
-    let (fields, footing) = change(kind.name(), &view, a, b)?;
-    Some(LocalChange { topic_name: topic_name.clone(), fields, footing })
+    let (fields, base) = change(kind.name(), &view, a, b)?;
+    Some(LocalChange { topic_name: topic_name.clone(), fields, base })
 }
 
 fn play(sim: &mut Sim, step: Step) {

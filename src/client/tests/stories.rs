@@ -69,7 +69,8 @@ fn without_composing_each_change_goes_out_alone_and_in_order() {
     sim.change(0, "nodes", add("b", 1));
     sim.change(1, "text", type_text(0, "> "));
     let sent = sim.clients[0].replica.outbox();
-    assert!(matches!(sent[..], [ClientMessage::Update(_), ClientMessage::Update(_)]), "{sent:?}");
+    // What was made on `nodes` comes behind all that was typed before.
+    assert!(matches!(sent[..], [ClientMessage::Update(_)]), "{sent:?}");
     assert_eq!(sim.clients[0].replica.pending_len(), 7);
     sim.disconnect(0);
     sim.check_converged();

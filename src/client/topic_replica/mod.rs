@@ -2,7 +2,7 @@
 
 mod snapshot;
 
-use super::pending::{BatchId, Footing, Pending, Walk, carry_all};
+use super::pending::{Base, BaseChange, Order, Pending, rebase_run};
 use crate::protocol::message::{Since, Subscribe, Subscribed};
 use crate::topic::{ChangeId, Epoch, TopicName, TopicOptions, Version};
 use crate::types::run::MaybeChange;
@@ -29,10 +29,10 @@ pub(super) enum Link {
 /// One topic's replica.
 ///
 /// ```text
-///   view = confirmed · in flight · waiting
+///   view = confirmed · in flight · waiting      (R1)
 /// ```
 ///
-/// Changes in flight come first in `pending`, and belong to one batch. What waits is relative to
+/// Changes in flight come first in `pending`, and belong to one batch (R6). What waits is relative to
 /// them: each change is made on the value that the one before leaves.
 #[derive(Debug)]
 pub struct TopicReplica {
@@ -75,8 +75,8 @@ pub(super) struct Moved {
     pub changes: Vec<AnyChange>,
     /// The view is to be taken as a whole, `changes` being unknown.
     pub whole: bool,
-    /// Batches of which a waiting change could not be carried.
-    pub fallen: Vec<(BatchId, Conflict)>,
+    /// Actions of which a waiting change conflicts, and why.
+    pub dropped: Vec<(Order, Conflict)>,
 }
 
 /// What became of published news.
@@ -179,50 +179,40 @@ impl TopicReplica {
         (self.presence, self.closing, self.link) = (presence, closing, link);
     }
 
-    pub(super) fn has_in_flight(&self) -> bool {
-        self.pending.first().is_some_and(Pending::in_flight)
-    }
-
     /// Whether everything up to the head that the subscription began with was received.
     pub(super) fn caught_up(&self) -> bool {
         self.link == Link::Live && self.version >= self.head
     }
 
-    /// Appends a local change that was made on the view and gives `view`.
-    ///
-    /// It is composed with an earlier one where `joinable` says that this is its batch's to decide.
-    /// Gives the batch that it became part of, if that is an earlier one.
+    /// Appends a local change that was made on the view and gives `view`. It is composed with an earlier
+    /// one where that can be and `may_join` agrees (R7). Gives the action that it became part of, if that is
+    /// an earlier one.
     pub(super) fn push(
         &mut self,
         pending: Pending,
         view: AnyValue,
-        joinable: impl Fn(BatchId) -> bool,
-    ) -> Option<BatchId> {
+        may_join: impl FnMut(Order) -> bool,
+    ) -> Option<Order> {
         self.view = view;
-        if !joinable(pending.batch) {
+        let joined = self.join(&pending, may_join);
+        if joined.is_none() {
             self.pending.push(pending);
-            return None;
         }
-        match self.join(&pending, joinable) {
-            None => {
-                self.pending.push(pending);
-                None
-            }
-            joined => joined,
-        }
+        joined
     }
 
     /// Composes a change with a waiting one: the last, or the last of the same key if all between
     /// are of other keys, as those do not touch each other.
-    fn join(&mut self, new: &Pending, joinable: impl Fn(BatchId) -> bool) -> Option<BatchId> {
+    fn join(&mut self, new: &Pending, mut may_join: impl FnMut(Order) -> bool) -> Option<Order> {
         let key = self.kind.key(&new.made);
         for index in (0..self.pending.len()).rev().take(COMPOSE_REACH) {
             let earlier = &self.pending[index];
-            let fits = !earlier.in_flight() && earlier.footing == new.footing;
-            let form = earlier.form.as_ref().filter(|_| fits && joinable(earlier.batch))?;
+            let fits = !earlier.in_flight() && earlier.base == new.base;
+            let form = earlier.form.as_ref().filter(|_| fits)?;
             let same_key = key.is_some() && self.kind.key(form) == key;
             if same_key || index + 1 == self.pending.len() {
-                let composed = self.compose(earlier, new);
+                // Asked only of a change that would be composed: the answer takes a look at the queue.
+                let composed = self.compose(earlier, new).filter(|_| may_join(earlier.order));
                 if composed.is_some() || same_key {
                     return composed.map(|composed| self.put(index, composed));
                 }
@@ -237,9 +227,9 @@ impl TopicReplica {
     /// What a change and the one that follows it were made as, and what they are in the view, as one.
     fn compose(&self, first: &Pending, second: &Pending) -> Option<Option<(AnyChange, AnyChange)>> {
         let form = self.kind.compose(first.form.as_ref()?, second.form.as_ref()?);
-        let made = match first.footing {
-            Footing::Seen => form.clone(),
-            Footing::Anything => self.kind.compose(&first.made, &second.made),
+        let made = match first.base {
+            Base::Seen => form.clone(),
+            Base::Latest => self.kind.compose(&first.made, &second.made),
         };
         match (made, form) {
             (Composed::One(made), Composed::One(form)) => Some(Some((made, form))),
@@ -248,14 +238,14 @@ impl TopicReplica {
         }
     }
 
-    fn put(&mut self, index: usize, composed: Option<(AnyChange, AnyChange)>) -> BatchId {
+    fn put(&mut self, index: usize, composed: Option<(AnyChange, AnyChange)>) -> Order {
         let pending = &mut self.pending[index];
-        let batch = pending.batch;
+        let order = pending.order;
         match composed {
             Some((made, form)) => (pending.made, pending.form) = (made, Some(form)),
             None => drop(self.pending.remove(index)),
         }
-        batch
+        order
     }
 
     /// Takes published news: in version order, each once.
@@ -298,12 +288,15 @@ impl TopicReplica {
                 Some(Vec::new())
             }
             false if ids.iter().any(|id| self.holds(id)) => None,
-            false => self.carry_others(&confirmed, change.as_ref()),
+            false => self.rebase_pending(&confirmed, change.as_ref()),
         };
         let before = std::mem::replace(&mut self.confirmed, confirmed);
         let moved = match moved {
             Some(changes) => Moved { changes, ..Moved::default() },
-            None => self.walk(before, change.into_iter().collect(), |it| is_one_of(it, ids)),
+            None => {
+                let transition = change.into_iter().collect();
+                self.change_base(before, transition, |it| is_one_of(it, ids))
+            }
         };
         if self.pending.is_empty() {
             self.view = self.confirmed.clone();
@@ -321,14 +314,14 @@ impl TopicReplica {
         !others && exact.transpose().is_ok_and(|form| form == *change)
     }
 
-    /// Carries what is pending over another's change, where that is all there is to do.
-    fn carry_others(
+    /// Rebases what is pending over another's change, where that is all there is to do.
+    fn rebase_pending(
         &mut self,
         confirmed: &AnyValue,
         change: Option<&AnyChange>,
     ) -> Option<Vec<AnyChange>> {
         let Some(change) = change else { return Some(Vec::new()) };
-        let (forms, accepted) = carry_all(self.kind, &self.pending, change)?;
+        let (forms, accepted) = rebase_run(self.kind, &self.pending, change)?;
         let mut view = confirmed.clone();
         for form in forms.iter().flatten() {
             // On the way, a number may leave its range.
@@ -339,42 +332,58 @@ impl TopicReplica {
         Some(accepted.into_iter().collect())
     }
 
-    /// Takes changes out of what is pending; those behind them are carried over their inverse.
+    /// Takes changes out of what is pending; those behind them are rebased over their inverse.
     pub(super) fn remove(&mut self, leaves: impl Fn(&Pending) -> bool) -> Moved {
-        self.walk(self.confirmed.clone(), Vec::new(), leaves)
+        self.change_base(self.confirmed.clone(), Vec::new(), leaves)
     }
 
-    fn walk(
+    /// What is in flight waits again, without ids, but for what `leaves` says (R22). What was hidden shows
+    /// again, if it is overwriting.
+    pub(super) fn take_back(&mut self, leaves: impl Fn(&Pending) -> bool) -> Moved {
+        for pending in self.pending.iter_mut().take_while(|pending| pending.in_flight()) {
+            pending.id = None;
+            pending.hidden = false;
+        }
+        self.remove(leaves)
+    }
+
+    fn change_base(
         &mut self,
         from: AnyValue,
-        bridge: Vec<AnyChange>,
+        transition: Vec<AnyChange>,
         leaves: impl Fn(&Pending) -> bool,
     ) -> Moved {
-        let mut walk = Walk::new(self.kind, from, self.confirmed.clone(), bridge);
-        let fallen = walk.run(&mut self.pending, leaves);
-        self.view = walk.new;
-        Moved { changes: walk.bridge, whole: false, fallen }
+        let mut base = BaseChange::new(self.kind, from, self.confirmed.clone(), transition);
+        let dropped = base.rebase_all(&mut self.pending, leaves);
+        self.view = base.new;
+        Moved { changes: base.transition, whole: false, dropped }
     }
 
     /// Whether a change in flight has this id.
     pub(super) fn holds(&self, id: &ChangeId) -> bool {
-        self.batch_of(id).is_some()
+        self.order_of(id).is_some()
     }
 
-    /// The batch in flight of which the change with this id is one.
-    pub(super) fn batch_of(&self, id: &ChangeId) -> Option<BatchId> {
-        let mut in_flight = self.pending.iter().take_while(|pending| pending.in_flight());
-        in_flight.find(|pending| pending.id.as_ref() == Some(id)).map(|pending| pending.batch)
+    /// The action of which the change in flight with this id is one.
+    pub(super) fn order_of(&self, id: &ChangeId) -> Option<Order> {
+        self.in_flight().find(|pending| pending.id.as_ref() == Some(id)).map(|it| it.order)
     }
 
-    /// The batch in flight, if there is one.
-    pub(super) fn in_flight_batch(&self) -> Option<BatchId> {
-        self.pending.first().filter(|first| first.in_flight()).map(|first| first.batch)
+    /// What is in flight.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().take_while(|pending| pending.in_flight())
     }
 
-    /// The batch made last of those that are pending.
-    pub(super) fn last_batch(&self) -> Option<BatchId> {
-        self.pending.last().map(|last| last.batch)
+    /// The pending changes of an action; they stand in the order made.
+    pub(super) fn of_action(&self, order: Order) -> &[Pending] {
+        let start = self.pending.partition_point(|pending| pending.order < order);
+        let len = self.pending[start..].partition_point(|pending| pending.order == order);
+        &self.pending[start..start + len]
+    }
+
+    /// Whether a batch can be sent: the topic is received, and nothing of it is in flight (R13).
+    pub(super) fn is_free(&self) -> bool {
+        self.link == Link::Live && self.in_flight().next().is_none()
     }
 }
 

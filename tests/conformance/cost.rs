@@ -1,0 +1,152 @@
+//! What a replica's own order costs on a slow line. Prints it:
+//!
+//! ```text
+//! cargo test --release --test conformance -- --ignored --nocapture own_order_costs
+//! ```
+//!
+//! One client edits topics in turn over a line of 100 ms, there and back, at a steady rate. Time is counted, not
+//! waited for: a millisecond a step.
+
+use std::collections::VecDeque;
+
+use serde_json::json;
+use topicsync::client::{Event, LocalChange, Replica};
+use topicsync::protocol::ServerMessage;
+use topicsync::protocol::message::ClientMessage;
+use topicsync::topic::{TopicName, TopicOptions};
+use topicsync::types::Registry;
+
+use super::player::fields;
+use super::server::{Server, name};
+
+/// One way, in milliseconds.
+const LINE_MS: usize = 50;
+/// How long a run is, in milliseconds, after all topics are there.
+const RUN_MS: usize = 2000;
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Cost {
+    /// Local changes that were confirmed a second, from the first confirmation to the end.
+    pub confirmed_per_s: usize,
+    /// From the making of a change to its confirmation, in milliseconds: the median and the longest.
+    pub latency_ms: (usize, usize),
+    /// Messages that the client sent a second.
+    pub messages_per_s: usize,
+}
+
+struct Line {
+    replica: Replica,
+    server: Server,
+    up: VecDeque<(usize, ClientMessage)>,
+    down: VecDeque<(usize, ServerMessage)>,
+    now: usize,
+    sent: usize,
+}
+
+impl Line {
+    /// A millisecond passes. Gives what the client is told.
+    fn step(&mut self) -> Vec<Event> {
+        self.now += 1;
+        let due = |at: usize| at + LINE_MS <= self.now;
+        while self.up.front().is_some_and(|(at, _)| due(*at)) {
+            let (_, message) = self.up.pop_front().expect("it is there");
+            self.server.receive(0, message);
+        }
+        self.server.tick();
+        while let Some(message) = self.server.next_for(0) {
+            self.down.push_back((self.now, message));
+        }
+        while self.down.front().is_some_and(|(at, _)| due(*at)) {
+            let (_, message) = self.down.pop_front().expect("it is there");
+            self.replica.receive(message);
+        }
+        let sent = self.replica.outbox();
+        self.sent += sent.len();
+        self.up.extend(sent.into_iter().map(|message| (self.now, message)));
+        self.replica.events()
+    }
+}
+
+/// Edits `count` topics of a type in turn, `per_ms` changes every millisecond.
+fn run(count: usize, kind: &str, per_ms: usize) -> Cost {
+    let topics: Vec<TopicName> = (0..count).map(|it| name(&format!("topic{it}"))).collect();
+    let mut replica = Replica::new();
+    for topic in &topics {
+        let kind = Registry::default().get(kind).expect("a built-in type");
+        replica.subscribe(topic, kind, TopicOptions::default());
+    }
+    let (mut server, up, down) = (Server::new(), VecDeque::new(), VecDeque::new());
+    server.connect(0);
+    let mut line = Line { replica, server, up, down, now: 0, sent: 0 };
+    while line.now < 4 * LINE_MS {
+        line.step();
+    }
+    let (start, mut made, mut waits) = (line.now, Vec::new(), Vec::new());
+    line.sent = 0;
+    let mut tickets = std::collections::HashMap::new();
+    while line.now < start + RUN_MS {
+        for _ in 0..per_ms {
+            let number = made.len();
+            made.push(line.now);
+            let change = match kind {
+                "dict" => json!({"type": "add", "key": format!("k{number}"), "value": number}),
+                _ => json!({"type": "insert", "position": 0, "insertion": "x"}),
+            };
+            let change = LocalChange::new(topics[number % count].clone(), fields(&change).unwrap());
+            tickets.insert(line.replica.local(vec![change]).expect("it fits"), number);
+        }
+        for event in line.step() {
+            match event {
+                Event::Confirmed { ticket, .. } => {
+                    waits.push(line.now - made[tickets[&ticket]]);
+                }
+                Event::Rejected { rejection, .. } => panic!("{rejection}"),
+                _ => {}
+            }
+        }
+    }
+    let seconds = (RUN_MS - 2 * LINE_MS) as f64 / 1000.0;
+    waits.sort_unstable();
+    Cost {
+        confirmed_per_s: (waits.len() as f64 / seconds) as usize,
+        latency_ms: (waits[waits.len() / 2], *waits.last().expect("some were confirmed")),
+        messages_per_s: (line.sent as f64 / seconds) as usize,
+    }
+}
+
+/// R48: it holds, whatever is made in turn.
+#[test]
+fn own_order_costs_no_round_trip_at_a_steady_pace() {
+    for (count, kind) in [(2, "string"), (2, "dict"), (50, "string"), (50, "dict")] {
+        let cost = run(count, kind, 1);
+        assert!(cost.confirmed_per_s >= 900, "{count} {kind}: {cost:?}");
+        // A change waits for what is in flight, and then takes a round trip.
+        assert!(cost.latency_ms.1 <= 4 * LINE_MS + 10, "{count} {kind}: {cost:?}");
+    }
+}
+
+#[test]
+#[ignore = "prints a table"]
+fn own_order_costs() {
+    println!("topics  type    made/s  confirmed/s  median ms  longest ms  messages/s");
+    for (count, kind, per_ms) in [
+        (3000, "dict", 1),
+        (3000, "dict", 10),
+        (3000, "dict", 30),
+        (3000, "dict", 60),
+        (3000, "string", 10),
+        (3000, "string", 60),
+        (2, "string", 1),
+        (2, "dict", 1),
+        (20, "dict", 1),
+        (20, "string", 10),
+    ] {
+        let Cost { confirmed_per_s, latency_ms: (median, longest), messages_per_s } =
+            run(count, kind, per_ms);
+        let made = per_ms * 1000;
+        println!(
+            "{count:6}  {kind:6} {made:7}  {confirmed_per_s:11}  {median:9}  {longest:10}  {messages_per_s:10}"
+        );
+    }
+}
