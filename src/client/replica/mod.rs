@@ -34,6 +34,7 @@ use crate::types::{AnyChange, AnyValue, TypeRef};
 use crate::value::{Fields, Invalid, Value};
 
 pub use requests::CallId;
+pub use session::{Unfinished, UnfinishedAction};
 
 /// One change of a local action.
 #[derive(Debug, Clone, PartialEq)]

@@ -212,6 +212,14 @@ impl Replica {
         !waiting.is_empty() || !sent.is_empty() || offers.values().any(|offer| !offer.answered)
     }
 
+    /// What was asked and has no answer, in the order asked.
+    pub(super) fn open_requests(&self) -> Vec<EcoString> {
+        let mut calls: Vec<&Call> = self.requests.sent.values().collect();
+        calls.extend(&self.requests.waiting);
+        calls.sort_unstable_by_key(|call| call.id);
+        calls.into_iter().map(|call| call.service_name.clone()).collect()
+    }
+
     /// The connection is lost. Reading requests are asked again; whether others were done is not known
     /// (R39). What the session was told of services may not have come.
     pub(super) fn requests_disconnected(&mut self) {

@@ -1,11 +1,40 @@
 //! Sessions and lost connections, and the end.
 
+use ecow::EcoString;
+
 use super::outcome::Dropped;
 use super::{Phase, Replica};
-use crate::client::event::Event;
+use crate::client::event::{Event, Ticket};
 use crate::client::topic_replica::Link;
 use crate::protocol::message::Hello;
 use crate::topic::TopicName;
+
+/// What has no outcome when a client is closed (R38).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// In the order made.
+    pub actions: Vec<UnfinishedAction>,
+    /// The services that were asked and did not answer, in the order asked.
+    pub requests: Vec<EcoString>,
+}
+
+/// A local action, or several that were composed, without an outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedAction {
+    /// Those that name it in events.
+    pub tickets: Vec<Ticket>,
+    /// The topics that it changes.
+    pub topic_names: Vec<TopicName>,
+    /// It was sent, so it may have been accepted.
+    pub sent: bool,
+}
+
+impl Unfinished {
+    /// Whether everything had its outcome.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.requests.is_empty()
+    }
+}
 
 impl Replica {
     /// The connection is lost. What was in flight will be sent again, just as it was (R28).
@@ -41,6 +70,22 @@ impl Replica {
     /// Takes no more local actions and requests: the client is about to close (R38).
     pub fn close(&mut self) {
         self.closed = true;
+    }
+
+    /// Whether it was told to close.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// What has no outcome yet.
+    pub fn unfinished(&self) -> Unfinished {
+        let open = self.actions.values().filter(|action| !action.tickets.is_empty());
+        let actions = open.map(|action| UnfinishedAction {
+            tickets: action.tickets.clone(),
+            topic_names: action.topics.clone(),
+            sent: action.batch.is_some(),
+        });
+        Unfinished { actions: actions.collect(), requests: self.open_requests() }
     }
 
     /// Gives up what has no outcome, and tells the program (R38): what was sent is unknown, and what was not is
