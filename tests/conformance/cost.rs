@@ -15,8 +15,10 @@ use topicsync::protocol::ServerMessage;
 use topicsync::protocol::message::ClientMessage;
 use topicsync::topic::{TopicName, TopicOptions};
 use topicsync::types::Registry;
+use topicsync::value::Value;
 
 use super::player::fields;
+use super::script::Script;
 use super::server::{Server, name};
 
 /// One way, in milliseconds.
@@ -148,5 +150,39 @@ fn own_order_costs() {
         println!(
             "{count:6}  {kind:6} {made:7}  {confirmed_per_s:11}  {median:9}  {longest:10}  {messages_per_s:10}"
         );
+    }
+}
+
+/// R30: offline edits here and there in a text of which so much was missed that a snapshot comes.
+#[test]
+fn offline_edits_stand_where_they_were_put_however_much_was_missed() {
+    let paragraph = |number: usize| format!("{number}. It is paragraph {number} of the text.\n");
+    let text: String = (0..200).map(paragraph).collect();
+    let mut script = Script::starting_with("far", &[("text", "string")], &[("text", json!(text))]);
+    script.cut();
+    for number in 0..40 {
+        let place = shown(&script).find(&paragraph(number * 5)).expect("it is there");
+        let word = format!("[word {number}] ");
+        let insert = json!({"type": "insert", "position": place, "insertion": word});
+        script.local("text", insert);
+    }
+    // Somebody types a while here and a while there.
+    for keystroke in 0..10_100 {
+        let position = (keystroke / 101 * 7919) % 6000 + keystroke % 101;
+        script.somebody("text", json!({"type": "insert", "position": position, "insertion": "x"}));
+    }
+    script.server.forgetful = true;
+    script.reconnect();
+    // Without what others typed into it, everything is as it was put.
+    let typed = shown(&script).replace('x', "");
+    let stands = |number: &usize| typed.contains(&format!("[word {number}] {}. It", number * 5));
+    let count = (0..40).filter(stands).count();
+    assert!(count == 40, "{count} of 40 stand where they were put");
+}
+
+fn shown(script: &Script) -> String {
+    match script.view("text") {
+        Value::String(text) => text.to_string(),
+        other => panic!("{other:?} is no text"),
     }
 }

@@ -765,6 +765,7 @@ fn snapshots() -> Vec<String> {
             cases.push(script.converged());
         }
     }
+    cases.extend(far_apart());
     let mut script = Script::online("jump/hides-what-is-in-flight", &[("count", "int")]);
     script.local("count", add(5));
     script.send();
@@ -794,6 +795,69 @@ fn snapshots() -> Vec<String> {
     script.somebody("text", insert(0, "x"));
     script.somebody("text", json!({"type": "delete", "position": 0, "length": 1}));
     script.jump("text");
+    script.deliver();
+    cases.push(script.converged());
+    cases
+}
+
+/// What was changed here and there stands where it was put, over a difference of several places (R30).
+fn far_apart() -> Vec<String> {
+    let mut cases = Vec::new();
+    let text = "It was a bright cold day in April, and the clocks were striking thirteen.";
+    let mut script =
+        Script::starting_with("jump/far-apart/text", &[("it", "string")], &[("it", json!(text))]);
+    script.cut();
+    script.local("it", insert(16, " and"));
+    script.local("it", insert(32, "early "));
+    script.local("it", json!({"type": "delete", "position": 44, "length": 4}));
+    for (position, letters) in [(0, "Once more: "), (20, "(very) "), (90, "!"), (50, "all ")] {
+        script.somebody("it", insert(position, letters));
+    }
+    script.server.forgetful = true;
+    script.reconnect();
+    cases.push(script.converged());
+    // The middle changes places with the end; the longer row is kept.
+    let text = ["<", "alpha-alpha-one", "|", "beta-beta-two", "|", "gamma-gamma-three", ">"];
+    let mut script = Script::starting_with(
+        "jump/far-apart/text-that-changed-places",
+        &[("it", "string")],
+        &[("it", json!(text.concat()))],
+    );
+    script.local("it", insert(8, "A"));
+    script.local("it", insert(24, "B"));
+    script.local("it", insert(40, "😀"));
+    let moved = [text[0], text[3], text[2], text[5], text[2], text[1], text[6]].concat();
+    script.somebody("it", json!({"type": "set", "value": moved}));
+    script.jump("it");
+    script.deliver();
+    cases.push(script.converged());
+    let letters: Vec<String> = ('a'..='p').map(|letter| letter.to_string()).collect();
+    let mut script =
+        Script::starting_with("jump/far-apart/list", &[("it", "list")], &[("it", json!(letters))]);
+    script.local("it", item(4, "mine"));
+    script.local("it", json!({"type": "replace", "position": 9, "item": "I"}));
+    script.local("it", json!({"type": "pop", "position": 14}));
+    script.somebody("it", item(0, "first"));
+    script.somebody("it", json!({"type": "pop", "position": 3}));
+    script.somebody("it", json!({"type": "replace", "position": 7, "item": 7}));
+    script.somebody("it", item(12, "theirs"));
+    script.somebody("it", json!({"type": "move", "from": 1, "to": 15}));
+    script.jump("it");
+    script.deliver();
+    cases.push(script.converged());
+    let repeated = json!([1, 2, 1.0, 3, 3, 4, "a", 1, 5, 6]);
+    let mut script = Script::starting_with(
+        "jump/far-apart/list-with-equals",
+        &[("it", "list")],
+        &[("it", repeated)],
+    );
+    script.local("it", item(5, "mine"));
+    script.local("it", item(9, "and mine"));
+    script.somebody(
+        "it",
+        json!({"type": "set", "value": [1, 9, 2.0, 1, 3, 4, 4, "a", "b", 5, 1, 6]}),
+    );
+    script.jump("it");
     script.deliver();
     cases.push(script.converged());
     cases
