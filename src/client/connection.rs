@@ -193,13 +193,15 @@ async fn read(shared: &Shared, stream: &mut SplitStream<Socket>, silence_max: Du
 fn receive(shared: &Shared, frame: Result<Frame, FrameError>) -> Result<(), FrameError> {
     let frame = frame?;
     let online = shared.act(|state| {
-        for message in frame {
-            match message.server() {
-                Ok(message) => state.replica.receive(message),
-                // Of a later version of the protocol, or else a version will be missed.
-                Err(malformed) => tracing::debug!(?malformed, "a message was not understood"),
+        let messages = frame.into_iter().filter_map(|message| match message.server() {
+            Ok(message) => Some(message),
+            // Of a later version of the protocol, or else a version will be missed.
+            Err(malformed) => {
+                tracing::debug!(?malformed, "a message was not understood");
+                None
             }
-        }
+        });
+        state.replica.receive_frame(messages);
         state.replica.is_online()
     });
     if online {

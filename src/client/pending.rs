@@ -2,7 +2,7 @@
 
 use crate::topic::ChangeId;
 use crate::types::run::{MaybeChange, carry_one, push_composed};
-use crate::types::{AnyChange, AnyValue, Conflict, TypeRef};
+use crate::types::{AnyChange, AnyValue, Composed, Conflict, TypeRef};
 
 /// The place of a local action in the order made, over all topics (R12).
 pub(super) type Order = u64;
@@ -31,9 +31,93 @@ pub(super) struct Pending {
     pub form: MaybeChange,
     /// In flight, and kept out of the view until it is answered.
     pub hidden: bool,
+    /// How many changes `form` is composed of.
+    pub weight: usize,
+    /// What comes behind `form` and is not composed with it yet, each with its weight.
+    pub tail: Vec<(AnyChange, usize)>,
 }
 
+/// How many changes are composed at once. Those that hold as many wait until there are two of one weight.
+const WEIGHT_MIN: usize = 64;
+
 impl Pending {
+    pub fn new(order: Order, base: Base, made: AnyChange, form: MaybeChange) -> Pending {
+        Pending { order, id: None, base, made, form, hidden: false, weight: 1, tail: Vec::new() }
+    }
+
+    /// Takes a change into the tail, where composing each with all before would cost the more the more there
+    /// is (R46): a change of a type that composes any two. `false` if it is still cheap to compose it at once.
+    pub fn push_tail(&mut self, kind: TypeRef, change: &AnyChange) -> bool {
+        let full = self.weight >= WEIGHT_MIN || !self.tail.is_empty();
+        if !full || self.base != Base::Seen || !kind.rebases_over_composed() {
+            return false;
+        }
+        let last = self.tail.pop();
+        let part = match &last {
+            Some((part, weight)) if *weight < WEIGHT_MIN => match kind.compose(part, change) {
+                Composed::One(part) => Some((part, weight + 1)),
+                Composed::Nothing => None,
+                Composed::Separate => {
+                    self.tail.extend(last);
+                    Some((change.clone(), 1))
+                }
+            },
+            _ => {
+                self.tail.extend(last);
+                Some((change.clone(), 1))
+            }
+        };
+        self.tail.extend(part);
+        // As in a binary counter, so that each change is composed with others log n times.
+        while let [.., (first, light), (second, heavy)] = &self.tail[..]
+            && *heavy >= WEIGHT_MIN
+            && heavy >= light
+        {
+            let weight = light + heavy;
+            let composed = match kind.compose(first, second) {
+                Composed::One(composed) => Some((composed, weight)),
+                Composed::Nothing => None,
+                Composed::Separate => break,
+            };
+            self.tail.truncate(self.tail.len() - 2);
+            self.tail.extend(composed);
+        }
+        true
+    }
+
+    /// Composes the tail with the rest: gives the change as one, or as several in a row if its type is
+    /// wrong about itself. There is none if all of it took itself back.
+    pub fn composed(mut self, kind: TypeRef) -> Vec<Pending> {
+        let tail = std::mem::take(&mut self.tail);
+        let mut parts: Vec<AnyChange> = self.form.take().into_iter().collect();
+        parts.extend(tail.iter().map(|(part, _)| part.clone()));
+        let weight = self.weight + tail.iter().map(|(_, weight)| weight).sum::<usize>();
+        // From the light end, so that the heavy parts are walked once.
+        let (mut run, mut behind) = (Vec::new(), None);
+        while let Some(part) = parts.pop() {
+            let Some(next) = behind.take() else {
+                behind = Some(part);
+                continue;
+            };
+            behind = match kind.compose(&part, &next) {
+                Composed::One(one) => Some(one),
+                Composed::Nothing => None,
+                Composed::Separate => {
+                    run.push(next);
+                    Some(part)
+                }
+            };
+        }
+        run.extend(behind);
+        let one = |form: AnyChange| Pending {
+            made: form.clone(),
+            form: Some(form),
+            weight,
+            ..self.clone()
+        };
+        run.into_iter().rev().map(one).collect()
+    }
+
     pub fn in_flight(&self) -> bool {
         self.id.is_some()
     }

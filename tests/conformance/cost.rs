@@ -8,6 +8,7 @@
 //! waited for: a millisecond a step.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use topicsync::client::{Event, LocalChange, Replica};
@@ -185,4 +186,67 @@ fn shown(script: &Script) -> String {
         Value::String(text) => text.to_string(),
         other => panic!("{other:?} is no text"),
     }
+}
+
+/// R46 and R47: many edits made offline, and many of another's heard over them.
+#[test]
+#[ignore = "prints a table"]
+fn offline_typing_costs() {
+    for count in [1000, 2000, 4000, 8000, 16_000] {
+        let (typed, heard) = offline_typing(count);
+        println!("{count:6} edits: typed in {typed:?}, as many heard in {heard:?}");
+    }
+}
+
+/// How long so many random edits take offline, and to hear as many of another's.
+fn offline_typing(count: usize) -> (Duration, Duration) {
+    let topics = [("text", "string")];
+    let text = "It was a bright cold day in April. ".repeat(100);
+    let mut script = Script::starting_with("typing", &topics, &[("text", json!(text))]);
+    let mut random = 7_u64;
+    let mut next = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) as usize % 3500
+    };
+    script.cut();
+    let mut replica = std::mem::replace(script.replica(), Replica::new());
+    let start = Instant::now();
+    for _ in 0..count {
+        let change = json!({"type": "insert", "position": next(), "insertion": "x"});
+        let change = LocalChange::new(name("text"), fields(&change).expect("an object"));
+        replica.local(vec![change]).expect("it fits");
+    }
+    let typed = start.elapsed();
+    for _ in 0..count {
+        script.somebody("text", json!({"type": "insert", "position": next(), "insertion": "y"}));
+    }
+    script.server.connect(0);
+    let mut heard = Duration::ZERO;
+    loop {
+        let messages: Vec<ServerMessage> =
+            std::iter::from_fn(|| script.server.next_for(0)).take(256).collect();
+        let any = !messages.is_empty();
+        let start = Instant::now();
+        replica.receive_frame(messages);
+        heard += start.elapsed();
+        let sent = replica.outbox();
+        if !any && sent.is_empty() {
+            break;
+        }
+        sent.into_iter().for_each(|message| script.server.receive(0, message));
+        script.server.publish();
+    }
+    let kind = Registry::default().get("string").expect("a built-in type");
+    let view = kind.encode_value(replica.view(&name("text")).expect("it is subscribed"));
+    assert_eq!(view, script.server.value(&name("text")));
+    (typed, heard)
+}
+
+#[test]
+fn offline_typing_costs_no_more_the_more_was_typed() {
+    let (short_typed, short_heard) = offline_typing(1000);
+    let (long_typed, long_heard) = offline_typing(8000);
+    // Eight times as much; were it quadratic, it would be 64 times.
+    assert!(long_typed < short_typed * 24, "{short_typed:?}, then {long_typed:?}");
+    assert!(long_heard < short_heard * 24, "{short_heard:?}, then {long_heard:?}");
 }

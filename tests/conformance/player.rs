@@ -144,10 +144,15 @@ impl Player {
         let mut reasons = Vec::new();
         match &**kind {
             "receive" => {
+                let mut frame = Vec::new();
                 for message in argument.as_array().ok_or("messages are a list")? {
                     reasons.extend(message["content"]["reason"].as_str());
-                    self.receive(message)?;
+                    let decoded = decode_text(&message.to_string());
+                    let decoded = decoded.map_err(|error| error.to_string())?;
+                    // What cannot be read, a client passes over.
+                    frame.extend(decoded.into_iter().filter_map(|message| message.server().ok()));
                 }
+                self.replica.receive_frame(frame);
             }
             "subscribe" => self.subscribe(argument)?,
             "unsubscribe" => self.replica.unsubscribe(&topic_name(argument)?),
@@ -168,17 +173,6 @@ impl Player {
             expect.topics = Some(topics);
         }
         Ok(expect)
-    }
-
-    fn receive(&mut self, message: &Json) -> Played<()> {
-        let frame = decode_text(&message.to_string()).map_err(|error| error.to_string())?;
-        for message in frame {
-            // What cannot be read, a client passes over.
-            if let Ok(message) = message.server() {
-                self.replica.receive(message);
-            }
-        }
-        Ok(())
     }
 
     fn subscribe(&mut self, argument: &Json) -> Played<()> {

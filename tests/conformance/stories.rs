@@ -18,6 +18,7 @@ pub fn cases() -> Vec<String> {
         latest(),
         reversals(),
         own_order(),
+        many(),
         requests(),
         endings(),
         presence(),
@@ -1226,6 +1227,76 @@ fn own_order() -> Vec<String> {
     script.cut();
     script.forget_session();
     script.reconnect();
+    cases.push(script.converged());
+    cases
+}
+
+/// So many changes that it matters how they are composed (R46, R47). What it comes to is the same.
+fn many() -> Vec<String> {
+    let mut cases = Vec::new();
+    let mut script = Script::online("many/typed-here-and-there-offline", &[("text", "string")]);
+    script.cut();
+    for number in 0..150_usize {
+        let position = (number * 7919) % (number + 1);
+        let letter = char::from(b'a' + (number % 26) as u8).to_string();
+        script.local("text", insert(position, &letter));
+        if number % 9 == 8 {
+            script.local("text", json!({"type": "delete", "position": position / 2, "length": 2}));
+        }
+    }
+    script.somebody("text", insert(0, "theirs"));
+    script.reconnect();
+    cases.push(script.converged());
+    for missed in [15_usize, 16, 40] {
+        let mut script = Script::starting_with(
+            format!("many/{missed}-missed-over-what-waits"),
+            &[("text", "string"), ("count", "int")],
+            &[("text", json!("abcdefgh"))],
+        );
+        script.cut();
+        script.local("text", insert(4, "mine"));
+        script.local("text", insert(0, "MINE"));
+        script.local("count", add(1));
+        for number in 0..missed {
+            script.somebody("text", insert((number * 5) % (8 + number), "x"));
+            if number % 2 == 0 {
+                script.somebody("count", add(1));
+            }
+        }
+        script.reconnect();
+        cases.push(script.converged());
+    }
+    let mut script = Script::starting_with(
+        "many/over-what-is-in-flight",
+        &[("text", "string")],
+        &[("text", json!("ab"))],
+    );
+    script.local("text", insert(1, "in flight"));
+    script.send();
+    script.local("text", insert(0, "waiting"));
+    for number in 0..20 {
+        script.somebody("text", insert(number, "x"));
+    }
+    script.serve();
+    for number in 0..20 {
+        script.somebody("text", insert(number, "y"));
+    }
+    script.deliver();
+    cases.push(script.converged());
+    let mut script = Script::starting_with(
+        "many/that-conflict",
+        &[("text", "string")],
+        &[("text", json!("ab"))],
+    );
+    script.local("text", insert(1, "lost"));
+    for number in 0..10 {
+        script.somebody("text", insert(number, "x"));
+    }
+    script.somebody("text", json!({"type": "set", "value": "set"}));
+    for number in 0..10 {
+        script.somebody("text", insert(number % 3, "y"));
+    }
+    script.deliver();
     cases.push(script.converged());
     cases
 }

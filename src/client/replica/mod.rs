@@ -360,8 +360,7 @@ impl Replica {
     ) -> Option<(Order, TopicName)> {
         let Planned { topic_name, made, form, base, view } = planned;
         let mut topic = self.topics.remove(&topic_name)?;
-        let pending =
-            Pending { order, id: None, base, made, form: Some(form.clone()), hidden: false };
+        let pending = Pending::new(order, base, made, Some(form.clone()));
         let joined = topic.push(pending, view.clone(), |earlier| self.may_join(action, earlier));
         self.topics.insert(topic_name.clone(), topic);
         self.dirty.insert(topic_name.clone());

@@ -57,7 +57,7 @@ impl Replica {
 
     /// Sends what waits on logged topics, as far as it can go out.
     fn send_queue(&mut self, client_id: ClientId, messages: &mut Vec<ClientMessage>) {
-        loop {
+        while self.can_flush() {
             let flush = self.next_flush();
             if flush.is_empty() {
                 return;
@@ -113,6 +113,7 @@ impl Replica {
         let mut left = 0;
         for topic_name in &topics {
             let Some(topic) = self.topics.get_mut(topic_name) else { continue };
+            topic.compose_tails();
             topic.pending.retain(|it| !is_member(it.order) || it.to_send().is_some());
             left += topic.pending.iter().take_while(|it| is_member(it.order)).count();
         }

@@ -154,15 +154,17 @@ impl Replica {
         }
     }
 
-    /// What can go out now, in order (R13, R14).
-    pub(super) fn next_flush(&self) -> Vec<Batch> {
+    /// Whether the first of the queue can go out.
+    pub(super) fn can_flush(&self) -> bool {
         // A joined batch can come back in part, as can one that the server had no room for: what is made
         // later must not be before them (R15).
         let held = self.joined.is_some_and(|batch| !self.in_flight[&batch].orphaned);
         let first = self.waiting.0.front().copied();
-        if held || !self.busy.is_empty() || !first.is_some_and(|order| self.can_go(order)) {
-            return Vec::new();
-        }
+        !held && self.busy.is_empty() && first.is_some_and(|order| self.can_go(order))
+    }
+
+    /// What can go out now, in order (R13, R14).
+    pub(super) fn next_flush(&self) -> Vec<Batch> {
         let mut batches = self.put_together().batches;
         // Which go together does not depend on what is free: or what is made in turn on two topics would
         // go out one by one, each waiting for the other's answer.
@@ -274,7 +276,10 @@ impl Replica {
         let topic = self.topics.get(&self.actions[&order].topics[0]);
         let changes = topic.into_iter().flat_map(|topic| {
             let pending = topic.of_action(order).iter();
-            pending.filter_map(|it| Some(topic.kind.encode_change(&it.to_send()?)))
+            // What is yet to be composed is counted in parts, which is about as much.
+            let tails = pending.clone().flat_map(|it| it.tail.iter().map(|(part, _)| part.clone()));
+            let changes = pending.filter_map(|it| it.to_send()).chain(tails);
+            changes.map(|change| topic.kind.encode_change(&change))
         });
         changes.map(|fields| encode::encode(&fields, Encoding::Json).len()).sum()
     }

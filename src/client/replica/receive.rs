@@ -13,7 +13,10 @@ use crate::protocol::message::{
 };
 use crate::protocol::{ErrorCode, RejectCode, ServiceErrorCode};
 use crate::topic::{ChangeId, ClientId, TopicName, Version};
-use crate::value::Invalid;
+use crate::value::{Fields, Invalid};
+
+/// How many published changes in a row are worth composing.
+const RUN_MIN: usize = 16;
 
 /// A published change on its way to its topic.
 struct Incoming {
@@ -46,6 +49,58 @@ impl Replica {
             ServerMessage::Response { request_id, outcome } => self.response(&request_id, outcome),
             ServerMessage::Error(error) => self.error(error),
         }
+    }
+
+    /// Takes the messages of one frame. Many published changes of others in a row on one topic are taken as
+    /// one, where that costs less and comes to the same (R47).
+    pub fn receive_frame(&mut self, messages: impl IntoIterator<Item = ServerMessage>) {
+        let mut run: Vec<Update> = Vec::new();
+        for message in messages {
+            match message {
+                ServerMessage::Update(update) if self.is_next_of(&run, &update) => run.push(update),
+                other => {
+                    self.receive_run(std::mem::take(&mut run));
+                    match other {
+                        ServerMessage::Update(update) if self.is_next_of(&[], &update) => {
+                            run.push(update);
+                        }
+                        other => self.receive(other),
+                    }
+                }
+            }
+        }
+        self.receive_run(run);
+    }
+
+    /// Whether an update can be taken together with those before it in a frame.
+    fn is_next_of(&self, run: &[Update], update: &Update) -> bool {
+        let name = &update.part.topic_name;
+        let Some(topic) = self.topics.get(name).filter(|topic| topic.takes_runs()) else {
+            return false;
+        };
+        let own = update.part.change.id.as_ref().is_some_and(|id| topic.holds(id));
+        let plain = !update.snapshot && update.since.is_none() && update.ids.is_empty() && !own;
+        plain && run.first().is_none_or(|first| first.part.topic_name == *name)
+    }
+
+    fn receive_run(&mut self, run: Vec<Update>) {
+        let moved = match run.first() {
+            Some(first) if run.len() >= RUN_MIN => {
+                let changes: Vec<(Version, &Fields)> =
+                    run.iter().map(|it| (it.part.version, &it.part.change.fields)).collect();
+                let topic = self.topics.get_mut(&first.part.topic_name);
+                topic.and_then(|topic| topic.take_run(&changes))
+            }
+            _ => None,
+        };
+        let Some(moved) = moved else {
+            return run.into_iter().for_each(|update| self.update(update));
+        };
+        let Update { part, author, .. } = &run[0];
+        let author = author.filter(|author| run.iter().all(|it| it.author == Some(*author)));
+        self.dirty.insert(part.topic_name.clone());
+        self.moved(&part.topic_name, moved, Origin::Remote { author });
+        self.settle_orphan(&part.topic_name);
     }
 
     fn subscribed(&mut self, subscribed: &Subscribed) {

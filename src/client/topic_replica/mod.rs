@@ -5,7 +5,7 @@ mod snapshot;
 use super::pending::{Base, BaseChange, Order, Pending, rebase_run};
 use crate::protocol::message::{Since, Subscribe, Subscribed};
 use crate::topic::{ChangeId, Epoch, TopicName, TopicOptions, Version};
-use crate::types::run::MaybeChange;
+use crate::types::run::{MaybeChange, compose_all};
 use crate::types::{AnyChange, AnyValue, Composed, Conflict, TypeRef};
 use crate::value::{Fields, Invalid, Value};
 
@@ -51,6 +51,8 @@ pub struct TopicReplica {
     confirmed: AnyValue,
     view: AnyValue,
     pub(super) pending: Vec<Pending>,
+    /// Whether any of `pending` has a tail.
+    has_tails: bool,
     /// To be unsubscribed once nothing is pending.
     pub(super) closing: bool,
     /// This client's entry in a presence topic, as the program wants it.
@@ -101,6 +103,7 @@ impl TopicReplica {
             confirmed: kind.initial(),
             view: kind.initial(),
             pending: Vec::new(),
+            has_tails: false,
             closing: false,
             presence: None,
         }
@@ -205,19 +208,29 @@ impl TopicReplica {
     /// are of other keys, as those do not touch each other.
     fn join(&mut self, new: &Pending, mut may_join: impl FnMut(Order) -> bool) -> Option<Order> {
         let key = self.kind.key(&new.made);
-        for index in (0..self.pending.len()).rev().take(COMPOSE_REACH) {
+        let last = self.pending.len().checked_sub(1)?;
+        for index in (0..=last).rev().take(COMPOSE_REACH) {
             let earlier = &self.pending[index];
             let fits = !earlier.in_flight() && earlier.base == new.base;
             let form = earlier.form.as_ref().filter(|_| fits)?;
-            let same_key = key.is_some() && self.kind.key(form) == key;
-            if same_key || index + 1 == self.pending.len() {
+            let (order, earlier_key) = (earlier.order, self.kind.key(form));
+            let (same_key, beside) = (key.is_some() && earlier_key == key, earlier_key.is_some());
+            if key.is_none() && index == last && may_join(order) {
+                let (kind, change) = (self.kind, new.form.as_ref()?);
+                if self.pending[last].push_tail(kind, change) {
+                    self.has_tails = true;
+                    return Some(order);
+                }
+            }
+            if same_key || index == last {
                 // Asked only of a change that would be composed: the answer takes a look at the queue.
-                let composed = self.compose(earlier, new).filter(|_| may_join(earlier.order));
+                let composed = self.compose(&self.pending[index], new);
+                let composed = composed.filter(|_| may_join(order));
                 if composed.is_some() || same_key {
                     return composed.map(|composed| self.put(index, composed));
                 }
             }
-            if key.is_none() || self.kind.key(form).is_none() {
+            if key.is_none() || !beside {
                 return None;
             }
         }
@@ -242,10 +255,27 @@ impl TopicReplica {
         let pending = &mut self.pending[index];
         let order = pending.order;
         match composed {
-            Some((made, form)) => (pending.made, pending.form) = (made, Some(form)),
+            Some((made, form)) => {
+                (pending.made, pending.form) = (made, Some(form));
+                pending.weight += 1;
+            }
             None => drop(self.pending.remove(index)),
         }
         order
+    }
+
+    /// Composes what is pending as far as that was put off (R46).
+    pub(super) fn compose_tails(&mut self) {
+        if std::mem::take(&mut self.has_tails) {
+            let kind = self.kind;
+            let pending = std::mem::take(&mut self.pending).into_iter();
+            self.pending = pending
+                .flat_map(|pending| match pending.tail.is_empty() {
+                    true => vec![pending],
+                    false => pending.composed(kind),
+                })
+                .collect();
+        }
     }
 
     /// Takes published news: in version order, each once.
@@ -253,6 +283,7 @@ impl TopicReplica {
     /// # Errors
     /// The change cannot be read, or does not fit the confirmed value.
     pub(super) fn take(&mut self, news: News<'_>) -> Result<Taken, Invalid> {
+        self.compose_tails();
         let ahead = news.version > self.version;
         match self.link {
             Link::Snapshot if news.snapshot => self.take_snapshot(news),
@@ -279,6 +310,35 @@ impl TopicReplica {
         }
         self.version = news.version;
         Ok(Taken::Moved(self.advance(confirmed, change, news.ids)))
+    }
+
+    /// Whether published changes are worth composing: something is pending, and its type lets it be rebased over
+    /// all of them at once (R47).
+    pub(super) fn takes_runs(&self) -> bool {
+        self.link == Link::Live && !self.pending.is_empty() && self.kind.rebases_over_composed()
+    }
+
+    /// Takes published changes of others in a row, and rebases what is pending over all of them at once. `None`
+    /// if one of them is not the next, or does not fit: then nothing was taken.
+    pub(super) fn take_run(&mut self, run: &[(Version, &Fields)]) -> Option<Moved> {
+        self.compose_tails();
+        let (mut version, mut confirmed) = (self.version, self.confirmed.clone());
+        let mut changes = Vec::with_capacity(run.len());
+        for (next, fields) in run {
+            if next.0 != version.0 + 1 {
+                return None;
+            }
+            version = *next;
+            if fields.change_type() != "none" {
+                let change = self.kind.decode_change(fields).ok()?;
+                let exact = self.kind.resolve(change, &confirmed).ok()?;
+                self.kind.apply(&mut confirmed, &exact).ok()?;
+                changes.push(exact);
+            }
+        }
+        self.version = version;
+        let before = std::mem::replace(&mut self.confirmed, confirmed);
+        Some(self.change_base(before, compose_all(self.kind, &changes), |_| false))
     }
 
     fn advance(&mut self, confirmed: AnyValue, change: MaybeChange, ids: &[ChangeId]) -> Moved {
@@ -334,6 +394,7 @@ impl TopicReplica {
 
     /// Takes changes out of what is pending; those behind them are rebased over their inverse.
     pub(super) fn remove(&mut self, leaves: impl Fn(&Pending) -> bool) -> Moved {
+        self.compose_tails();
         self.change_base(self.confirmed.clone(), Vec::new(), leaves)
     }
 
