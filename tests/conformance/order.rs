@@ -1,5 +1,6 @@
-//! Law 11, at random: what a client makes in one order on logged topics is accepted and published in that order,
-//! whatever happens to its line.
+//! A replica and a real engine, at random. Law 11: what a client makes in one order on logged topics is accepted
+//! and published in that order, whatever happens to its line. Laws 7 and 8: whatever else happens, it ends
+//! with the server's value, each action has one outcome, and its program can follow what it is told.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use topicsync::client::{Event, LocalChange, Replica, Ticket};
 use topicsync::protocol::ServerMessage;
 use topicsync::protocol::message::ClientMessage;
 use topicsync::topic::{TopicName, TopicOptions};
-use topicsync::types::Registry;
+use topicsync::types::{AnyValue, Registry};
 
 use super::player::fields;
 use super::server::{Server, name};
@@ -32,6 +33,30 @@ enum Step {
     Cut,
     Connect,
     Undo,
+    /// What may change the order of acceptance, or leave an outcome unknown.
+    Fault(Fault),
+}
+
+#[derive(Debug, Clone)]
+enum Fault {
+    Jump(usize),
+    ForgetSession,
+    Forgetful(bool),
+    Busy,
+    Refuse,
+    NewLife(usize),
+}
+
+fn fault() -> impl Strategy<Value = Step> {
+    let fault = prop_oneof![
+        (0..4_usize).prop_map(Fault::Jump),
+        Just(Fault::ForgetSession),
+        any::<bool>().prop_map(Fault::Forgetful),
+        Just(Fault::Busy),
+        Just(Fault::Refuse),
+        (0..4_usize).prop_map(Fault::NewLife),
+    ];
+    prop_oneof![4 => step(), 1 => fault.prop_map(Step::Fault)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -54,8 +79,11 @@ struct Run {
     server: Server,
     up: Vec<ClientMessage>,
     made: usize,
-    /// The id that each was confirmed under.
-    confirmed: BTreeMap<Ticket, String>,
+    tickets: usize,
+    /// Those that have an outcome, and the id that they were confirmed under.
+    outcomes: BTreeMap<Ticket, Option<String>>,
+    /// The views as they are told.
+    told: BTreeMap<TopicName, AnyValue>,
     /// When the client's actions were accepted and published: by their ids, the commit and the place.
     published: BTreeMap<String, (u64, u64)>,
 }
@@ -79,8 +107,9 @@ impl Run {
             observer.receive(message);
         }
         observer.outbox().into_iter().for_each(|message| server.receive(1, message));
-        let (confirmed, published) = (BTreeMap::new(), BTreeMap::new());
-        Run { replica, server, up: Vec::new(), made: 0, confirmed, published }
+        let (outcomes, told, published) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let up = Vec::new();
+        Run { replica, server, up, made: 0, tickets: 0, outcomes, told, published }
     }
 
     fn change(&mut self, topic: usize, overwriting: bool) -> LocalChange {
@@ -106,10 +135,12 @@ impl Run {
             Step::Make { topic, changes, overwriting } => {
                 let make = |at| self.change(topic + at, overwriting);
                 let changes = (0..changes).map(make).collect();
-                let _ = self.replica.local(changes);
+                self.tickets += usize::from(self.replica.local(changes).is_ok());
             }
             Step::Others(topic) => {
                 let change = self.change(topic, true);
+                // It is the client that is to be refused.
+                self.server.refuse(0);
                 self.server.somebody(vec![(change.topic_name, change.fields)]);
             }
             Step::Send => self.up.extend(self.replica.outbox()),
@@ -123,7 +154,7 @@ impl Run {
             Step::Deliver(most) => {
                 let next = || self.server.next_for(0);
                 let messages: Vec<ServerMessage> = std::iter::from_fn(next).take(most).collect();
-                messages.into_iter().for_each(|message| self.replica.receive(message));
+                self.replica.receive_frame(messages);
             }
             Step::Cut if self.server.is_connected(0) => {
                 self.up.clear();
@@ -132,15 +163,54 @@ impl Run {
             }
             Step::Connect if !self.server.is_connected(0) => self.server.connect(0),
             Step::Undo => drop(self.replica.undo()),
+            Step::Fault(fault) => self.fail(fault),
             Step::Cut | Step::Connect => {}
         }
         self.hear();
     }
 
+    fn fail(&mut self, fault: Fault) {
+        match fault {
+            Fault::Jump(topic) => self.server.jump(0, TOPICS[topic].0),
+            Fault::ForgetSession if !self.server.is_connected(0) => {
+                let id = self.replica.client_id().unwrap_or_default();
+                self.server.forget(id);
+            }
+            Fault::Forgetful(forgetful) => self.server.forgetful = forgetful,
+            Fault::Busy => self.server.busy += 1,
+            Fault::Refuse => self.server.refuse(1),
+            Fault::NewLife(topic) if !self.server.is_connected(0) => {
+                self.server.disconnect(1);
+                self.server.new_life(TOPICS[topic].0);
+            }
+            Fault::ForgetSession | Fault::NewLife(_) => {}
+        }
+    }
+
+    fn meet(&mut self, ticket: Ticket, id: Option<String>) {
+        let before = self.outcomes.insert(ticket, id);
+        assert!(before.is_none(), "{ticket:?} has a second outcome");
+    }
+
     fn hear(&mut self) {
         for event in self.replica.events() {
-            if let Event::Confirmed { ticket, id: Some(id) } = event {
-                self.confirmed.insert(ticket, id.into());
+            match event {
+                Event::Confirmed { ticket, id } => self.meet(ticket, id.map(Into::into)),
+                Event::Rejected { ticket, .. } | Event::Unknown { ticket } => {
+                    self.meet(ticket, None);
+                }
+                Event::Changed { topic_name, value, changes, .. } => {
+                    let kind = self.replica.topic(&topic_name).expect("it is subscribed").kind();
+                    let told = self.told.entry(topic_name).or_insert_with(|| kind.initial());
+                    for change in &changes {
+                        kind.apply(told, change).expect("what is told applies");
+                    }
+                    if changes.is_empty() {
+                        told.clone_from(&value);
+                    }
+                    assert_eq!(*told, value, "what is told does not lead to the view");
+                }
+                _ => {}
             }
         }
         while let Some(message) = self.server.next_for(1) {
@@ -160,26 +230,35 @@ impl Run {
         }
     }
 
-    /// All is said and heard; `place` is what orders what was published.
-    fn check(mut self, place: impl Fn(&(u64, u64)) -> u64) {
+    /// Says and hears all.
+    fn settle(&mut self) {
+        self.server.busy = 0;
+        self.server.refuse(0);
         self.play(Step::Connect);
-        for _ in 0..200 {
+        for _ in 0..100 {
+            self.replica.resend_busy();
             for step in [Step::Send, Step::Serve(usize::MAX), Step::Deliver(usize::MAX)] {
                 self.play(step);
             }
+            self.server.tick();
         }
         assert!(self.replica.is_settled(), "something has no outcome");
-        let mut last = (0, "");
-        for id in self.confirmed.values() {
-            let place = place(&self.published[id]);
-            assert!(last.0 <= place, "{id} was before {}, which was made first", last.1);
-            last = (place, id);
-        }
+        assert_eq!(self.outcomes.len(), self.tickets);
         for (topic, kind) in TOPICS {
             let kind = Registry::default().get(kind).expect("a built-in type");
             let topic: TopicName = name(topic);
             let view = self.replica.view(&topic).expect("it is subscribed");
             assert_eq!(kind.encode_value(view), self.server.value(&topic), "{topic}");
+        }
+    }
+
+    /// Checks the order of what was made; `place` is what orders what was published.
+    fn check_order(&self, place: impl Fn(&(u64, u64)) -> u64) {
+        let mut last = (0, "");
+        for id in self.outcomes.values().flatten() {
+            let place = place(&self.published[id]);
+            assert!(last.0 <= place, "{id} was before {}, which was made first", last.1);
+            last = (place, id);
         }
     }
 }
@@ -188,6 +267,7 @@ fn run(steps: Vec<Step>) -> Run {
     let mut run = Run::new();
     run.play(Step::Connect);
     steps.into_iter().for_each(|step| run.play(step));
+    run.settle();
     run
 }
 
@@ -197,7 +277,14 @@ proptest! {
     fn what_a_client_makes_is_accepted_in_the_order_made(
         steps in prop::collection::vec(step(), 0..80),
     ) {
-        run(steps).check(|(commit, _)| *commit);
+        run(steps).check_order(|(commit, _)| *commit);
+    }
+
+    #[test]
+    fn a_replica_ends_with_the_servers_value(
+        steps in prop::collection::vec(fault(), 0..120),
+    ) {
+        run(steps);
     }
 
     #[test]
@@ -205,6 +292,6 @@ proptest! {
     fn what_a_client_makes_is_published_in_the_order_made(
         steps in prop::collection::vec(step(), 0..80),
     ) {
-        run(steps).check(|(_, place)| *place);
+        run(steps).check_order(|(_, place)| *place);
     }
 }

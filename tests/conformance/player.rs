@@ -160,6 +160,7 @@ impl Player {
             "presence" => self.presence(argument)?,
             "request" => self.request(argument)?,
             "disconnect" => self.replica.disconnected(),
+            "composes" => self.replica.set_composes(argument["on"] == true),
             "close" => self.replica.close(),
             "end" => self.replica.end(),
             "send" => expect.sent = Some(self.replica.outbox()),

@@ -767,6 +767,14 @@ fn snapshots() -> Vec<String> {
         }
     }
     cases.extend(far_apart());
+    let mut script = Script::online("jump/nothing-is-sent-twice", &[("count", "int")]);
+    script.local("count", add(5));
+    script.send();
+    script.jump("count");
+    script.deliver();
+    // The answer comes for sure; were it a rejection, a second try might be accepted.
+    script.send();
+    cases.push(script.converged());
     let mut script = Script::online("jump/hides-what-is-in-flight", &[("count", "int")]);
     script.local("count", add(5));
     script.send();
@@ -1216,6 +1224,22 @@ fn own_order() -> Vec<String> {
     script.local("one", add(2));
     script.presence("cursors", Some(json!(1)));
     script.send();
+    cases.push(script.converged());
+    let mut script = Script::online("order/without-composing", &topics);
+    script.step("composes", &json!({"on": false}));
+    for (position, letter) in ["a", "b"].into_iter().enumerate() {
+        script.local("text", insert(position, letter));
+        script.local("nodes", put(letter, 1));
+    }
+    script.somebody("text", insert(0, "> "));
+    script.send();
+    script.cut();
+    script.reconnect();
+    script.step("composes", &json!({"on": true}));
+    script.local("text", insert(0, "x"));
+    script.send();
+    script.local("text", insert(1, "y"));
+    script.local("text", insert(2, "z"));
     cases.push(script.converged());
     let mut script = Script::online("order/session-gone-with-several-in-flight", &topics);
     script.local("nodes", put("a", 1));
