@@ -1,15 +1,17 @@
 //! What a replica tells the program.
 
+use std::time::Duration;
+
 use ecow::EcoString;
 
 use super::replica::CallId;
 use crate::protocol::RejectCode;
-use crate::protocol::message::{ErrorMessage, Outcome, RequestId};
+use crate::protocol::message::{ErrorMessage, RequestId, ServiceError};
 use crate::topic::{ClientId, TopicName};
 use crate::types::{AnyChange, AnyValue};
 use crate::value::Value;
 
-/// Names one local action, from its making to its fate.
+/// Names one local action, from its making to its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(super) u64);
 
@@ -20,6 +22,51 @@ pub struct Rejection {
     pub topic_name: EcoString,
     pub code: RejectCode,
     pub reason: EcoString,
+}
+
+/// How a request of this client failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// The server or the service said so.
+    #[error("{service_name}: {error}")]
+    Service {
+        /// What was asked.
+        service_name: EcoString,
+        /// The answer.
+        error: ServiceError,
+    },
+    /// The connection was lost before the answer. Whether it was done is not known.
+    #[error("{service_name}: the connection was lost before the answer, and it may have been done")]
+    Lost {
+        /// What was asked.
+        service_name: EcoString,
+    },
+    /// There was no answer in time. Whether it was done is not known.
+    #[error("{service_name}: no answer within {limit:?}")]
+    TimedOut {
+        /// What was asked.
+        service_name: EcoString,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The client was closed, and it was not asked.
+    #[error("{service_name}: the client was closed before it was asked")]
+    Closed {
+        /// What was to be asked.
+        service_name: EcoString,
+    },
+}
+
+impl CallError {
+    /// One word for it: the server's code, or `lost`, `timeout` or `closed`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            CallError::Service { error, .. } => error.code.as_str(),
+            CallError::Lost { .. } => "lost",
+            CallError::TimedOut { .. } => "timeout",
+            CallError::Closed { .. } => "closed",
+        }
+    }
 }
 
 /// What moved a view.
@@ -73,6 +120,10 @@ pub enum Event {
     Unknown {
         ticket: Ticket,
     },
+    /// A local action was never sent: the client was closed before.
+    Unsent {
+        ticket: Ticket,
+    },
     /// A topic is no longer subscribed, and why if the program did not ask for it.
     Closed {
         topic_name: TopicName,
@@ -88,7 +139,7 @@ pub enum Event {
     /// What a request of this client came to.
     Response {
         call: CallId,
-        outcome: Outcome,
+        outcome: Result<Value, CallError>,
     },
     Registered {
         service_name: EcoString,

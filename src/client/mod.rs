@@ -30,7 +30,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use topicsync::client::{Client, Refused};
 //!
-//! let client = Client::connect("ws://127.0.0.1:8765/");
+//! let client = Client::connect("ws://127.0.0.1:8765/")?;
 //! let nodes = client.dict("nodes")?;
 //! nodes.ready().await?;
 //! nodes.on_change(|changed| println!("{:?}", changed.value)).keep();
@@ -43,7 +43,8 @@
 //!     Err(other) => return Err(other.into()),
 //! }
 //! client.undo().await?;
-//! client.close().await;
+//! let unfinished = client.close().await;
+//! assert!(unfinished.is_empty(), "{unfinished:?}");
 //! # Ok(())
 //! # }
 //! ```
@@ -66,15 +67,15 @@ pub mod topic;
 pub mod topic_replica;
 
 #[cfg(feature = "client")]
-pub use connection::ClientConfig;
+pub use connection::{AddressError, ClientConfig};
 #[cfg(feature = "client")]
 pub use handle::{Client, Listening, Pending};
 #[cfg(feature = "client")]
-pub use shared::{Answer, Refused, Request, Status};
+pub use shared::{Answer, Refused, Request, Status, WaitError};
 #[cfg(feature = "client")]
 pub use topic::{Changed, SubscribeError, Topic};
 
-pub use event::{Event, Origin, Rejection, Ticket};
-pub use pending::Footing;
-pub use replica::{CallId, LocalChange, LocalError, Replica};
+pub use event::{CallError, Event, Origin, Rejection, Ticket};
+pub use pending::Base;
+pub use replica::{CallId, LocalChange, LocalError, Replica, Unfinished, UnfinishedAction};
 pub use topic_replica::TopicReplica;

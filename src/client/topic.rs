@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::event::{Event, Origin};
 use super::handle::{Client, Listening, Pending};
 use super::replica::{LocalChange, LocalError};
+use super::shared::WaitError;
 use crate::protocol::ErrorCode;
 use crate::protocol::message::ErrorMessage;
 use crate::topic::{NameError, TopicName};
@@ -83,26 +84,24 @@ impl<T: TopicType> Topic<T> {
     /// Waits for the first value.
     ///
     /// # Errors
-    /// Why there will be none: the topic has another type, say.
-    pub async fn ready(&self) -> Result<(), ErrorMessage> {
+    /// Why there will be none: the topic has another type, say. Or it did not come in time.
+    pub async fn ready(&self) -> Result<(), WaitError> {
+        let what = format!("topic {:?}", self.name);
         let (ready, answer) = oneshot::channel();
-        let known = self.client.shared.with(|state| {
-            let known = state.replica.topic(&self.name).map(|topic| topic.is_ready());
-            if known == Some(false) {
-                state.ready.entry(self.name.clone()).or_default().push(ready);
+        self.client.shared.with(|state| {
+            match state.replica.topic(&self.name).map(|topic| topic.is_ready()) {
+                Some(true) => drop(ready.send(Ok(()))),
+                // Once closed, nobody would answer.
+                Some(false) if state.replica.is_closed() => {}
+                Some(false) => state.ready.entry(self.name.clone()).or_default().push(ready),
+                None => {
+                    let reason = "it is not subscribed";
+                    let error = ErrorMessage::new(ErrorCode::UnknownTopic, "subscribe", reason);
+                    drop(ready.send(Err(error.topic(&*self.name))));
+                }
             }
-            known
         });
-        let gone = || {
-            let error =
-                ErrorMessage::new(ErrorCode::UnknownTopic, "subscribe", "it is not subscribed");
-            error.topic(&*self.name)
-        };
-        match known {
-            Some(true) => Ok(()),
-            Some(false) => answer.await.unwrap_or_else(|_| Err(gone())),
-            None => Err(gone()),
-        }
+        self.client.shared.answered(what, answer).await
     }
 
     /// Calls back whenever the view moves, in order, until the answer is dropped. See

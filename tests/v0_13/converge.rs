@@ -164,7 +164,7 @@ fn native(client: &Client, number: usize, a: u8, b: u8) {
 
 /// A client of ours on all topics.
 async fn ours(server: &TestServer) -> Client {
-    let client = Client::connect(format!("ws://{}/", server.address));
+    let client = Client::connect(format!("ws://{}/", server.address)).expect("an address");
     let options = topicsync::topic::TopicOptions::default;
     client.topic::<string::String>("text", options()).unwrap().ready().await.unwrap();
     client.topic::<list::List>("list", options()).unwrap().ready().await.unwrap();
