@@ -154,6 +154,7 @@ impl State {
 }
 
 impl MemoryJournal {
+    /// An empty journal.
     pub fn new() -> MemoryJournal {
         MemoryJournal::default()
     }

@@ -11,16 +11,16 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`record`] | what is written and read |
-//! | [`memory`] | [`MemoryJournal`], for tests, simulations and exported files |
+//! | `record` | what is written and read |
+//! | `memory` | [`MemoryJournal`], for tests, simulations and exported files |
 //! | `sqlite` | `SqliteJournal`, the embedded one, in a folder |
 
 #[cfg(test)]
 mod contract;
-pub mod memory;
-pub mod record;
+pub(crate) mod memory;
+pub(crate) mod record;
 #[cfg(feature = "journal")]
-pub mod sqlite;
+pub(crate) mod sqlite;
 
 use std::path::PathBuf;
 
@@ -32,8 +32,12 @@ pub use memory::{Fault, MemoryJournal};
 pub use record::{
     Append, Beginning, Checkpoint, Extent, Logged, Numbers, Operation, SessionRecord, TopicRecord,
 };
+/// The bytes of runs, for fuzzers.
 #[cfg(feature = "journal")]
-pub use sqlite::SqliteJournal;
+#[doc(hidden)]
+pub use sqlite::run as sqlite_run;
+#[cfg(feature = "journal")]
+pub use sqlite::{Settings, SqliteJournal};
 
 /// How many changes lie between two checkpoints in a journal, at least.
 pub const CHECKPOINT_EVERY: u64 = 1_024;
@@ -143,6 +147,7 @@ pub trait Journal: Send + Sync + 'static {
 
 /// Why a journal cannot be opened, read or written.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum JournalError {
     #[error("there is no topic {0:?}")]
     UnknownTopic(TopicName),
@@ -182,6 +187,7 @@ fn process(pid: &Option<u32>) -> String {
 
 /// Why a group was not committed. Nothing of it is there.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum CommitError {
     /// Another writer was first.
     #[error("the head of topic {topic:?} is {head}, not {expected}")]

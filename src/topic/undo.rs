@@ -23,7 +23,7 @@ use crate::types::{AnyChange, AnyValue, Conflict};
 
 /// What takes an action's changes of one topic back.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reversal {
+pub(crate) struct Reversal {
     /// The changes to make, the last first; `None` where nothing is left to do, or where it cannot be
     /// done.
     pub run: Vec<MaybeChange>,
@@ -34,7 +34,7 @@ pub struct Reversal {
 /// Inverts what `target`, a commit of `author`, did in `topic`, and carries that to the head.
 ///
 /// `None` if the log does not reach back to it. O(n), n being the number of changes since.
-pub fn reverse(topic: &Topic, author: ClientId, target: CommitNumber) -> Option<Reversal> {
+pub(crate) fn reverse(topic: &Topic, author: ClientId, target: CommitNumber) -> Option<Reversal> {
     let log = topic.log();
     let last = log.version_at_commit(target);
     let mut first = last;

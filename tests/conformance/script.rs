@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
+use topicsync::protocol::ClientMessage;
 use topicsync::protocol::ServerMessage;
-use topicsync::protocol::message::ClientMessage;
 use topicsync::topic::{ClientId, TopicOptions};
 use topicsync::value::Value;
 

@@ -3,7 +3,7 @@
 
 use ecow::EcoString;
 
-use crate::types::edit::{Edit, Step};
+use crate::types::edit::{Edit, EditStep};
 use crate::types::run::{MaybeChange, carry_one, compose_all};
 use crate::types::string::{String as TextType, StringChange};
 use crate::types::{AnyChange, TypeRef};
@@ -28,15 +28,15 @@ pub fn singles(edit: &Edit, text: &Text) -> Vec<Single> {
     let (mut old, mut new) = (0, 0);
     for step in edit.steps() {
         match step {
-            Step::Retain(len) => {
+            EditStep::Retain(len) => {
                 new += text.units_before(old + len) - text.units_before(old);
                 old += len;
             }
-            Step::Insert(insertion) => {
+            EditStep::Insert(insertion) => {
                 singles.push(Single::Insert { position: new, insertion: insertion.clone() });
                 new += units(insertion);
             }
-            Step::Delete(deletion) => {
+            EditStep::Delete(deletion) => {
                 let end = (old + deletion.len).min(text.len_chars());
                 singles.push(Single::Delete { position: new, deletion: text.slice(old..end) });
                 old = end;
@@ -75,8 +75,8 @@ pub fn carry(edit: &mut MaybeChange, accepted: AnyChange) -> MaybeChange {
 }
 
 fn inserted(edit: &Edit) -> EcoString {
-    let of = |step: &Step| match step {
-        Step::Insert(text) => Some(text.clone()),
+    let of = |step: &EditStep| match step {
+        EditStep::Insert(text) => Some(text.clone()),
         _ => None,
     };
     edit.steps().iter().filter_map(of).collect::<Vec<_>>().concat().into()
