@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
+use super::ahead::guarded;
 use super::past::{self, PastError};
 use super::publication::{Body, Composed, Item, Origin, Part, Publication, Subscriber};
 use crate::journal::{CHECKPOINT_EVERY, Journal};
 use crate::topic::{
-    ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch, Topic, TopicName,
-    TopicOptions, Version,
+    ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch, Rejection, Topic,
+    TopicName, TopicOptions, Version,
 };
 use crate::types::{AnyValue, TypeRef, run};
 
@@ -24,6 +25,8 @@ pub struct TopicCell {
     kind: TypeRef,
     options: TopicOptions,
     epoch: Epoch,
+    /// The epoch under which the journal knows the topic; `None` if it does not.
+    recorded: Option<Epoch>,
     durability: Durability,
     /// Where the part of the log is that is not in memory, if the topic is not in memory alone.
     pub(super) journal: Arc<dyn Journal>,
@@ -92,13 +95,14 @@ pub(super) struct Made {
     pub kind: TypeRef,
     pub options: TopicOptions,
     pub epoch: Epoch,
+    pub recorded: Option<Epoch>,
     pub durability: Durability,
 }
 
 impl TopicCell {
     /// A topic as it stands at `topic`'s head, all of which is durable.
     pub(super) fn new(made: Made, journal: Arc<dyn Journal>, topic: Topic) -> TopicCell {
-        let Made { name, kind, options, epoch, durability } = made;
+        let Made { name, kind, options, epoch, recorded, durability } = made;
         let (head, base) = (topic.head(), topic.log().base());
         let state = State {
             topic,
@@ -114,7 +118,7 @@ impl TopicCell {
             removed: false,
         };
         let (used, state) = (AtomicBool::new(true), Mutex::new(state));
-        TopicCell { name, kind, options, epoch, durability, journal, used, state }
+        TopicCell { name, kind, options, epoch, recorded, durability, journal, used, state }
     }
 
     pub fn name(&self) -> &TopicName {
@@ -133,6 +137,11 @@ impl TopicCell {
         &self.epoch
     }
 
+    /// The epoch under which the journal knows the topic; `None` if it does not.
+    pub(super) fn recorded(&self) -> Option<&Epoch> {
+        self.recorded.as_ref()
+    }
+
     /// When a change of this topic is published.
     pub fn durability(&self) -> Durability {
         self.durability
@@ -145,6 +154,12 @@ impl TopicCell {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Whether nobody holds the topic's lock.
+    #[cfg(test)]
+    pub(super) fn try_lock(&self) -> bool {
+        self.state.try_lock().is_some()
     }
 
     /// Notes that somebody asked for the topic.
@@ -376,6 +391,16 @@ impl State {
         Snapshot { version: self.topic.head(), commit, value }
     }
 
+    /// Checks that a change can have this base.
+    pub fn check_base(&self, base: Version) -> Result<(), Rejection> {
+        let (head, oldest) = (self.topic.head(), self.oldest);
+        match () {
+            () if base > head => Err(Rejection::BasePastHead { base, head }),
+            () if base < oldest => Err(Rejection::BaseTooOld { base, oldest }),
+            () => Ok(()),
+        }
+    }
+
     /// The value that subscribers have. A pointer, but while something waits to be published.
     fn published_snapshot(&self) -> Snapshot {
         self.snapshot_at(self.published)
@@ -403,11 +428,11 @@ impl State {
         self.topic.log().version_of(id)
     }
 
-    /// Takes back what was accepted after `head`.
-    pub fn fall_back(&mut self, head: Version) {
+    /// Takes back what was accepted after `head`; `deferred` submissions of what is left still wait.
+    pub fn fall_back(&mut self, head: Version, deferred: usize) {
         self.topic.fall_back(head);
         self.checkpointed = self.checkpointed.min(head);
-        self.deferred = 0;
+        self.deferred = deferred;
     }
 
     fn attach(&mut self, subscriber: Arc<dyn Subscriber>) {
@@ -500,9 +525,11 @@ impl State {
         let news = self.entries(since, version);
         let ids = news.iter().map(|entry| entry.id.clone()).collect();
         let changes: Vec<_> = news.into_iter().filter_map(|entry| entry.change).collect();
-        let mut composed = run::compose_all(topic.kind, &changes);
+        // If the type's own code fails on it, a snapshot says the same.
+        let compose = || Ok(run::compose_all(topic.kind, &changes));
+        let composed = guarded(topic.kind, compose).ok().filter(|composed| composed.len() <= 1);
         let Snapshot { commit, value, .. } = self.published_snapshot();
-        let mut item = if composed.len() <= 1 {
+        let mut item = if let Some(mut composed) = composed {
             let body = Body::Change(composed.pop());
             let part = Part { topic: topic.clone(), version, id: None, body };
             let parts = [part].into_iter().collect();

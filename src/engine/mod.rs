@@ -20,8 +20,8 @@
 //! |---|---|
 //! | [`topics`] | topics by name: made, loaded, let go, removed |
 //! | [`cell`] | [`TopicCell`]: a topic, its lock, its subscribers |
-//! | [`submit`] | the decision on a change or action |
-//! | [`commit`], [`queue`], `failure` | from accepted to durable to published, or back |
+//! | [`submit`], `ahead` | the decision on a change or action; what of it needs no lock |
+//! | [`commit`], [`queue`], `failure`, `fence` | from accepted to durable to published, or back |
 //! | `numbers` | commit numbers and client ids, never given twice |
 //! | [`clock`], `resend` | the time; how long what may be sent again is remembered |
 //! | [`publication`] | what subscribers are given |
@@ -30,12 +30,14 @@
 //! | [`observer`] | what the engine tells of itself |
 //! | [`history`], [`past`] | past values; the part of a log that is in the journal alone |
 
+mod ahead;
 pub mod author;
 pub mod cell;
 pub mod clock;
 pub mod commit;
 mod deliver;
 mod failure;
+mod fence;
 pub mod history;
 mod numbers;
 pub mod observer;
@@ -52,7 +54,7 @@ pub mod undo;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -75,7 +77,7 @@ pub use observer::{Asked, Decision, Observer, Outcome};
 pub use past::PastError;
 pub use policy::{Denied, Policy, Principal, Rules};
 pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
-pub use queue::{Then, Unavailable};
+pub use queue::{OnDurable, Then, Unavailable};
 pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
 
 /// Looks at a topic's value after a change, and refuses it with a reason.
@@ -157,6 +159,8 @@ pub enum OpenError {
     WrongType { is: &'static str, asked: String },
     #[error("there is a topic {0:?} already")]
     Exists(TopicName),
+    #[error("topic {0:?} holds entries of sessions, which a fork would keep for ever")]
+    Presence(TopicName),
     #[error(transparent)]
     Options(#[from] OptionError),
     /// It cannot be read, or what is new cannot be made durable, for this reason.
@@ -184,6 +188,8 @@ pub struct Engine {
     numbers: numbers::NumberSource,
     /// What waits for the journal.
     queue: queue::CommitQueue,
+    /// The journal did not answer: some of what waits may be there.
+    in_doubt: AtomicBool,
     /// What failed, until the journal has cut it off.
     failed: Mutex<failure::Failed>,
     /// Held while topics are made or removed, so that the observer hears of it in that order. No change
@@ -222,12 +228,14 @@ impl Engine {
     /// # Errors
     /// The journal cannot be read or written.
     pub fn begin(config: EngineConfig) -> Result<(Engine, Vec<SessionRecord>), JournalError> {
-        let Beginning { numbers, unclean_life, last_written, sessions } = config.journal.begin()?;
+        let Beginning { numbers, unclean, last_written, sessions, .. } = config.journal.begin()?;
+        let (number_source, reserve) = numbers::NumberSource::begin(numbers);
         let engine = Engine {
             topics: DashMap::default(),
             topics_len: AtomicUsize::new(0),
-            numbers: numbers::NumberSource::begin(&*config.journal, numbers)?,
+            numbers: number_source,
             queue: queue::CommitQueue::default(),
+            in_doubt: AtomicBool::new(false),
             failed: Mutex::default(),
             making: Mutex::new(()),
             loading: std::array::from_fn(|_| Mutex::new(())),
@@ -241,7 +249,7 @@ impl Engine {
             ),
             config,
         };
-        engine.begin_topics(unclean_life)?;
+        engine.begin_topics(unclean, reserve)?;
         Ok((engine, sessions))
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ecow::EcoString;
 
 use crate::topic::{
-    ActionMark, ChangeId, ClientId, CommitNumber, Entry, Epoch, Timestamp, TopicName, TopicOptions,
-    Version,
+    ActionMark, ChangeId, ClientId, CommitNumber, Durability, Entry, Epoch, Timestamp, TopicName,
+    TopicOptions, Version,
 };
 use crate::types::TypeRef;
 use crate::value::{Fields, Invalid, Value};
@@ -102,6 +102,29 @@ pub struct Checkpoint {
     pub version: Version,
     /// The plain form of the value.
     pub value: Value,
+    /// When the version was made: by a change, or by a fork that begins with it. `None` if that is not
+    /// known, as in what was imported.
+    pub stamp: Option<Stamp>,
+}
+
+/// When something was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    /// The number of its commit.
+    pub commit: CommitNumber,
+    /// The time.
+    pub time: Timestamp,
+}
+
+/// Up to which version a topic is known to be durable.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Head {
+    /// The topic.
+    pub topic: TopicName,
+    /// Which life of the topic is meant; `None` for whichever there is.
+    pub epoch: Option<Epoch>,
+    /// The version.
+    pub version: Version,
 }
 
 /// Changes to be added to one topic's log.
@@ -146,6 +169,9 @@ pub struct Beginning {
     pub numbers: Numbers,
     /// The newest life that did not end with [`Operation::Close`]; 0 if all did.
     pub unclean_life: u64,
+    /// Set if the life before this one did not end with [`Operation::Close`]: how durable its changes
+    /// were on topics that do not say, `Relaxed` if that is not known.
+    pub unclean: Option<Durability>,
     /// When the journal was last written to; 0 if never.
     pub last_written: Timestamp,
     /// The sessions that have not ended.
@@ -153,10 +179,10 @@ pub struct Beginning {
 }
 
 /// One thing to be made durable. What is said of a topic that is not there, but for an append, is
-/// nothing to do.
+/// nothing to do; so is what was done already by the same operation, but for an append.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
-    /// A new topic, whose log begins at `oldest`.
+    /// A new topic. If there is another life of it, the group is fenced.
     Make {
         /// The topic.
         record: TopicRecord,
@@ -172,10 +198,12 @@ pub enum Operation {
         /// The life of the journal in which it began.
         life: u64,
     },
-    /// Takes out a topic with its log.
+    /// The topic, of this life if it is said, is no more.
     Remove {
         /// The topic.
         topic: TopicName,
+        /// Which life of it; `None` for whichever there is.
+        epoch: Option<Epoch>,
     },
     /// Appends changes to a topic's log.
     Append(Append),
@@ -199,6 +227,17 @@ pub enum Operation {
     EndSession(ClientId),
     /// Numbers up to these may be given from here on. `life` is not looked at.
     Reserve(Numbers),
+    /// Of the numbers up to `reserved`, which this life reserved, those after `used` were not given, and
+    /// are free again; unless somebody has reserved more since. `life` is not looked at.
+    Release {
+        /// The newest that were given.
+        used: Numbers,
+        /// The newest that were reserved.
+        reserved: Numbers,
+    },
+    /// From here on the present life's changes are this durable on topics that do not say, and what the
+    /// life before may have lost is dealt with.
+    Open(Durability),
     /// The server stops in good order.
     Close,
 }

@@ -228,7 +228,7 @@ impl<'a> Importer<'a> {
             (_, None) => Ok(None),
         };
         let value = decoded.map_err(|error| Wrong::Line(error.to_string()))?;
-        let start = line.value.map(|value| Checkpoint { version: oldest, value });
+        let start = line.value.map(|value| Checkpoint { version: oldest, value, stamp: None });
         let (epoch, life) = ((self.how.epochs)(), self.life);
         let record =
             TopicRecord { name: name.clone(), type_name: line.type_name, options, epoch, life };
@@ -321,7 +321,8 @@ impl<'a> Importer<'a> {
             return;
         }
         topic.checkpoint = topic.head;
-        let checkpoint = Checkpoint { version: topic.head, value: kind.encode_value(value) };
+        let checkpoint =
+            Checkpoint { version: topic.head, value: kind.encode_value(value), stamp: None };
         let topic = name.clone();
         self.made.push(Operation::Checkpoint { topic, checkpoint });
     }

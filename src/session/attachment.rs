@@ -11,7 +11,6 @@
 //!
 //! Between the two lie the entries that wait in the outbox.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -23,10 +22,9 @@ use super::peer::Outgoing;
 use super::session::Session;
 use crate::engine::policy::{Denied, Operation};
 use crate::engine::{CatchUp, Group, Item, Publication, Subscriber, TopicCell};
-use crate::protocol::message::{ErrorMessage, Hello};
+use crate::protocol::message::ErrorMessage;
 use crate::protocol::{Encoding, ErrorCode, ServerMessage};
 use crate::topic::{TopicName, Version};
-use crate::value::{Dict, Value, limits};
 
 /// Up to how many bytes missing changes are sent without a look at whether a snapshot is shorter.
 const MISSED_BYTES_ALWAYS: usize = 64 << 10;
@@ -47,8 +45,6 @@ pub struct Attachment {
     pub(super) group: Group,
     /// Whether a message was handled: `resume` can only be the first.
     pub(super) started: bool,
-    /// What the session has for its client before anything else.
-    pub(super) first: VecDeque<Outgoing>,
 }
 
 /// How far a subscription is written.
@@ -65,7 +61,7 @@ impl Attachment {
         outbox: Arc<Outbox>,
         encoding: Encoding,
     ) -> Attachment {
-        let mut attachment = Attachment {
+        Attachment {
             hub,
             session,
             number,
@@ -75,10 +71,7 @@ impl Attachment {
             written: HashMap::default(),
             group: Group::default(),
             started: false,
-            first: VecDeque::new(),
-        };
-        attachment.greet(false);
-        attachment
+        }
     }
 
     /// Goes on with another session. Gives the one before, and which of its connections this was.
@@ -90,26 +83,6 @@ impl Attachment {
     ) -> (Arc<Session>, u64) {
         self.outbox = outbox;
         (std::mem::replace(&mut self.session, session), std::mem::replace(&mut self.number, number))
-    }
-
-    /// Has the client told which session it has.
-    pub(super) fn greet(&mut self, resumed: bool) {
-        let config = self.hub.config();
-        let limits: Dict = [
-            ("message_bytes", Value::Int(config.message_bytes_max as i64)),
-            ("subscriptions", Value::Int(config.subscriptions_max as i64)),
-            ("name_bytes", Value::Int(TopicName::BYTES_MAX as i64)),
-            ("nesting", Value::Int(limits::NESTING_MAX as i64)),
-        ]
-        .into();
-        self.first.push_back(Outgoing::Hello(Hello {
-            id: self.session.id(),
-            session: self.session.token().clone(),
-            resumed,
-            protocol: 1,
-            server: concat!("topicsync ", env!("CARGO_PKG_VERSION")).into(),
-            limits,
-        }));
     }
 
     /// What all sessions share.
@@ -202,7 +175,7 @@ impl Attachment {
     }
 
     /// Whether a topic is subscribed to in this life, by what the client sent.
-    fn is_asked(&self, topic: &Arc<TopicCell>) -> bool {
+    pub(crate) fn is_asked(&self, topic: &Arc<TopicCell>) -> bool {
         self.asked.get(topic.name()).is_some_and(|it| Arc::ptr_eq(it, topic))
     }
 

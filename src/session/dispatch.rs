@@ -171,9 +171,10 @@ impl Attachment {
                 OpenError::UnknownTopic(_) => ErrorCode::UnknownTopic,
                 OpenError::WrongType { .. } => ErrorCode::WrongType,
                 OpenError::Unavailable(_) => ErrorCode::Unavailable,
-                OpenError::UnknownType(_) | OpenError::Options(_) | OpenError::Exists(_) => {
-                    ErrorCode::Invalid
-                }
+                OpenError::UnknownType(_)
+                | OpenError::Options(_)
+                | OpenError::Exists(_)
+                | OpenError::Presence(_) => ErrorCode::Invalid,
             };
             error(code, eco_format!("{failure}"))
         })
@@ -245,12 +246,7 @@ impl Attachment {
         }
         let hub = self.hub.clone();
         let resumed = hub.sessions().find(token).and_then(|session| {
-            let outbox = hub.outbox(session.id(), self.encoding);
-            let number = {
-                let (number, _acting) = session.connect(&outbox)?;
-                hub.list_client(&session, true, false);
-                number
-            };
+            let (outbox, number) = hub.connect(&session, self.encoding, true)?;
             Some((session, outbox, number))
         });
         let Some((session, outbox, number)) = resumed else {
@@ -259,7 +255,6 @@ impl Attachment {
         let (fresh, its_number) = self.take_over(session, number, outbox);
         hub.disconnected(&fresh, its_number, now, true);
         tracing::debug!(client = %self.session.id(), "session resumed");
-        self.greet(true);
     }
 }
 
@@ -295,5 +290,5 @@ fn answer_special(hub: Arc<Hub>, session: Arc<Session>, request_id: RequestId, s
 /// Has the worker run something that reads, once all that is accepted by now is settled.
 fn read_settled(hub: &Arc<Hub>, read: impl FnOnce() + Send + 'static) {
     let worker = hub.config().worker.clone();
-    hub.after_commit(move |_| worker.run(Box::new(read)));
+    hub.engine().before_reading(Box::new(move || worker.run(Box::new(read))));
 }

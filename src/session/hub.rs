@@ -20,12 +20,13 @@ use crate::engine::{
     Submitted, TopicCell, Unavailable,
 };
 use crate::journal::{JournalError, Operation, SessionRecord, TopicRecord};
+use crate::protocol::message::Hello;
 use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::{ClientId, TopicName, TopicOptions, Uptime};
 use crate::types::TypeRef;
 use crate::types::dict::{Dict, DictChange};
 use crate::types::string::{String as Text, StringChange};
-use crate::value::Value;
+use crate::value::{Value, limits};
 
 /// Keeps the server's own topics true to what happens in the engine, and passes all of it on to the
 /// observer that the server was set up with.
@@ -82,6 +83,29 @@ enum Existence {
     Removed,
 }
 
+/// A topic that was just made and is put on the topic list by who made it. Once this is dropped, the list
+/// follows what happens to the topic by itself.
+pub(crate) struct UnlistedTopic {
+    hub: Arc<Hub>,
+    topic: Arc<TopicCell>,
+}
+
+impl UnlistedTopic {
+    /// The topic.
+    pub(crate) fn topic(&self) -> &Arc<TopicCell> {
+        &self.topic
+    }
+}
+
+impl Drop for UnlistedTopic {
+    fn drop(&mut self) {
+        self.hub.list_again(self.topic.name());
+        if self.topic.is_removed() {
+            self.hub.list_topic(&self.topic, Existence::Removed);
+        }
+    }
+}
+
 /// What all sessions of a server share.
 pub struct Hub {
     me: Weak<Hub>,
@@ -90,9 +114,8 @@ pub struct Hub {
     /// The engine's; what is told here is the time of day.
     clock: Arc<dyn Clock>,
     sessions: Sessions,
-    /// Sessions whose clients are away, by when they end; the number of the connection that was lost
-    /// tells whether the client was back meanwhile.
-    away: Mutex<BTreeSet<(Uptime, ClientId, u64)>>,
+    /// Sessions whose clients are away, by when they end. Locked after a session.
+    away: Mutex<BTreeSet<(Uptime, ClientId)>>,
     requests: Requests,
     counters: Counters,
     /// Makes the server's own changes.
@@ -100,7 +123,7 @@ pub struct Hub {
     special: special::Topics,
     /// Held while the topic list is read and changed. Taken before a topic's lock.
     listing: Mutex<()>,
-    /// Topics that are made or removed just now by an action that changes the topic list itself.
+    /// The names of topics that are put on the topic list by who makes them.
     unlisted: Mutex<HashSet<TopicName>>,
     going_down: AtomicBool,
 }
@@ -213,7 +236,10 @@ impl Hub {
             self.requests.register(self, &name, Provider::Session(session.clone()));
         }
         self.list_client(&session, false, true);
-        self.end_in_time(&session, 0, now);
+        let ends = now.after(self.config.session_timeout);
+        if session.is_to_end(ends) {
+            self.away.lock().insert((ends, session.id()));
+        }
     }
 
     /// Says in `_topicsync/server_status` that the journal failed, or works again.
@@ -271,6 +297,7 @@ impl Hub {
                 let value = special::topic_entry(kind, options, topic.epoch());
                 match listed {
                     None => DictChange::Add { key, value },
+                    Some(entry) if special::lists_epoch(entry, topic.epoch()) => return,
                     // Its life before this one is not yet told to be over.
                     Some(_) => DictChange::ChangeValue { key, value },
                 }
@@ -284,12 +311,30 @@ impl Hub {
         self.submit::<Dict>(&self.special.topic_list, change);
     }
 
-    /// Makes or removes a topic that the caller puts on the topic list, or takes off it, itself.
-    pub(crate) fn unlisted<R>(&self, topic: &TopicName, act: impl FnOnce() -> R) -> R {
-        self.unlisted.lock().insert(topic.clone());
-        let result = act();
-        self.unlisted.lock().remove(topic);
-        result
+    /// Makes a topic that the caller puts on the topic list itself, as long as it keeps what this gives.
+    ///
+    /// # Errors
+    /// There is a topic of this name, or one is just being made; else as [`Engine::make`].
+    pub(crate) fn make_unlisted(
+        self: &Arc<Self>,
+        name: &TopicName,
+        kind: TypeRef,
+        options: TopicOptions,
+    ) -> Result<UnlistedTopic, OpenError> {
+        if !self.unlisted.lock().insert(name.clone()) {
+            return Err(OpenError::Exists(name.clone()));
+        }
+        let made = self.engine.make_new(name, kind, options);
+        let hub = self.clone();
+        made.map(|topic| UnlistedTopic { hub, topic }).inspect_err(|_| self.list_again(name))
+    }
+
+    /// Has topics of this name listed as usual again, and makes up for what was not listed meanwhile.
+    fn list_again(&self, name: &TopicName) {
+        self.unlisted.lock().remove(name);
+        if let Some(topic) = self.engine.get(name) {
+            self.list_topic(&topic, Existence::Made);
+        }
     }
 
     /// Says in `_topicsync/server_status` what happened, in words.
@@ -319,19 +364,42 @@ impl Hub {
         let id = self.engine.next_client()?;
         let session =
             self.sessions.add(Session::new(id, (self.config.tokens)(), self.clock.wall()));
-        let outbox = self.outbox(id, encoding);
-        let number = {
-            let (number, _acting) = session.connect(&outbox)?;
-            self.list_client(&session, true, true);
-            number
-        };
+        let (outbox, number) = self.connect(&session, encoding, false)?;
         tracing::debug!(client = %id, "session opened");
         Some(Attachment::new(self.clone(), session, number, outbox, encoding))
     }
 
-    /// A queue for a connection of this client's.
-    pub(super) fn outbox(&self, client: ClientId, encoding: Encoding) -> Arc<Outbox> {
-        Arc::new(Outbox::new(client, encoding, self.config.queue_bytes_max))
+    /// Gives a session a new connection, which greets its client. Gives the connection's outbox and number;
+    /// `None` if the session is over.
+    pub(super) fn connect(
+        &self,
+        session: &Session,
+        encoding: Encoding,
+        resumed: bool,
+    ) -> Option<(Arc<Outbox>, u64)> {
+        let config = &self.config;
+        let limits = [
+            ("message_bytes", Value::Int(config.message_bytes_max as i64)),
+            ("subscriptions", Value::Int(config.subscriptions_max as i64)),
+            ("name_bytes", Value::Int(TopicName::BYTES_MAX as i64)),
+            ("nesting", Value::Int(limits::NESTING_MAX as i64)),
+        ];
+        let hello = Hello {
+            id: session.id(),
+            session: session.token().clone(),
+            resumed,
+            protocol: 1,
+            server: concat!("topicsync ", env!("CARGO_PKG_VERSION")).into(),
+            limits: limits.into(),
+        };
+        let outbox = Arc::new(Outbox::new(session.id(), encoding, config.queue_bytes_max));
+        outbox.answer(ServerMessage::Hello(hello));
+        let connected = session.connect(&outbox)?;
+        if let Some(ends) = connected.was_away {
+            self.away.lock().remove(&(ends, session.id()));
+        }
+        self.list_client(session, true, !resumed);
+        Some((outbox, connected.number))
     }
 
     /// Keeps `_topicsync/clients` true. To be called by who acts for the session.
@@ -355,29 +423,21 @@ impl Hub {
         now: Uptime,
         goodbye: bool,
     ) {
+        let ends = now.after(self.config.session_timeout);
         {
-            let Some(_acting) = session.disconnect(connection) else { return };
+            let Some(_acting) = session.disconnect(connection, ends) else { return };
             if !goodbye {
-                self.list_client(session, false, false);
+                self.away.lock().insert((ends, session.id()));
+                return self.list_client(session, false, false);
             }
         }
-        if goodbye {
-            self.end_session(session, connection);
-        } else {
-            self.end_in_time(session, connection, now);
-        }
+        self.end_session(session, ends);
     }
 
-    /// Has a session end whose client is away, unless the client comes back in time. The server's going
-    /// down ends no session: it can be resumed once the server is back.
-    fn end_in_time(&self, session: &Session, connection: u64, now: Uptime) {
-        let ends = now.after(self.config.session_timeout);
-        self.away.lock().insert((ends, session.id(), connection));
-    }
-
-    /// Ends a session whose client is away: its services, its presence, its place in the list.
-    fn end_session(&self, session: &Session, connection: u64) {
-        if !session.end_if_away(connection) {
+    /// Ends a session whose client is away and has until `ends`: its services, its presence, its place in
+    /// the list. The server's going down ends no session: it can be resumed once the server is back.
+    fn end_session(&self, session: &Session, ends: Uptime) {
+        if !session.end_if_away(ends) {
             return;
         }
         tracing::debug!(client = %session.id(), "session over");
@@ -391,26 +451,26 @@ impl Hub {
         self.engine.publish(&mut group);
         let key = EcoString::from(session.id().to_string());
         self.submit::<Dict>(&self.special.clients, DictChange::Remove { key });
-        let name = TopicName::new(eco_format!("{}{}", CLIENT_MESSAGE, session.id()));
+        let name = TopicName::new(eco_format!("{CLIENT_MESSAGE}{}", session.id()));
         if let Ok(name) = name {
             self.engine.remove(&name);
         }
     }
 
-    /// Ends a session whatever its client does, as an administrator or a test would: its connection ends as
-    /// if the session had been resumed elsewhere.
-    pub fn give_up(&self, id: ClientId) -> bool {
+    /// Ends a session whatever its client does, as an administrator would: the session's connection ends as
+    /// if the session had been resumed elsewhere. `false` if there is no such session.
+    pub fn end(&self, id: ClientId, now: Uptime) -> bool {
         let Some(session) = self.sessions.get(id) else { return false };
-        let connection = session.connection();
         session.end_connection(End::Resumed);
-        drop(session.disconnect(connection));
-        self.end_session(&session, connection);
+        let ends = session.until_away(now);
+        self.away.lock().remove(&(ends, id));
+        self.end_session(&session, ends);
         true
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next, as far as is known by now.
     pub fn next_timeout(&self) -> Option<Uptime> {
-        let away = self.away.lock().first().map(|(ends, ..)| *ends);
+        let away = self.away.lock().first().map(|(ends, _)| *ends);
         away.into_iter().chain(self.requests.next_timeout()).min()
     }
 
@@ -421,13 +481,13 @@ impl Hub {
             let due = {
                 let mut away = self.away.lock();
                 match away.first() {
-                    Some((ends, ..)) if *ends <= now => away.pop_first(),
+                    Some((ends, _)) if *ends <= now => away.pop_first(),
                     _ => None,
                 }
             };
-            let Some((_, id, connection)) = due else { break };
+            let Some((ends, id)) = due else { break };
             if let Some(session) = self.sessions.get(id) {
-                self.end_session(&session, connection);
+                self.end_session(&session, ends);
             }
         }
         self.requests.handle_timeout(self, now);

@@ -44,6 +44,8 @@ mod requests;
 #[allow(clippy::module_inception)]
 mod session;
 pub(crate) mod special;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 pub use attachment::Attachment;
@@ -52,10 +54,11 @@ pub use connection::{Connection, Refused};
 pub use counters::Counters;
 pub use frame::{Frame, encode_items, encoded_form};
 pub use hub::Hub;
+pub(crate) use hub::UnlistedTopic;
 pub use native::Native;
 pub use outbox::{End, Outbox};
 pub use peer::{Frames, Outgoing, Peer};
 pub(crate) use requests::Request;
 pub use requests::{Answer, HostService, Provider};
 pub use session::{Session, Sessions};
-pub use translate::{item_message, reject_update, submitted, subscribed_message, unavailable};
+pub use translate::{item_message, lost, reject_update, submitted, subscribed_message};

@@ -7,13 +7,14 @@
 
 use std::collections::vec_deque::Iter;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::rebase::{ComposedSlot, Missed};
 use super::{ActionId, ChangeId, ClientId, CommitNumber, Timestamp, Version};
-use crate::types::run::{self, MaybeChange};
-use crate::types::{AnyChange, AnyValue, TypeRef};
+use crate::types::run::MaybeChange;
+use crate::types::{AnyValue, TypeRef};
 
 /// How many versions lie between two checkpoints, at least; one action more at most.
 pub(crate) const CHECKPOINT_EVERY: u64 = 256;
@@ -35,6 +36,16 @@ pub struct Entry {
     pub action: Option<Arc<ActionMark>>,
     /// When it was accepted.
     pub time: Timestamp,
+}
+
+impl Entry {
+    /// Applies the change to the value before it.
+    pub fn apply_to(&self, kind: TypeRef, value: &mut AnyValue) {
+        if let Some(change) = &self.change {
+            // It was applied to an equal value when it was accepted.
+            kind.apply(value, change).expect("an accepted change applies");
+        }
+    }
 }
 
 /// What the entries of one action share.
@@ -65,10 +76,9 @@ pub struct VersionLog {
     entries: VecDeque<Entry>,
     /// The oldest version whose value is known. There is a checkpoint at it.
     base: Version,
-    /// Of the change that made `base`; 0 if there was none.
-    base_commit: CommitNumber,
-    /// Of the change that made `base`; 0 if there was none.
-    base_time: Timestamp,
+    /// Commit and time of what made `base`: a change, or a fork. Zeros at version 0, which was always
+    /// there; `None` if it is not known.
+    base_made: Option<(CommitNumber, Timestamp)>,
     /// Values at versions from `base` on, ascending.
     checkpoints: VecDeque<Checkpoint>,
     /// The versions of the kept entries, and of those in `remembered`, by their ids.
@@ -83,19 +93,18 @@ struct Checkpoint {
     version: Version,
     value: AnyValue,
     /// The changes from here to the next checkpoint, composed; made when somebody first asks for it.
-    composed: OnceLock<Arc<[AnyChange]>>,
+    composed: Arc<ComposedSlot>,
 }
 
 impl Checkpoint {
     fn new(version: Version, value: AnyValue) -> Checkpoint {
-        Checkpoint { version, value, composed: OnceLock::new() }
+        Checkpoint { version, value, composed: Arc::default() }
     }
 }
 
 /// Entries one after the other, none of them beyond the next checkpoint.
 pub struct Stretch<'a> {
     entries: Iter<'a, Entry>,
-    kind: TypeRef,
     /// The checkpoint at which it begins, if it also reaches to the next one.
     checkpoint: Option<&'a Checkpoint>,
 }
@@ -106,17 +115,15 @@ impl<'a> Stretch<'a> {
         self.entries.clone()
     }
 
-    /// The changes, composed into as few as can be. Composing takes O(n log n) for n entries; what lies
-    /// between two checkpoints is composed once.
-    pub fn composed(&self) -> Arc<[AnyChange]> {
-        let compose = || {
-            let changes = self.entries().filter_map(|entry| entry.change.clone());
-            run::compose_all(self.kind, &changes.collect::<Vec<_>>()).into()
-        };
-        match self.checkpoint {
-            Some(checkpoint) => checkpoint.composed.get_or_init(compose).clone(),
-            None => compose(),
-        }
+    /// Where the composition of the entries is kept, if they reach from one checkpoint to the next.
+    pub(super) fn composed_slot(&self) -> Option<&'a ComposedSlot> {
+        self.checkpoint.map(|checkpoint| &*checkpoint.composed)
+    }
+
+    /// The changes by themselves.
+    pub fn to_missed(&self) -> Missed {
+        let changes = self.entries().map(|entry| (entry.version, entry.change.clone())).collect();
+        Missed { changes, composed: self.checkpoint.map(|checkpoint| checkpoint.composed.clone()) }
     }
 }
 
@@ -127,18 +134,17 @@ impl VersionLog {
             kind,
             entries: VecDeque::new(),
             base,
-            base_commit: CommitNumber(0),
-            base_time: Timestamp(0),
+            base_made: (base == Version(0)).then(Default::default),
             checkpoints: VecDeque::from([Checkpoint::new(base, value)]),
             ids: HashMap::default(),
             remembered: VecDeque::new(),
         }
     }
 
-    /// Says when the change that made [`base`](Self::base) was accepted, where the log begins within a
-    /// longer one.
-    pub fn set_base(&mut self, commit: CommitNumber, time: Timestamp) {
-        (self.base_commit, self.base_time) = (commit, time);
+    /// Says with which commit and when [`base`](Self::base) was made, as far as that is known, where the
+    /// log begins within a longer one or with a fork.
+    pub fn set_base(&mut self, made: Option<(CommitNumber, Timestamp)>) {
+        self.base_made = made;
     }
 
     /// Remembers the id of a change that was accepted before [`base`](Self::base), until
@@ -160,28 +166,29 @@ impl VersionLog {
 
     /// The commit of the newest change; 0 if there is none.
     pub fn commit(&self) -> CommitNumber {
-        self.entries.back().map_or(self.base_commit, |newest| newest.commit)
+        match self.entries.back() {
+            Some(newest) => newest.commit,
+            None => self.base_made.unwrap_or_default().0,
+        }
     }
 
-    /// The commit of the change that made [`base`](Self::base); 0 if there was none.
-    pub fn base_commit(&self) -> CommitNumber {
-        self.base_commit
-    }
-
-    /// When the change that made [`base`](Self::base) was accepted; 0 if there was none.
-    pub fn base_time(&self) -> Timestamp {
-        self.base_time
+    /// The commit and time of what made [`base`](Self::base); `None` if that is not known.
+    pub fn base_made(&self) -> Option<(CommitNumber, Timestamp)> {
+        self.base_made
     }
 
     /// When the newest change was accepted; 0 if there is none.
     pub fn time(&self) -> Timestamp {
-        self.entries.back().map_or(self.base_time, |newest| newest.time)
+        match self.entries.back() {
+            Some(newest) => newest.time,
+            None => self.base_made.unwrap_or_default().1,
+        }
     }
 
     /// The commit of the change that made `version`; `None` if it is not kept.
     pub fn commit_at(&self, version: Version) -> Option<CommitNumber> {
         match version == self.base {
-            true => Some(self.base_commit),
+            true => self.base_made.map(|(commit, _)| commit),
             false => self.entry(version).map(|entry| entry.commit),
         }
     }
@@ -239,7 +246,6 @@ impl VersionLog {
             let is_whole = next.is_some() && start == checkpoint.version;
             Stretch {
                 entries: self.entries.range(index(start)..index(end)),
-                kind: self.kind,
                 checkpoint: is_whole.then_some(checkpoint),
             }
         })
@@ -265,10 +271,7 @@ impl VersionLog {
 
     /// Applies an entry of this log to the value before it.
     pub fn apply(&self, value: &mut AnyValue, entry: &Entry) {
-        if let Some(change) = &entry.change {
-            // It was applied to an equal value when it was accepted.
-            self.kind.apply(value, change).expect("an accepted change applies");
-        }
+        entry.apply_to(self.kind, value);
     }
 
     /// The newest version not after `commit`, among those kept.
@@ -326,7 +329,7 @@ impl VersionLog {
         for _ in self.base.0..base.0 {
             // The head is not before `base`.
             let entry = self.entries.pop_front().expect("an entry for each version up to the head");
-            (self.base_commit, self.base_time) = (entry.commit, entry.time);
+            self.base_made = Some((entry.commit, entry.time));
             forget(self, entry);
         }
         self.base = base;
@@ -343,7 +346,7 @@ impl VersionLog {
         }
         // What it composed reached to a checkpoint that is gone.
         if let Some(newest) = self.checkpoints.back_mut() {
-            newest.composed = OnceLock::new();
+            newest.composed = Arc::default();
         }
     }
 }

@@ -103,7 +103,7 @@ impl Origin for Link {
         }
     }
 
-    fn unavailable(&self, _: &Item, _: &str) {}
+    fn lost(&self, _: &Item, _: &topicsync::topic::Rejection) {}
 }
 
 /// One client's session, which outlives its connections.

@@ -1,9 +1,14 @@
 //! The engine over a journal: what is published when, what a failure leaves, what a restart finds.
 
+mod lives;
+mod locks;
 mod observing;
+mod past;
 mod policing;
+mod sharing;
 mod subscribing;
 mod timing;
+mod trouble;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,9 +65,10 @@ impl Origin for Ears {
         self.hear(publication);
     }
 
-    fn unavailable(&self, item: &Item, _reason: &str) {
+    fn lost(&self, item: &Item, rejection: &Rejection) {
         let ids = item.parts.iter().filter_map(|part| part.id.clone());
-        self.heard.lock().extend(ids.map(|id| format!("{id} unavailable")));
+        let what = if *rejection == Rejection::Busy { "busy" } else { "unavailable" };
+        self.heard.lock().extend(ids.map(|id| format!("{id} {what}")));
     }
 }
 

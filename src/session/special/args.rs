@@ -20,7 +20,7 @@ pub fn invalid(reason: impl Into<EcoString>) -> ServiceError {
 pub fn unreadable(error: PastError) -> ServiceError {
     let code = match error {
         PastError::NotKept => Code::Invalid,
-        PastError::Journal(_) | PastError::Change { .. } => Code::Failed,
+        PastError::Unsettled | PastError::Journal(_) | PastError::Change { .. } => Code::Failed,
     };
     ServiceError::new(code, eco_format!("{error}"))
 }

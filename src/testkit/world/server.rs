@@ -212,8 +212,8 @@ impl Origin for Link {
         }
     }
 
-    fn unavailable(&self, item: &Item, reason: &str) {
-        let reject = exchange::unavailable(item, reason).map(ServerMessage::RejectUpdate);
+    fn lost(&self, item: &Item, rejection: &Rejection) {
+        let reject = exchange::lost(item, rejection).map(ServerMessage::RejectUpdate);
         if let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, reject) {
             outbox.push(Outgoing::Answer(reject));
         }
