@@ -11,26 +11,35 @@ use crate::value::{Fields, Invalid, List as ListValue, Value};
 /// The type of a topic that holds values in a row.
 pub struct List;
 
+/// A change of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ListChange {
+    /// Puts another list in the place of all.
     Set(ListValue<Value>),
     /// Puts `item` before the item at `position`.
     Insert {
+        /// The gap that it goes into.
         position: Place,
+        /// The new item.
         item: Value,
     },
     /// Takes out the item at `position`.
     Pop {
+        /// Where the item is.
         position: Place,
     },
     /// Puts `item` in the place of the one at `position`.
     Replace {
+        /// Where the old item is.
         position: Place,
+        /// The new item.
         item: Value,
     },
     /// Takes out the item at `from`, then puts it before the item that is at `to` by then.
     Move {
+        /// Where the item is.
         from: Place,
+        /// The gap that it goes into, counted without it.
         to: Place,
     },
 }

@@ -1,7 +1,7 @@
 //! `string`: a text that many hands edit at once.
 
 use super::alike::{Common, in_common};
-use super::edit::{Deletion, Edit, Step, decode_len};
+use super::edit::{Deletion, Edit, EditStep, decode_len};
 use super::place::Place;
 use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, unknown_change};
 use crate::value::text::count_chars;
@@ -16,7 +16,9 @@ pub struct String;
 /// A change of a text. An insertion or deletion is an [`Edit`] of one step, and goes out as one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StringChange {
+    /// Puts another text in the place of all.
     Set(Text),
+    /// Inserts and deletes.
     Edit(Edit),
     /// Puts a text at the end, wherever that is.
     Append(Key),
@@ -64,19 +66,19 @@ fn decode_delete(fields: &Fields) -> Result<StringChange, Invalid> {
 fn encode_edit(edit: &Edit) -> Fields {
     let (position, step) = match edit.steps() {
         [step] => (0, step),
-        [Step::Retain(position), step] => (*position, step),
+        [EditStep::Retain(position), step] => (*position, step),
         _ => return Fields::of_type("edit").with("edit", edit.encode()),
     };
     let position = Value::Int(position as i64);
     match step {
-        Step::Insert(text) => {
+        EditStep::Insert(text) => {
             Fields::of_type("insert").with("position", position).with("insertion", text.clone())
         }
-        Step::Delete(deletion) => {
+        EditStep::Delete(deletion) => {
             let field = if deletion.text.is_some() { "deletion" } else { "length" };
             Fields::of_type("delete").with("position", position).with(field, deletion.encode())
         }
-        Step::Retain(_) => Fields::of_type("edit").with("edit", edit.encode()),
+        EditStep::Retain(_) => Fields::of_type("edit").with("edit", edit.encode()),
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use topicsync::client::{Event, LocalChange, Replica, Ticket};
 use topicsync::protocol::ServerMessage;
-use topicsync::protocol::message::ClientMessage;
+use topicsync::protocol::ClientMessage;
 use topicsync::topic::{TopicName, TopicOptions};
 use topicsync::types::{AnyValue, Registry};
 use topicsync::value::Value;

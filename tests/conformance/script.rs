@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use topicsync::client::Replica;
+use topicsync::protocol::ClientMessage;
 use topicsync::protocol::ServerMessage;
-use topicsync::protocol::message::ClientMessage;
 use topicsync::topic::{ClientId, TopicOptions};
 use topicsync::value::Value;
 

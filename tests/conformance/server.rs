@@ -10,7 +10,7 @@ use topicsync::engine::{
     Author, ChangeBody, Direction, Engine, EngineConfig, Group, Item, Origin, Publication,
     Submission, Submitted, Subscriber, TopicCell,
 };
-use topicsync::protocol::message::{
+use topicsync::protocol::{
     ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
 };
 use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use topicsync::client::{Client, LocalChange};
 use topicsync::topic::TopicName;
-use topicsync::types::{dict, int, list, set, string};
+use topicsync::types::{Dict, Int, List, Set, String as Text};
 use topicsync::value::{Fields, Value};
 
 use crate::common::TestServer;
@@ -166,11 +166,11 @@ fn native(client: &Client, number: usize, a: u8, b: u8) {
 async fn ours(server: &TestServer) -> Client {
     let client = Client::connect(format!("ws://{}/", server.address)).expect("an address");
     let options = topicsync::topic::TopicOptions::default;
-    client.topic::<string::String>("text", options()).unwrap().ready().await.unwrap();
-    client.topic::<list::List>("list", options()).unwrap().ready().await.unwrap();
-    client.topic::<set::Set>("set", options()).unwrap().ready().await.unwrap();
-    client.topic::<dict::Dict>("dict", options()).unwrap().ready().await.unwrap();
-    client.topic::<int::Int>("int", options()).unwrap().ready().await.unwrap();
+    client.topic::<Text>("text", options()).unwrap().ready().await.unwrap();
+    client.topic::<List>("list", options()).unwrap().ready().await.unwrap();
+    client.topic::<Set>("set", options()).unwrap().ready().await.unwrap();
+    client.topic::<Dict>("dict", options()).unwrap().ready().await.unwrap();
+    client.topic::<Int>("int", options()).unwrap().ready().await.unwrap();
     client
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use topicsync::client::{Client, ClientConfig, LocalChange, Topic};
 use topicsync::topic::TopicName;
-use topicsync::types::dict::Dict;
-use topicsync::types::list::List;
-use topicsync::types::set::Set;
-use topicsync::types::string::String as Text;
+use topicsync::types::Dict;
+use topicsync::types::List;
+use topicsync::types::Set;
+use topicsync::types::String as Text;
 use topicsync::value::{Fields, Value};
 
 use crate::random::Random;
