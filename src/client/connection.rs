@@ -58,6 +58,7 @@ pub struct AddressError {
 }
 
 impl ClientConfig {
+    /// The settings of a client of the server at `url`, as they are by default.
     pub fn new(url: impl Into<String>) -> ClientConfig {
         ClientConfig {
             url: url.into(),

@@ -270,6 +270,8 @@ macro_rules! topics {
         /// Topics of the built-in types, with the options that are so by default.
         impl Client {
             $(
+                #[doc = concat!("A topic of type `", stringify!($name), "`, which is subscribed to.")]
+                ///
                 /// # Errors
                 /// As [`topic`](Self::topic).
                 pub fn $name(&self, topic_name: &str) -> Result<Topic<$kind>, SubscribeError> {
@@ -292,7 +294,7 @@ topics! {
     event: event::Event,
 }
 
-/// A local action on its way. It shows already; awaited, it tells its fate. It may be dropped.
+/// A local action on its way. It shows already; awaited, it tells its outcome. It may be dropped.
 pub struct Pending {
     ticket: Ticket,
     answer: oneshot::Receiver<Result<Option<EcoString>, Refused>>,

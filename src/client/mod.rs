@@ -9,21 +9,23 @@
 //!      └────── events ◄───────┴──── receive ◄──────────── socket
 //! ```
 //!
+//! What a replica does is written in `docs/replica.md`, as numbered rules that the code cites (R1, R2, …).
+//!
 //! | module | holds |
 //! |---|---|
-//! | [`replica`] | [`Replica`]: all topics of one client, its batches, services and session |
-//! | [`topic_replica`] | [`TopicReplica`]: one topic, confirmed and pending |
-//! | `pending` | pending changes, and how they follow when what is below them moves |
-//! | [`event`] | what a program is told |
+//! | `replica` | [`Replica`]: all topics of one client, its actions, services and session |
+//! | `topic_replica` | [`TopicReplica`]: one topic, confirmed and pending |
+//! | `pending` | pending changes, and how they are rebased |
+//! | `event` | [`Event`]: what a program is told |
 //!
 //! With the feature `client`, and for tokio:
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`connection`] | one socket after the other, and the time between them |
+//! | `connection` | one socket after the other, and the time between them |
 //! | `frames` | messages as frames |
 //! | `shared` | what handles and the connection share |
-//! | [`handle`], [`topic`] | [`Client`] and [`Topic`], what a program holds |
+//! | `handle`, `topic` | [`Client`] and [`Topic`], what a program holds |
 //!
 //! ```no_run
 //! # #[cfg(feature = "client")]
@@ -49,22 +51,24 @@
 //! # }
 //! ```
 
+#![warn(missing_docs, unreachable_pub)]
+
 #[cfg(feature = "client")]
-pub mod connection;
-pub mod event;
+mod connection;
+mod event;
 #[cfg(feature = "client")]
 mod frames;
 #[cfg(feature = "client")]
-pub mod handle;
+mod handle;
 mod pending;
-pub mod replica;
+mod replica;
 #[cfg(feature = "client")]
 mod shared;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "client")]
-pub mod topic;
-pub mod topic_replica;
+mod topic;
+mod topic_replica;
 
 #[cfg(feature = "client")]
 pub use connection::{AddressError, ClientConfig};

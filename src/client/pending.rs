@@ -41,13 +41,13 @@ pub(super) struct Pending {
 const WEIGHT_MIN: usize = 64;
 
 impl Pending {
-    pub fn new(order: Order, base: Base, made: AnyChange, form: MaybeChange) -> Pending {
+    pub(super) fn new(order: Order, base: Base, made: AnyChange, form: MaybeChange) -> Pending {
         Pending { order, id: None, base, made, form, hidden: false, weight: 1, tail: Vec::new() }
     }
 
     /// Takes a change into the tail, where composing each with all before would cost the more the more there
     /// is (R46): a change of a type that composes any two. `false` if it is still cheap to compose it at once.
-    pub fn push_tail(&mut self, kind: TypeRef, change: &AnyChange) -> bool {
+    pub(super) fn push_tail(&mut self, kind: TypeRef, change: &AnyChange) -> bool {
         let full = self.weight >= WEIGHT_MIN || !self.tail.is_empty();
         if !full || self.base != Base::Seen || !kind.rebases_over_composed() {
             return false;
@@ -87,7 +87,7 @@ impl Pending {
 
     /// Composes the tail with the rest: gives the change as one, or as several in a row if its type is
     /// wrong about itself. There is none if all of it took itself back.
-    pub fn composed(mut self, kind: TypeRef) -> Vec<Pending> {
+    pub(super) fn composed(mut self, kind: TypeRef) -> Vec<Pending> {
         let tail = std::mem::take(&mut self.tail);
         let mut parts: Vec<AnyChange> = self.form.take().into_iter().collect();
         parts.extend(tail.iter().map(|(part, _)| part.clone()));
@@ -118,12 +118,12 @@ impl Pending {
         run.into_iter().rev().map(one).collect()
     }
 
-    pub fn in_flight(&self) -> bool {
+    pub(super) fn in_flight(&self) -> bool {
         self.id.is_some()
     }
 
     /// The change to send; `None` if nothing is left to do.
-    pub fn to_send(&self) -> MaybeChange {
+    pub(super) fn to_send(&self) -> MaybeChange {
         match self.base {
             Base::Seen => self.form.clone(),
             Base::Latest => Some(self.made.clone()),
@@ -154,7 +154,7 @@ pub(super) struct BaseChange {
 }
 
 impl BaseChange {
-    pub fn new(
+    pub(super) fn new(
         kind: TypeRef,
         old: AnyValue,
         new: AnyValue,
@@ -165,7 +165,7 @@ impl BaseChange {
 
     /// Rebases all of `run`, and takes out of it what `leaves` says. A waiting change that conflicts is
     /// dropped and reported; one in flight is hidden instead, as the server will reject it too.
-    pub fn rebase_all(
+    pub(super) fn rebase_all(
         &mut self,
         run: &mut Vec<Pending>,
         leaves: impl Fn(&Pending) -> bool,

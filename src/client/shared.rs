@@ -27,7 +27,9 @@ const BUSY_DELAY: Duration = Duration::from_millis(250);
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// A first or another attempt is made.
     Connecting,
+    /// A session is in force.
     Online,
     /// The connection is lost, and another attempt follows.
     Offline,
@@ -65,8 +67,10 @@ pub enum WaitError {
 /// A local action that did not come about, or may not have.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refused {
+    /// It came back, and has left the view.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// Whether it was accepted cannot be known.
     #[error("the answer was lost, with the session or with the topic's life")]
     Unknown,
     /// It was never sent.
@@ -80,7 +84,9 @@ pub enum Refused {
 /// A request to a service of this client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
+    /// What is asked.
     pub service_name: EcoString,
+    /// With what.
     pub args: Value,
     /// Who asks.
     pub client_id: ClientId,
@@ -99,7 +105,7 @@ pub(super) type ListenerId = u64;
 #[derive(Default)]
 pub(super) struct State {
     pub replica: Replica,
-    /// Who waits for a local action's fate: the id that it was accepted under.
+    /// Who waits for a local action's outcome: the id that it was accepted under.
     pub tickets: HashMap<Ticket, oneshot::Sender<Result<Option<EcoString>, Refused>>>,
     pub calls: HashMap<CallId, oneshot::Sender<Result<Value, CallError>>>,
     pub ready: HashMap<TopicName, Vec<oneshot::Sender<Result<(), ErrorMessage>>>>,
@@ -138,7 +144,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(config: ClientConfig) -> Shared {
+    pub(super) fn new(config: ClientConfig) -> Shared {
         Shared {
             state: Mutex::new(State::default()),
             config,
@@ -153,7 +159,7 @@ impl Shared {
     }
 
     /// Reads or changes the state, and passes on what happened in it.
-    pub fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.lock();
         let result = work(&mut state);
         if state.settle() {
@@ -165,21 +171,21 @@ impl Shared {
     }
 
     /// As [`with`](Self::with), for what may leave something to send.
-    pub fn act<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+    pub(super) fn act<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
         let result = self.with(work);
         self.outgoing.notify_one();
         result
     }
 
     /// Waits while the program is far behind with its events.
-    pub async fn keep_pace(&self) {
+    pub(super) async fn keep_pace(&self) {
         while self.state.lock().events.len() > EVENTS_MAX {
             self.told.notified().await;
         }
     }
 
     /// Tells the program what happened, until the client is closed and all is told.
-    pub async fn tell(self: Arc<Shared>) {
+    pub(super) async fn tell(self: Arc<Shared>) {
         loop {
             let next = self.state.lock().next_event();
             match next {
@@ -219,14 +225,14 @@ impl Shared {
 
     /// Takes no more of the program, and lets the connection end once all is answered, or the limit has
     /// passed (R38).
-    pub fn begin_close(&self) {
+    pub(super) fn begin_close(&self) {
         let until = Instant::now() + self.config.close_timeout;
         self.act(|state| state.replica.close());
         self.closing.send_if_modified(|closing| closing.replace(until).is_none());
     }
 
     /// Waits until a client that was told to close has nothing to wait for any more.
-    pub async fn over(&self) {
+    pub(super) async fn over(&self) {
         let (mut closing, mut settled) = (self.closing.subscribe(), self.settled.subscribe());
         // The senders live as long as this.
         let until = closing.wait_for(Option::is_some).await.map(|until| *until);
@@ -235,7 +241,7 @@ impl Shared {
     }
 
     /// Waits for something, within the client's own limit (R40).
-    pub async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         what: String,
         waiting: impl Future<Output = T>,
@@ -245,7 +251,7 @@ impl Shared {
     }
 
     /// Waits for what the server says to something.
-    pub async fn answered(
+    pub(super) async fn answered(
         &self,
         what: String,
         answer: oneshot::Receiver<Result<(), ErrorMessage>>,
@@ -257,12 +263,12 @@ impl Shared {
     }
 
     /// What a close left behind.
-    pub fn unfinished(&self) -> Unfinished {
+    pub(super) fn unfinished(&self) -> Unfinished {
         self.unfinished.lock().clone()
     }
 
     /// Ends everything: who still waits is told so.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         *self.unfinished.lock() = self.with(|state| {
             let unfinished = state.replica.unfinished();
             state.replica.end();
@@ -296,14 +302,18 @@ fn tell<T: Clone>(waiting: Option<Vec<oneshot::Sender<T>>>, what: &T) -> bool {
 }
 
 impl State {
-    pub fn listen(&mut self, topic_name: Option<TopicName>, callback: Callback) -> ListenerId {
+    pub(super) fn listen(
+        &mut self,
+        topic_name: Option<TopicName>,
+        callback: Callback,
+    ) -> ListenerId {
         self.listeners_made += 1;
         let id = self.listeners_made;
         self.listeners.entry(topic_name).or_default().push((id, callback));
         id
     }
 
-    pub fn stop_listening(&mut self, topic_name: &Option<TopicName>, id: ListenerId) {
+    pub(super) fn stop_listening(&mut self, topic_name: &Option<TopicName>, id: ListenerId) {
         if let Some(listeners) = self.listeners.get_mut(topic_name) {
             listeners.retain(|(it, _)| *it != id);
             if listeners.is_empty() {

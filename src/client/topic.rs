@@ -46,10 +46,17 @@ impl<T> Clone for Topic<T> {
 /// Why a topic cannot be had.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SubscribeError {
+    /// The name cannot be one.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// It is subscribed here with another type.
     #[error("topic {topic_name:?} is subscribed here, and is no {topic_type} topic")]
-    AnotherType { topic_name: TopicName, topic_type: &'static str },
+    AnotherType {
+        /// The topic.
+        topic_name: TopicName,
+        /// The type that was asked for.
+        topic_type: &'static str,
+    },
 }
 
 /// How a topic's view moved.
@@ -59,6 +66,7 @@ pub struct Changed<'a, T: TopicType> {
     pub value: &'a T::Value,
     /// What leads here from the view as it was. Empty if the value is to be taken as a whole.
     pub changes: Vec<&'a T::Change>,
+    /// What moved it.
     pub origin: Origin,
 }
 
@@ -69,6 +77,7 @@ impl<T: TopicType> Topic<T> {
         Topic { client, name, of_type: PhantomData }
     }
 
+    /// The topic's name.
     pub fn name(&self) -> &TopicName {
         &self.name
     }
@@ -203,6 +212,8 @@ impl Topic<Float> {
 
 /// Positions count code points.
 impl Topic<StringType> {
+    /// Inserts text at a position.
+    ///
     /// # Errors
     /// The position is beyond the end.
     pub fn insert(&self, position: usize, text: impl Into<Key>) -> Made {
@@ -228,6 +239,8 @@ impl Topic<StringType> {
 
 /// Positions count items.
 impl Topic<List> {
+    /// Inserts an item at a position.
+    ///
     /// # Errors
     /// The position is beyond the end.
     pub fn insert(&self, position: usize, item: impl Into<Value>) -> Made {
@@ -242,6 +255,8 @@ impl Topic<List> {
         self.change(&ListChange::Insert { position: Place::End, item: item.into() })
     }
 
+    /// Takes out the item at a position.
+    ///
     /// # Errors
     /// There is no item at the position.
     pub fn pop(&self, position: usize) -> Made {
@@ -267,12 +282,16 @@ impl Topic<List> {
 }
 
 impl Topic<Set> {
+    /// Adds an item.
+    ///
     /// # Errors
     /// The item is there already.
     pub fn append(&self, item: impl Into<Value>) -> Made {
         self.change(&SetChange::Append(item.into()))
     }
 
+    /// Takes out an item.
+    ///
     /// # Errors
     /// The item is not there.
     pub fn remove(&self, item: impl Into<Value>) -> Made {
@@ -281,12 +300,16 @@ impl Topic<Set> {
 }
 
 impl Topic<Dict> {
+    /// Adds an entry under a new key.
+    ///
     /// # Errors
     /// The key is there already.
     pub fn add(&self, key: impl Into<Key>, value: impl Into<Value>) -> Made {
         self.change(&DictChange::Add { key: key.into(), value: value.into() })
     }
 
+    /// Takes out the entry under a key.
+    ///
     /// # Errors
     /// The key is not there.
     pub fn remove(&self, key: impl Into<Key>) -> Made {
@@ -317,6 +340,8 @@ impl Topic<Dict> {
 }
 
 impl Topic<EventType> {
+    /// Sends an event to all who listen.
+    ///
     /// # Errors
     /// The arguments are no values.
     pub fn emit(&self, args: impl Into<value::Dict>) -> Made {

@@ -142,7 +142,7 @@ impl Run {
                 let change = self.change(topic, true);
                 if let Some(Value::String(key)) = change.fields.get("key")
                     && let Value::Dict(nodes) = self.server.value(&change.topic_name)
-                    && nodes.contains_key(&*key.to_string())
+                    && nodes.contains_key(&key.to_string())
                 {
                     return;
                 }

@@ -188,6 +188,7 @@ struct Planned {
 }
 
 impl Replica {
+    /// A replica of nothing, which was never online.
     pub fn new() -> Replica {
         Replica {
             phase: Phase::Offline,

@@ -21,7 +21,11 @@ pub(super) enum Dropped {
 }
 
 impl Dropped {
-    pub fn rejected(topic_name: &str, code: RejectCode, reason: impl Into<EcoString>) -> Dropped {
+    pub(super) fn rejected(
+        topic_name: &str,
+        code: RejectCode,
+        reason: impl Into<EcoString>,
+    ) -> Dropped {
         let (topic_name, reason) = (topic_name.into(), reason.into());
         Dropped::Rejected(Rejection { topic_name, code, reason })
     }

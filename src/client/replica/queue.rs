@@ -23,7 +23,7 @@ pub(super) struct Queue(VecDeque<Order>);
 
 impl Queue {
     /// Adds an action: mostly the newest, and what comes back in its old place.
-    pub fn insert(&mut self, order: Order) {
+    pub(super) fn insert(&mut self, order: Order) {
         let place = self.before(order);
         if self.0.get(place) != Some(&order) {
             self.0.insert(place, order);
@@ -31,7 +31,7 @@ impl Queue {
     }
 
     /// Takes an action out; tells whether it was there.
-    pub fn remove(&mut self, order: Order) -> bool {
+    pub(super) fn remove(&mut self, order: Order) -> bool {
         let place = self.before(order);
         let there = self.0.get(place) == Some(&order);
         if there {
@@ -40,7 +40,7 @@ impl Queue {
         there
     }
 
-    pub fn contains(&self, order: Order) -> bool {
+    pub(super) fn contains(&self, order: Order) -> bool {
         self.0.get(self.before(order)) == Some(&order)
     }
 

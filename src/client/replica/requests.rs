@@ -53,12 +53,12 @@ struct Offer {
 
 impl Requests {
     /// The last action made before an undo or redo that was not sent yet.
-    pub fn last_barrier(&self) -> Option<Order> {
+    pub(super) fn last_barrier(&self) -> Option<Order> {
         self.waiting.iter().rev().find_map(|call| call.after)
     }
 
     /// The first such action: nothing that was made after it goes out.
-    pub fn first_barrier(&self) -> Option<Order> {
+    pub(super) fn first_barrier(&self) -> Option<Order> {
         self.waiting.iter().find_map(|call| call.after)
     }
 }

@@ -109,6 +109,7 @@ impl TopicReplica {
         }
     }
 
+    /// The topic's type.
     pub fn kind(&self) -> TypeRef {
         self.kind
     }
