@@ -83,7 +83,7 @@ test("the programs of the README run any number of times", () => {
     expect(said).toContain(round === 0 ? "added here\n" : "changed here\n")
     expect(said).toContain("\n42\n")
     expect(said).toContain("{ n1: { x: 0, y: 0 } }")
-    expect(run("node", "readme1.js")).toContain("n1: { x: 5, y: 0 }")
+    expect(run("node", "readme1.js")).toContain("n1: { x: 9, y: 0 }")
   }
 }, 240_000)
 
