@@ -14,13 +14,13 @@ export interface JsonObject {
 }
 
 /** A value that is not to be changed, at any depth. */
-export type ReadonlyDeep<T> = [Json] extends [T] ? T : ReadonlyFields<T>
-
-type ReadonlyFields<T> = T extends (...args: never[]) => unknown
+export type ReadonlyDeep<T> = [Json] extends [T]
   ? T
-  : T extends object
-    ? { readonly [K in keyof T]: ReadonlyDeep<T[K]> }
-    : T
+  : T extends (...args: never[]) => unknown
+    ? T
+    : T extends object
+      ? { readonly [K in keyof T]: ReadonlyDeep<T[K]> }
+      : T
 
 /** Whether this is no production build: bundlers put what they build for here. */
 function isDevelopment(): boolean {
