@@ -142,6 +142,9 @@ class Runner:
     def step_disconnect(self, _: object) -> None:
         self.replica.disconnected()
 
+    def step_composes(self, it: dict[str, Any]) -> None:
+        self.replica.composes = it["on"]
+
     def step_close(self, _: object) -> None:
         self.replica.close()
 

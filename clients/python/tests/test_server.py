@@ -521,7 +521,7 @@ async def test_services_both_ways(two: tuple[Client, Client], name: str) -> None
     with pytest.raises(ServiceError, match="service_taken"):
         await asker.register(f"{name}/slow", slow)
     provider.unregister(f"{name}/slow")
-    await until(lambda: not provider._core.replica._messages)
+    await provider.settled()
     with pytest.raises(ServiceError, match="no_such_service"):
         await asker.request(f"{name}/slow")
     with pytest.raises(Invalid):

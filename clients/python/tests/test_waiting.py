@@ -390,6 +390,18 @@ async def _awaited(waiting: Any) -> Any:
     return await waiting
 
 
+def test_an_event_loop_that_ends_without_closing_says_what_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def forget() -> None:
+        client = topicsync_client.connect(NOWHERE)
+        client.int("n").add(1)
+        await asyncio.sleep(0)
+
+    asyncio.run(forget())
+    assert "the client ended with 1 change (1 of topic 'n') not sent" in caplog.text
+
+
 def test_a_program_that_ends_without_closing_loses_nothing(server: Server, name: str) -> None:
     program = f"""
 import topicsync_client

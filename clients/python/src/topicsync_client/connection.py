@@ -110,8 +110,9 @@ class Connection:
                 self._loop.call_soon_threadsafe(self._work.set)
 
     def _later(self, work: Callable[[], None]) -> None:
+        here = threading.get_ident() == self._core.loop_thread
         try:
-            self._loop.call_soon_threadsafe(work)
+            (self._loop.call_soon if here else self._loop.call_soon_threadsafe)(work)
         except RuntimeError:
             # The loop is closed: what is left to tell is told at once.
             work()

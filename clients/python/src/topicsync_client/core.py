@@ -30,6 +30,7 @@ from .errors import (
     TopicsyncError,
     UnansweredChange,
     Unsent,
+    describe,
 )
 from .replica import Event, LocalChange, Message, Replica
 from .replica import events as told
@@ -170,6 +171,7 @@ class Core:
 
         def make(replica: Replica) -> None:
             if self.closing:
+                log.warning("the client is closed, and takes no %s", name_changes(changes))
                 ticket._fail(Unsent(f"the client is closed: {name_changes(changes)}"))
             else:
                 self._tickets[replica.local(changes)] = ticket
@@ -431,9 +433,12 @@ class Core:
 
     def _abandon(self) -> None:
         """Tell all who still wait that the client is closed (R38, R40)."""
-        self.closing = True
+        was_closed_by_program, self.closing = self.closing, True
         self.replica.end()
         self._collect()
+        if not was_closed_by_program and (self.unsent or self.unknown):
+            # Nobody will be told by `close`: the event loop ended, say.
+            log.warning("the client ended with %s", describe(self.unsent, self.unknown))
         waiting: list[Waiting[Any]] = [it for _, it in self._calls.values()]
         waiting += [it for each in self._ready.values() for it, _ in each]
         waiting += [it for each in self._registering.values() for it in each]

@@ -77,9 +77,7 @@ class ClosedUnanswered(ClientClosed):
     ) -> None:
         self.unsent: list[UnansweredChange] = unsent
         self.unknown: list[UnansweredChange] = unknown
-        told = [f"{_listed(unsent)} not sent"] if unsent else []
-        told += [f"{_listed(unknown)} sent and not answered"] if unknown else []
-        super().__init__(f"closed after {seconds:g} s with {'; '.join(told)}")
+        super().__init__(f"closed after {seconds:g} s with {describe(unsent, unknown)}")
 
 
 class ChangesLost(TopicsyncError):
@@ -113,6 +111,13 @@ class ServiceError(TopicsyncError):
         self.code = code
         self.reason = reason
         self.service_name = service_name
+
+
+def describe(unsent: list[UnansweredChange], unknown: list[UnansweredChange]) -> str:
+    """Say how many changes were not sent or not answered, and of which topics."""
+    told = [f"{_listed(unsent)} not sent"] if unsent else []
+    told += [f"{_listed(unknown)} sent and not answered"] if unknown else []
+    return "; ".join(told)
 
 
 def _listed(changes: list[UnansweredChange]) -> str:

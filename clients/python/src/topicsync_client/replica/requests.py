@@ -203,7 +203,8 @@ class Requests(Local):
     @property
     def is_settled(self) -> bool:
         """Whether everything made, asked and offered here has its outcome."""
-        return not self._unsettled_actions() and not self._has_open_requests()
+        is_open = any(action.tickets for action in self._actions.values())
+        return not is_open and not self._has_open_requests()
 
     def describe_unsettled(self) -> str:
         """Say what is not settled, for a message to people."""
