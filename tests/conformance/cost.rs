@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use topicsync::client::{Event, LocalChange, Replica};
-use topicsync::protocol::ServerMessage;
 use topicsync::protocol::ClientMessage;
+use topicsync::protocol::ServerMessage;
 use topicsync::topic::{TopicName, TopicOptions};
 use topicsync::types::Registry;
 use topicsync::value::Value;
