@@ -339,9 +339,12 @@ impl TopicType for List {
         let (gone, come) = (from.len() - start - end, to.len() - start - end);
         let both = gone.min(come);
         let middle = (start..start + come).zip(to.iter_from(start).cloned());
-        let put = middle.map(|(position, item)| match position < start + both {
-            true => Replace { position: At(position), item },
-            false => Insert { position: At(position), item },
+        let put = middle.map(|(position, item)| {
+            if position < start + both {
+                Replace { position: At(position), item }
+            } else {
+                Insert { position: At(position), item }
+            }
         });
         let pop = || Pop { position: At(start + both) };
         Some(put.chain(std::iter::repeat_with(pop).take(gone - both)).collect())

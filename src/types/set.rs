@@ -22,12 +22,11 @@ pub enum SetChange {
 use SetChange::{Append, Remove};
 
 fn append(items: &mut OrdSet<Value>, item: &Value) -> Result<(), Invalid> {
-    match items.contains(item) {
-        true => Err(Invalid::ItemExists),
-        false => {
-            items.insert(item.clone());
-            Ok(())
-        }
+    if items.contains(item) {
+        Err(Invalid::ItemExists)
+    } else {
+        items.insert(item.clone());
+        Ok(())
     }
 }
 
