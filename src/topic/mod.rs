@@ -279,7 +279,7 @@ mod tests {
             let (mut run, mut one_by_one) = (original.clone(), original);
             topic.rebase(&mut run, base).unwrap();
             for entry in topic.log().after(base) {
-                run::carry(topic.kind(), &mut one_by_one, entry.change.clone()).unwrap();
+                run::rebase_run(topic.kind(), &mut one_by_one, entry.change.clone()).unwrap();
             }
             assert_eq!(run, one_by_one, "from {base}");
         };

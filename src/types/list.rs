@@ -3,7 +3,7 @@
 //! Every change but `set` is a taking out, a putting in, or both, so that all rebasing comes down to
 //! two functions: how a *gap* (a place between items) and how an *item* move over one of them.
 
-use super::alike::ends_in_common;
+use super::alike::{Common, in_common};
 use super::place::Place;
 use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, check_item, unknown_change};
 use crate::value::{Fields, Invalid, List as ListValue, Value};
@@ -122,8 +122,8 @@ fn motion(change: &ListChange) -> Option<Motion> {
     }
 }
 
-/// `change` carried over `motion`; `None` if the item it is about was taken out.
-fn carry(change: &ListChange, motion: Motion, newcomer: bool) -> Option<ListChange> {
+/// `change` rebased over `motion`; `None` if the item that it is about was taken out.
+fn over_motion(change: &ListChange, motion: Motion, newcomer: bool) -> Option<ListChange> {
     Some(match change {
         Insert { position: At(gap), item } => {
             Insert { position: At(motion.gap(*gap, newcomer)), item: item.clone() }
@@ -282,14 +282,14 @@ impl TopicType for List {
                 // The newcomer's target stands.
                 (Move { .. }, Move { .. }) => {
                     let incoming =
-                        motion(accepted).and_then(|motion| carry(incoming, motion, true));
+                        motion(accepted).and_then(|motion| over_motion(incoming, motion, true));
                     return Ok(Rebased { incoming, accepted: None });
                 }
                 _ => {}
             }
         }
         let over = |change: &ListChange, other: &ListChange, newcomer| match motion(other) {
-            Some(motion) => carry(change, motion, newcomer),
+            Some(motion) => over_motion(change, motion, newcomer),
             None => Some(change.clone()),
         };
         Ok(Rebased {
@@ -333,21 +333,25 @@ impl TopicType for List {
     }
 
     fn differences(from: &ListValue<Value>, to: &ListValue<Value>) -> Option<Vec<ListChange>> {
-        let forward = from.iter().zip(to.iter());
-        let backward = from.iter().rev().zip(to.iter().rev());
-        let (start, end) = ends_in_common((from.len(), to.len()), forward, backward);
-        let (gone, come) = (from.len() - start - end, to.len() - start - end);
-        let both = gone.min(come);
-        let middle = (start..start + come).zip(to.iter_from(start).cloned());
-        let put = middle.map(|(position, item)| {
-            if position < start + both {
-                Replace { position: At(position), item }
-            } else {
-                Insert { position: At(position), item }
+        let (old, new): (Vec<&Value>, Vec<&Value>) = (from.iter().collect(), to.iter().collect());
+        let mut changes = Vec::new();
+        let (mut gone, mut come) = (0, 0);
+        // Everything before `come` is as it is to be.
+        for Common { old: old_start, new: new_start, len } in in_common(&old, &new, 1) {
+            let both = (old_start - gone).min(new_start - come);
+            for (at, item) in new[come..new_start].iter().enumerate() {
+                let (position, item) = (At(come + at), (*item).clone());
+                changes.push(if at < both {
+                    Replace { position, item }
+                } else {
+                    Insert { position, item }
+                });
             }
-        });
-        let pop = || Pop { position: At(start + both) };
-        Some(put.chain(std::iter::repeat_with(pop).take(gone - both)).collect())
+            let pop = || Pop { position: At(come + both) };
+            changes.extend(std::iter::repeat_with(pop).take(old_start - gone - both));
+            (gone, come) = (old_start + len, new_start + len);
+        }
+        Some(changes)
     }
 
     fn compose(first: &ListChange, second: &ListChange) -> Composed<ListChange> {

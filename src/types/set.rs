@@ -30,7 +30,7 @@ fn append(items: &mut OrdSet<Value>, item: &Value) -> Result<(), Invalid> {
     }
 }
 
-/// Carries an `append` or `remove` over a `set`: nothing is left to do if it is so already.
+/// Rebases an `append` or `remove` over a `set`: nothing is left to do if it is so already.
 fn over_set(incoming: &SetChange, items: &OrdSet<Value>) -> Rebased<SetChange> {
     let mut both = items.clone();
     let left = Set::apply(&mut both, incoming).is_ok();

@@ -1,11 +1,14 @@
 //! `string`: a text that many hands edit at once.
 
-use super::alike::ends_in_common;
+use super::alike::{Common, in_common};
 use super::edit::{Deletion, Edit, EditStep, decode_len};
 use super::place::Place;
 use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, unknown_change};
 use crate::value::text::count_chars;
 use crate::value::{Fields, Invalid, Key, Text, Value};
+
+/// How many code points in a row two texts must have in common, once, for what lies around them to be told apart.
+const ALIKE_RUN: usize = 8;
 
 /// The type of a topic that holds text.
 pub struct String;
@@ -188,13 +191,14 @@ impl TopicType for String {
     fn differences(from: &Text, to: &Text) -> Option<Vec<StringChange>> {
         let chars = |text: &Text| text.chunks().flat_map(str::chars).collect::<Vec<char>>();
         let (old, new) = (chars(from), chars(to));
-        let forward = old.iter().zip(&new);
-        let backward = old.iter().rev().zip(new.iter().rev());
-        let (start, end) = ends_in_common((old.len(), new.len()), forward, backward);
         let mut edit = Edit::default();
-        edit.retain(start);
-        edit.insert(new[start..new.len() - end].iter().collect::<std::string::String>().into());
-        edit.delete(Deletion::of_text(from.slice(start..old.len() - end)));
+        let (mut gone, mut come) = (0, 0);
+        for Common { old: old_start, new: new_start, len } in in_common(&old, &new, ALIKE_RUN) {
+            edit.insert(new[come..new_start].iter().collect::<std::string::String>().into());
+            edit.delete(Deletion::of_text(from.slice(gone..old_start)));
+            edit.retain(len);
+            (gone, come) = (old_start + len, new_start + len);
+        }
         Some(vec![StringChange::Edit(edit.finish())])
     }
 

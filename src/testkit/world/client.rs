@@ -104,6 +104,7 @@ impl Client {
                 | Event::Response { .. }
                 | Event::Registered { .. }
                 | Event::Unregistered { .. }
+                | Event::Unsent { .. }
                 | Event::Busy => {}
             }
         }

@@ -33,7 +33,8 @@ impl RustClient {
         let retry_min = Duration::from_millis(5);
         let retry_max = Duration::from_millis(50);
         let client =
-            Client::with_config(ClientConfig { retry_min, retry_max, ..ClientConfig::new(url) });
+            Client::with_config(ClientConfig { retry_min, retry_max, ..ClientConfig::new(url) })
+                .expect("an address");
         let sound = "the names are sound";
         client.int("soak/int").expect(sound);
         client.float("soak/float").expect(sound);
