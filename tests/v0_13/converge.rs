@@ -85,10 +85,10 @@ fn change(kind: &str, shown: &Json, a: u8, b: u8) -> Json {
             2 => json!({"type": "insert", "item": item, "position": -1}),
             _ => json!({"type": "insert", "item": item, "position": number % (items.len() + 1)}),
         },
-        ("set", Json::Array(items)) => match items.iter().any(|it| is(it, &item)) {
-            true => json!({"type": "remove", "item": item}),
-            false => json!({"type": "append", "item": item}),
-        },
+        ("set", Json::Array(items)) => {
+            let is_there = items.iter().any(|it| is(it, &item));
+            json!({"type": if is_there { "remove" } else { "append" }, "item": item})
+        }
         ("dict", Json::Object(entries)) => {
             let key = ["a", "b", "c"][number % 3];
             match entries.get(key) {
