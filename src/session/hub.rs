@@ -286,7 +286,7 @@ impl Hub {
 
     /// A queue for a connection of this client's.
     pub(super) fn outbox(&self, client: ClientId, encoding: Encoding) -> Arc<Outbox> {
-        Arc::new(Outbox::new(client, encoding, self.config.queue_bytes_max))
+        Arc::new(Outbox::new(client, encoding, &self.config))
     }
 
     /// Keeps `_topicsync/clients` true. To be called by who acts for the session.
