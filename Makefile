@@ -11,4 +11,4 @@ bench:
 
 load:
 	cargo build --release
-	cargo run --release --example load
+	cargo run --release -p topicsync-tools --bin load

@@ -118,7 +118,8 @@ impl<'a> Recorder<'a> {
         if self.head >= self.checkpoint + CHECKPOINT_EVERY {
             self.checkpoint = self.head;
             let (version, value) = (Version(self.head), self.kind.encode_value(&self.value));
-            let (topic, checkpoint) = (self.topic.clone(), Checkpoint { version, value });
+            let (topic, checkpoint) =
+                (self.topic.clone(), Checkpoint { version, value, stamp: None });
             group.push(Operation::Checkpoint { topic, checkpoint });
         }
         self.journal.commit(&group).unwrap();

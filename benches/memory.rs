@@ -17,9 +17,7 @@ mod common {
 #[path = "common/workloads.rs"]
 mod workloads;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::Random;
 use topicsync::engine::{Author, ChangeBody, Engine, EngineConfig, Submission, Submitted};
@@ -27,34 +25,15 @@ use topicsync::journal::SqliteJournal;
 use topicsync::topic::{ClientId, Durability, TopicName, TopicOptions};
 use topicsync::types::AnyChange;
 use topicsync::types::string::{String as TextType, StringChange};
+use topicsync_test_support::allocator::Counting;
 use workloads::{Nodes, Trace};
 
 const MOVES: usize = 250_000;
 /// After how many changes what waits is committed.
 const GROUP: usize = 100;
 
-/// The system's allocator, and how many bytes it has given out.
-struct Counting;
-
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: all is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+static ALLOCATOR: Counting = Counting::new();
 
 fn main() {
     println!("| changes | log in memory | bytes of memory each | bytes on disk each |");
@@ -95,7 +74,7 @@ fn measure(workload: &str, durable: bool) {
     let kind = if workload == "typing" { "string" } else { "dict" };
     let _topic = engine.open(&name, Some(kind), TopicOptions::default()).expect("a new topic");
     let author = Author::new(ClientId(1), None);
-    let before = BYTES.load(Ordering::Relaxed);
+    let before = ALLOCATOR.bytes();
     for at in 0..count {
         let change = ChangeBody::Typed(make(at));
         let change = Submitted { topic: name.clone(), epoch: None, change, id: None, base: None };
@@ -106,7 +85,7 @@ fn measure(workload: &str, durable: bool) {
         }
     }
     engine.settle();
-    let memory = BYTES.load(Ordering::Relaxed).saturating_sub(before) as f64 / count as f64;
+    let memory = ALLOCATOR.bytes().saturating_sub(before) as f64 / count as f64;
     let (log, disk) = match durable {
         true => {
             let extent = engine.journal().extent(&name).expect("it is there");

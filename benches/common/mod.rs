@@ -12,7 +12,6 @@ use topicsync::types::AnyChange;
 pub use random::Random;
 
 // Figures are of what the server does, and it allocates with this.
-#[cfg(feature = "server")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,7 +1,8 @@
 //! A topic type that a node editor would use: a graph of nodes, typed ports and edges.
 //!
 //! `cargo run --example graph` has two people edit one graph at once, and tells what comes of it.
-//! `cargo run --example graph -- serve` leaves a server running for other clients.
+//! `cargo run --example graph -- serve` is the program `topicsync` that knows graphs too: any command of it, as
+//! `show`, `log` or `replay`, does for graphs what it does for the built-in types.
 //! `cargo test --example graph` tests every law of the type, and all of it over sockets.
 //!
 //! | file | holds |
@@ -26,6 +27,7 @@ mod tests;
 mod value;
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use topicsync::client::{LocalError, Pending};
 use topicsync::value::Key;
@@ -36,25 +38,22 @@ use graph::Acyclic;
 use server::GraphServer;
 use value::{Node, Ports};
 
-// One thread, so that neither hears of the other before both have made their change.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
-    match std::env::args().nth(1).as_deref() {
-        None => story().await,
-        Some("serve") => serve().await,
-        Some(other) => Err(format!("{other:?} is neither nothing nor `serve`").into()),
+fn main() -> ExitCode {
+    // Anything on the command line is for the whole program.
+    if std::env::args_os().len() > 1 {
+        return topicsync_cli::run(&server::registry());
+    }
+    match story() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("graph: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// Runs a server until Ctrl-C.
-async fn serve() -> Result<(), Box<dyn Error>> {
-    let server = GraphServer::start(([127, 0, 0, 1], 8765))?;
-    println!("{} knows the topic types graph and acyclic_graph; Ctrl-C stops it", server.url);
-    println!(r#"{{"type":"subscribe","content":{{"topic_name":"patch","type":"acyclic_graph"}}}}"#);
-    tokio::signal::ctrl_c().await?;
-    server.stop().await
-}
-
+// One thread, so that neither hears of the other before both have made their change.
+#[tokio::main(flavor = "current_thread")]
 async fn story() -> Result<(), Box<dyn Error>> {
     let server = GraphServer::start(([127, 0, 0, 1], 0))?;
     let ann = Editor::open(&server.url, "patch").await?;

@@ -6,8 +6,14 @@ use std::net::SocketAddr;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use topicsync::server::{Host, Server};
+use topicsync::types::Registry;
 
 use crate::graph::{Acyclic, Graph};
+
+/// The built-in types, and graphs with and without cycles.
+pub fn registry() -> Registry {
+    Registry::default().with::<Graph<false>>().with::<Acyclic>()
+}
 
 /// A running server, at `url`.
 pub struct GraphServer {

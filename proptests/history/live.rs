@@ -175,7 +175,7 @@ impl Live {
                 let snapshot =
                     topic.value_at(Moment::Version(Version(version))).expect("all is kept");
                 let value = kind.of.encode_value(&snapshot.value);
-                let checkpoint = Checkpoint { version: Version(version), value };
+                let checkpoint = Checkpoint { version: Version(version), value, stamp: None };
                 group.push(Operation::Checkpoint { topic: topic_name.clone(), checkpoint });
             }
             journal.commit(&group).expect("a new journal");

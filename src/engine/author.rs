@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::cell::TopicCell;
+use super::policy::Principal;
 use super::publication::Origin;
 use crate::topic::{ActionId, ChangeId, ClientId, CommitNumber, TopicName};
 
@@ -16,7 +17,7 @@ const UNDO_DEPTH_MAX: usize = 1_000;
 
 /// One who makes changes under a client id.
 pub struct Author {
-    id: ClientId,
+    principal: Principal,
     /// Who hears of this author's own changes; nobody, for a program that looks at the values.
     pub(super) origin: Option<Arc<dyn Origin>>,
     /// Counts the ids that the engine makes in the author's name, in this life of the server.
@@ -56,7 +57,7 @@ impl Author {
     /// One who has made no change yet.
     pub fn new(id: ClientId, origin: Option<Arc<dyn Origin>>) -> Author {
         Author {
-            id,
+            principal: Principal::client(id),
             origin,
             counter: AtomicU64::new(0),
             life: 1,
@@ -79,13 +80,18 @@ impl Author {
     }
 
     pub fn id(&self) -> ClientId {
-        self.id
+        self.principal.id()
+    }
+
+    /// On whose behalf this author acts.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// A fresh id for a change or action that the engine makes in this author's name.
     pub(super) fn fresh_id(&self) -> ChangeId {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed);
-        ChangeId::of_server_for(self.id, self.life, counter)
+        ChangeId::of_server_for(self.id(), self.life, counter)
     }
 
     /// Notes a presence topic that the author writes to.

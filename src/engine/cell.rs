@@ -24,6 +24,8 @@ pub struct TopicCell {
     kind: TypeRef,
     options: TopicOptions,
     epoch: Epoch,
+    /// The epoch under which the journal knows the topic; `None` if it does not.
+    recorded: Option<Epoch>,
     durability: Durability,
     /// Where the part of the log is that is not in memory, if the topic is not in memory alone.
     pub(super) journal: Arc<dyn Journal>,
@@ -92,13 +94,14 @@ pub(super) struct Made {
     pub kind: TypeRef,
     pub options: TopicOptions,
     pub epoch: Epoch,
+    pub recorded: Option<Epoch>,
     pub durability: Durability,
 }
 
 impl TopicCell {
     /// A topic as it stands at `topic`'s head, all of which is durable.
     pub(super) fn new(made: Made, journal: Arc<dyn Journal>, topic: Topic) -> TopicCell {
-        let Made { name, kind, options, epoch, durability } = made;
+        let Made { name, kind, options, epoch, recorded, durability } = made;
         let (head, base) = (topic.head(), topic.log().base());
         let state = State {
             topic,
@@ -114,7 +117,7 @@ impl TopicCell {
             removed: false,
         };
         let (used, state) = (AtomicBool::new(true), Mutex::new(state));
-        TopicCell { name, kind, options, epoch, durability, journal, used, state }
+        TopicCell { name, kind, options, epoch, recorded, durability, journal, used, state }
     }
 
     pub fn name(&self) -> &TopicName {
@@ -131,6 +134,11 @@ impl TopicCell {
 
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    /// The epoch under which the journal knows the topic; `None` if it does not.
+    pub(super) fn recorded(&self) -> Option<&Epoch> {
+        self.recorded.as_ref()
     }
 
     /// When a change of this topic is published.
@@ -208,13 +216,28 @@ impl TopicCell {
     }
 
     /// Gives `subscriber` all that is published from here on, until it is [`detach`](Self::detach)ed or
-    /// another of the same client takes its place.
-    pub fn attach(&self, subscriber: Arc<dyn Subscriber>) {
+    /// another of the same client takes its place; and gives back what brings one who has version
+    /// `since` up to that point. `None` if the topic was removed.
+    ///
+    /// Each change is in what is given back, or delivered later, and in one of the two only.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        subscriber: Arc<dyn Subscriber>,
+        since: Option<Version>,
+    ) -> Option<CatchUp> {
         let mut state = self.lock();
-        match state.subscriber_index(subscriber.client_id()) {
-            Ok(index) => state.subscribers[index] = subscriber,
-            Err(index) => state.subscribers.insert(index, subscriber),
+        if state.removed {
+            return None;
         }
+        // What waits to be published goes to those who are there by now, and is part of what is missing.
+        state.publish_due(self);
+        state.attach(subscriber);
+        Some(self.missing(state, since))
+    }
+
+    /// Gives `subscriber` all that is published from here on, as [`subscribe`](Self::subscribe) does.
+    pub fn attach(&self, subscriber: Arc<dyn Subscriber>) {
+        self.lock().attach(subscriber);
     }
 
     /// Takes out a subscriber, unless another of the same client has taken its place.
@@ -232,30 +255,6 @@ impl TopicCell {
         self.lock().subscribers.len()
     }
 
-    /// Attaches `subscriber` and gives what brings it up to date from version `since`, under one hold of
-    /// the lock: every change is either in the catch-up or delivered after it. `None` if the topic was
-    /// removed.
-    ///
-    /// What can be published by then is published before, to those who subscribe already.
-    pub fn subscribe(
-        self: &Arc<Self>,
-        subscriber: Arc<dyn Subscriber>,
-        since: Option<Version>,
-    ) -> Option<CatchUp> {
-        let mut state = self.lock();
-        if state.removed {
-            return None;
-        }
-        if self.options.delivery == Delivery::Every {
-            state.publish(self);
-        }
-        match state.subscriber_index(subscriber.client_id()) {
-            Ok(index) => state.subscribers[index] = subscriber,
-            Err(index) => state.subscribers.insert(index, subscriber),
-        }
-        Some(self.catch_up_from(state, since))
-    }
-
     /// What somebody who has version `since` is to be given to be up to date: the missing changes, or a
     /// snapshot where the log does not reach back or is long.
     ///
@@ -263,18 +262,13 @@ impl TopicCell {
     /// waits for a tick, or to be durable, still comes with that.
     pub fn catch_up(self: &Arc<Self>, since: Option<Version>) -> CatchUp {
         let mut state = self.lock();
-        if self.options.delivery == Delivery::Every {
-            state.publish(self);
-        }
-        self.catch_up_from(state, since)
+        state.publish_due(self);
+        self.missing(state, since)
     }
 
-    /// The catch-up from `since` to what is published. The journal is read after the lock is let go.
-    fn catch_up_from(
-        self: &Arc<Self>,
-        state: MutexGuard<'_, State>,
-        since: Option<Version>,
-    ) -> CatchUp {
+    /// What is missing to one who has version `since`, up to what is published. The lock is given back
+    /// before anything is read from the journal.
+    fn missing(self: &Arc<Self>, state: MutexGuard<'_, State>, since: Option<Version>) -> CatchUp {
         let version = state.published;
         let snapshot = self.kind.stateful().then(|| {
             let Snapshot { version, commit, value } = state.published_snapshot();
@@ -422,11 +416,18 @@ impl State {
         self.topic.log().version_of(id)
     }
 
-    /// Takes back what was accepted after `head`.
-    pub fn fall_back(&mut self, head: Version) {
+    /// Takes back what was accepted after `head`; `deferred` submissions of what is left still wait.
+    pub fn fall_back(&mut self, head: Version, deferred: usize) {
         self.topic.fall_back(head);
         self.checkpointed = self.checkpointed.min(head);
-        self.deferred = 0;
+        self.deferred = deferred;
+    }
+
+    fn attach(&mut self, subscriber: Arc<dyn Subscriber>) {
+        match self.subscriber_index(subscriber.client_id()) {
+            Ok(index) => self.subscribers[index] = subscriber,
+            Err(index) => self.subscribers.insert(index, subscriber),
+        }
     }
 
     fn subscriber_index(&self, client: ClientId) -> Result<usize, usize> {
@@ -465,6 +466,13 @@ impl State {
             self.mark_published(newest.version);
         }
         unpublished
+    }
+
+    /// Publishes what is queued and need not wait for a tick.
+    fn publish_due(&mut self, topic: &Arc<TopicCell>) {
+        if topic.options.delivery == Delivery::Every {
+            self.publish(topic);
+        }
     }
 
     /// Gives what is queued to all subscribers, as one publication, and to its authors.

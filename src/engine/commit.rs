@@ -3,7 +3,10 @@
 //! ```text
 //! submit ──► waiting ──► write: one group, one commit ──► settle: publish, in the order of acceptance
 //!                                    │
-//!                                    └─ failed ──► fall back: every topic as it was, every author told
+//!                                    ├─ failed ──► fall back: every topic as it was, every author told
+//!                                    ├─ fenced ──► fall back on the topics that somebody else wrote to,
+//!                                    │             read what was missed, tell the authors to send again
+//!                                    └─ unknown ─► once it is certain, what is not there is tried again
 //! ```
 //!
 //! The queue is filled under the topics' locks, so its order is that of every topic. All that waits is
@@ -17,12 +20,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
 use super::cell::TopicCell;
+use super::failure::RETRY_AFTER;
 use super::queue::{Accepted, Appended, Then, Waiting};
 use super::submit::Guards;
-use super::{Engine, Existence, Group, deliver};
+use super::{Engine, Group, deliver};
 use crate::journal::{
     Append, CHECKPOINT_BYTES_A_CHANGE, CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX, Checkpoint,
-    CommitError, Logged, Operation,
+    CommitError, JournalError, Logged, Operation, Stamp,
 };
 use crate::topic::{Entry, Keep, Moment, Timestamp, Version};
 
@@ -53,10 +57,13 @@ impl Engine {
                     // The other side takes groups until this one is dropped.
                     Ok(()) => drop(sender.send(group)),
                     Err(error) => {
+                        // What falls back does so behind all that was written before.
                         self.queue.wait_settled();
-                        self.fail(group, &error);
+                        self.not_written(group, &error);
                         if self.queue.is_down() {
                             self.wait_for_journal();
+                        } else if self.in_doubt.load(Ordering::Relaxed) {
+                            self.wait_for_certainty();
                         }
                     }
                 }
@@ -76,7 +83,7 @@ impl Engine {
     /// # Errors
     /// That could not be noted: the next life takes it for a crash.
     pub fn close(&self) -> Result<(), CommitError> {
-        self.config.journal.commit(&[Operation::Close])
+        self.config.journal.commit(&[self.numbers.release(), Operation::Close])
     }
 
     /// Makes durable, and publishes, all that was accepted. For those who do not
@@ -88,7 +95,24 @@ impl Engine {
         while let Some(group) = self.queue.take() {
             match self.write(&group) {
                 Ok(()) => self.publish_durable(group),
-                Err(error) => return self.fail(group, &error),
+                Err(error) => self.not_written(group, &error),
+            }
+            if self.queue.is_down() || self.in_doubt.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    /// Deals with a group that the journal did not take.
+    fn not_written(&self, group: Vec<Waiting>, error: &CommitError) {
+        match error {
+            CommitError::Failed(_) => self.fail(group, error),
+            CommitError::Fenced { topic, found } => self.meet_other_writer(group, topic, *found),
+            CommitError::Unknown(error) => {
+                tracing::warn!(%error, "no answer came from the journal; what waits goes on waiting");
+                self.in_doubt.store(true, Ordering::Relaxed);
+                self.queue.put_back(group);
+                self.queue.settled();
             }
         }
     }
@@ -98,6 +122,15 @@ impl Engine {
         match self.queue.is_settled() {
             true => then(Ok(())),
             false => self.queue.push(Waiting::Then(then)),
+        }
+    }
+
+    /// Calls `read` once all that is accepted by now is published or taken back. Unlike
+    /// [`after_commit`](Self::after_commit) that does not wait for a journal that failed: readers are
+    /// answered all the while.
+    pub fn before_reading(&self, read: Box<dyn FnOnce() + Send>) {
+        if let Err(read) = self.queue.push_read(read) {
+            read();
         }
     }
 
@@ -121,40 +154,86 @@ impl Engine {
     }
 
     fn write(&self, group: &[Waiting]) -> Result<(), CommitError> {
+        let doubtful = self.in_doubt.load(Ordering::Relaxed);
+        if doubtful {
+            self.config.journal.renew().map_err(CommitError::Unknown)?;
+        }
         let mut operations = Vec::with_capacity(group.len());
         for waiting in group {
             match waiting {
+                // It was there all along, and only the answer got lost.
+                Waiting::Accepted(accepted) if doubtful && self.is_there(accepted)? => {}
                 Waiting::Accepted(accepted) => self.add_operations(accepted, &mut operations),
                 Waiting::Operation(operation) => operations.push(operation.clone()),
                 Waiting::Removal(cell) => {
-                    operations.push(Operation::Remove { topic: cell.name().clone() });
+                    let (topic, epoch) = (cell.name().clone(), cell.recorded().cloned());
+                    operations.push(Operation::Remove { topic, epoch });
                 }
-                Waiting::Then(_) => {}
+                Waiting::Then(_) | Waiting::Read(_) => {}
             }
         }
+        self.in_doubt.store(false, Ordering::Relaxed);
         if operations.is_empty() {
             return Ok(());
         }
+        self.note_time();
         self.config.journal.commit(&operations)?;
         self.queue.groups.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Whether the journal holds what a submission appended, each change at its place.
+    fn is_there(&self, accepted: &Accepted) -> Result<bool, CommitError> {
+        for Appended { slot, entries, .. } in &accepted.appended {
+            let (name, after) = (accepted.cells[*slot].name(), accepted.before[*slot]);
+            let (Some(first), Some(last)) = (entries.first(), entries.last()) else { continue };
+            let found = match self.config.journal.read(name, after, last.version) {
+                Ok(found) => found,
+                Err(JournalError::UnknownTopic(_)) => return Ok(false),
+                Err(error) => return Err(CommitError::Unknown(error)),
+            };
+            // All or none of it is there.
+            let same = |it: &Logged| (it.version, it.commit) == (first.version, first.commit);
+            return Ok(found.first().is_some_and(|it| same(it) && it.id == first.id));
+        }
+        Ok(false)
+    }
+
+    /// Waits until it is certain what became of a group, or the engine is to stop.
+    fn wait_for_certainty(&self) {
+        while let Err(error) = self.config.journal.renew() {
+            tracing::warn!(%error, "the journal still does not answer");
+            if self.queue.wait_for_stop(RETRY_AFTER) {
+                // Nothing more can be done for what waits.
+                self.in_doubt.store(false, Ordering::Relaxed);
+                return self.queue.clear();
+            }
+        }
+    }
+
     /// Publishes a group that is durable.
     fn publish_durable(&self, group: Vec<Waiting>) {
-        let mut publishing = Group::default();
+        let (mut publishing, mut askers) = (Group::default(), Vec::new());
         for waiting in group {
             match waiting {
-                Waiting::Accepted(accepted) => self.publish_accepted(accepted, &mut publishing),
+                Waiting::Accepted(mut accepted) => {
+                    askers.extend(accepted.asker.take());
+                    self.publish_accepted(accepted, &mut publishing);
+                }
                 Waiting::Operation(operation) => self.numbers.reserved(&operation),
                 Waiting::Removal(cell) => self.end_removal(&cell),
                 Waiting::Then(then) => {
                     self.publish(&mut publishing);
                     then(Ok(()));
                 }
+                Waiting::Read(read) => {
+                    self.publish(&mut publishing);
+                    read();
+                }
             }
         }
         self.publish(&mut publishing);
+        askers.into_iter().for_each(|asker| asker.tell(Ok(())));
         self.queue.settled();
     }
 
@@ -180,9 +259,7 @@ impl Engine {
             }
         }
         drop(removing);
-        if let Some(listener) = &self.config.on_topic {
-            listener(cell, Existence::Removed);
-        }
+        self.observe(|observer| observer.topic_removed(cell));
     }
 
     fn add_operations(&self, accepted: &Accepted, operations: &mut Vec<Operation>) {
@@ -192,8 +269,9 @@ impl Engine {
             let changes = entries.iter().map(|entry| Logged::of_entry(kind, entry)).collect();
             operations.push(Operation::Append(Append { topic: topic.clone(), after, changes }));
             let (Some(value), Some(newest)) = (checkpoint, entries.last()) else { continue };
-            let checkpoint =
-                Checkpoint { version: newest.version, value: kind.encode_value(value) };
+            let (version, value) = (newest.version, kind.encode_value(value));
+            let stamp = Some(Stamp { commit: newest.commit, time: newest.time });
+            let checkpoint = Checkpoint { version, value, stamp };
             let changes = checkpoint.value.bytes_about() as u64 / CHECKPOINT_BYTES_A_CHANGE;
             cell.lock().checkpoint_every = changes.clamp(CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX);
             operations.push(Operation::Checkpoint { topic: topic.clone(), checkpoint });
@@ -210,18 +288,19 @@ impl Engine {
     /// The oldest version that the options of a topic in the journal keep, `newest` being its head;
     /// `None` if they keep all.
     fn oldest_kept(&self, cell: &TopicCell, newest: &Entry) -> Option<Version> {
-        let before = |time: Timestamp| {
-            self.config.journal.version_at(cell.name(), Moment::Time(time)).unwrap_or_default()
+        let before = |moment: Moment| {
+            self.config.journal.version_at(cell.name(), moment).unwrap_or_default()
         };
         let oldest = match cell.options().keep {
             _ if cell.options().no_history => newest.version,
             Keep::All => return None,
             Keep::Versions(count) => Version(newest.version.0.saturating_sub(count)),
             Keep::Seconds(seconds) => {
-                before(Timestamp(newest.time.0.saturating_sub(seconds.saturating_mul(1000))))
+                let since = newest.time.0.saturating_sub(seconds.saturating_mul(1000));
+                before(Moment::Time(Timestamp(since)))
             }
         };
         // Whatever the options say: what may be sent again has to be known.
-        Some(oldest.min(before(self.resumable_since(newest.time))))
+        Some(oldest.min(before(self.resumable_from())))
     }
 }

@@ -1,5 +1,7 @@
 //! Past values and past changes of topics, over what their logs keep.
 
+use thiserror::Error;
+
 use super::cell::{Snapshot, State, TopicCell};
 use super::{Engine, PastError, past};
 use crate::journal::JournalError;
@@ -15,26 +17,34 @@ enum Place {
 }
 
 impl State {
+    /// Where a moment is, if what was then is settled.
     fn place(&self, moment: Moment) -> Result<Place, PastError> {
-        let log = self.topic.log();
-        let is_here = match moment {
+        let (log, made) = (self.topic.log(), self.topic.log().base_made());
+        // The first change that is not settled. What falls back was never there, and what is accepted
+        // later has a later commit: if this one comes after the moment, the answer is final.
+        let unsettled = log.entry(self.settled.next());
+        let (version, is_here, is_settled) = match moment {
             Moment::Version(version) if version > self.settled || version < self.oldest => {
                 return Err(PastError::NotKept);
             }
-            Moment::Version(version) => version >= log.base(),
-            Moment::Commit(commit) => commit >= log.base_commit(),
-            Moment::Time(time) => time >= log.base_time(),
+            Moment::Version(version) => (version, version >= log.base(), true),
+            Moment::Commit(commit) => {
+                let is_here = made.is_some_and(|(base, _)| base <= commit);
+                let is_settled = unsettled.is_none_or(|entry| entry.commit > commit);
+                (log.version_at_commit(commit), is_here, is_settled)
+            }
+            Moment::Time(time) => {
+                let is_here = made.is_some_and(|(_, base)| base <= time);
+                let is_settled = unsettled.is_none_or(|entry| entry.time > time);
+                (log.version_at_time(time), is_here, is_settled)
+            }
         };
-        let version = match moment {
-            Moment::Version(version) => version,
-            Moment::Commit(commit) => log.version_at_commit(commit),
-            Moment::Time(time) => log.version_at_time(time),
-        };
-        match is_here {
-            true => Ok(Place::Here(version.min(self.settled))),
+        match () {
+            () if !is_settled => Err(PastError::Unsettled),
+            () if is_here || version > log.base() => Ok(Place::Here(version)),
             // All that is kept is here, and it is older.
-            false if self.oldest >= log.base() => Err(PastError::NotKept),
-            false => Ok(Place::Older),
+            () if self.oldest >= log.base() => Err(PastError::NotKept),
+            () => Ok(Place::Older),
         }
     }
 }
@@ -42,10 +52,12 @@ impl State {
 impl TopicCell {
     /// The value at some moment, of what is settled.
     ///
-    /// Costs the bounded number of changes between two checkpoints.
+    /// Costs the bounded number of changes between two checkpoints. The answer is final for a version, and
+    /// for a commit number that was given by now ([`Engine::check_commit`]).
     ///
     /// # Errors
-    /// It is not kept (any more, or yet), or the journal cannot be read.
+    /// It is not kept (any more, or yet), something before it is not settled yet, or the journal cannot be
+    /// read.
     pub fn value_at(&self, moment: Moment) -> Result<Snapshot, PastError> {
         {
             let state = self.lock();
@@ -100,6 +112,17 @@ impl TopicCell {
     }
 }
 
+/// Why there is no cut.
+#[derive(Debug, Error)]
+pub enum CutError {
+    #[error("commit {commit} is not there yet, the newest is {newest}")]
+    NotYet { commit: CommitNumber, newest: CommitNumber },
+    #[error("a change up to commit {commit} is not settled yet: ask again")]
+    Unsettled { commit: CommitNumber },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
 /// A topic as it stood at some commit.
 pub struct Stood {
     pub name: TopicName,
@@ -108,24 +131,100 @@ pub struct Stood {
 }
 
 impl Engine {
-    /// All topics that `choose` picks, by name, as they stood together at `commit`: no change of an
-    /// action is there without the others. A topic that was not there yet, or whose log does not reach
-    /// back, is left out.
-    ///
-    /// All that is not after `commit` is to be published by then, which
-    /// [`after_commit`](Self::after_commit) tells.
+    /// Checks that a commit number was given by now: what is not after it can no longer change.
     ///
     /// # Errors
-    /// The journal cannot be read.
+    /// It was not.
+    pub fn check_commit(&self, commit: CommitNumber) -> Result<(), CutError> {
+        let newest = self.commit();
+        match commit > newest {
+            true => Err(CutError::NotYet { commit, newest }),
+            false => Ok(()),
+        }
+    }
+
+    /// All topics that `choose` picks, by name, as they stood together at `commit`: no change of an
+    /// action is there without the others. A topic that was not there yet, or without a change, or whose
+    /// log does not reach back, is left out.
+    ///
+    /// The answer is final: asked again, it is the same. A commit number is drawn under the locks of all
+    /// its topics, which are held until its changes are in their logs. So whoever holds a topic's lock
+    /// sees every commit of the topic up to the newest number given before, and whether it is settled.
+    ///
+    /// # Errors
+    /// The number was not given yet; a change up to it is not settled yet, for which
+    /// [`settled_cut`](Self::settled_cut) waits; the journal cannot be read.
     pub fn cut(
         &self,
         commit: CommitNumber,
         choose: impl Fn(&TopicName) -> bool,
-    ) -> Result<Vec<Stood>, JournalError> {
-        // A commit number is taken under the locks of all its topics. Who holds a topic's lock finds
-        // every lower commit of it settled.
-        let at = |name: TopicName| self.stood(name, Moment::Commit(commit));
-        Ok(self.chosen(choose)?.into_iter().filter_map(at).collect())
+    ) -> Result<Vec<Stood>, CutError> {
+        // Before the topics are listed: each that has such a commit is there by now.
+        self.check_commit(commit)?;
+        let mut cut = Vec::new();
+        for name in self.chosen(choose)? {
+            match self.stood(name, Moment::Commit(commit)) {
+                Ok(Some(stood)) if stood.snapshot.version > Version(0) => cut.push(stood),
+                Ok(_) => {}
+                Err(PastError::Unsettled) => return Err(CutError::Unsettled { commit }),
+                Err(error) => tracing::debug!(%error, "a topic is left out of a cut"),
+            }
+        }
+        Ok(cut)
+    }
+
+    /// As [`cut`](Self::cut), and waits for what is not settled yet. Blocks; somebody else has to
+    /// [`run_journal`](Self::run_journal).
+    ///
+    /// # Errors
+    /// The number was not given yet; the journal cannot be read.
+    pub fn settled_cut(
+        &self,
+        commit: CommitNumber,
+        choose: impl Fn(&TopicName) -> bool,
+    ) -> Result<Vec<Stood>, CutError> {
+        loop {
+            match self.cut(commit, &choose) {
+                Err(CutError::Unsettled { .. }) => self.wait_settled(),
+                cut => return cut,
+            }
+        }
+    }
+
+    /// As [`TopicCell::value_at`], and waits for what is not settled yet; a commit number has to have been
+    /// given by now. Blocks; somebody else has to [`run_journal`](Self::run_journal).
+    ///
+    /// # Errors
+    /// As those of [`TopicCell::value_at`]; the number was not given yet.
+    pub fn settled_value_at(
+        &self,
+        cell: &TopicCell,
+        moment: Moment,
+    ) -> Result<Snapshot, PastError> {
+        if let Moment::Commit(commit) = moment
+            && self.check_commit(commit).is_err()
+        {
+            return Err(PastError::NotKept);
+        }
+        loop {
+            match cell.value_at(moment) {
+                Err(PastError::Unsettled) => self.wait_settled(),
+                value => return value,
+            }
+        }
+    }
+
+    /// Waits until all that is accepted by now is settled.
+    fn wait_settled(&self) {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        self.before_reading(Box::new(move || {
+            let _ = sender.send(());
+        }));
+        // An error means that the engine ends: then nothing is waited for any more.
+        let _ = receiver.recv();
+        // Where nothing was to be waited for, somebody is in the midst of a decision, or of taking back
+        // what failed.
+        std::thread::yield_now();
     }
 
     /// The newest commit on the topics that `choose` picks which is not after `time`.
@@ -137,7 +236,10 @@ impl Engine {
         time: Timestamp,
         choose: impl Fn(&TopicName) -> bool,
     ) -> Result<CommitNumber, JournalError> {
-        let newest = |name: TopicName| Some(self.stood(name, Moment::Time(time))?.snapshot.commit);
+        let newest = |name: TopicName| {
+            let stood = self.stood(name, Moment::Time(time)).ok().flatten();
+            stood.map(|stood| stood.snapshot.commit)
+        };
         Ok(self.chosen(choose)?.into_iter().filter_map(newest).max().unwrap_or_default())
     }
 
@@ -151,18 +253,19 @@ impl Engine {
         Ok(names)
     }
 
-    /// One topic at some moment, without bringing it into memory.
-    fn stood(&self, name: TopicName, moment: Moment) -> Option<Stood> {
+    /// One topic at some moment, without bringing it into memory; `None` if it is of no type that is
+    /// known, or gone.
+    fn stood(&self, name: TopicName, moment: Moment) -> Result<Option<Stood>, PastError> {
         let cell = self.topics.get(&name).map(|cell| cell.clone());
         if let Some(cell) = cell {
-            let snapshot = cell.value_at(moment).ok()?;
-            return Some(Stood { name, kind: cell.kind(), snapshot });
+            let snapshot = cell.value_at(moment)?;
+            return Ok(Some(Stood { name, kind: cell.kind(), snapshot }));
         }
         let journal = &*self.config.journal;
-        let record = journal.topic(&name).ok()??;
-        let kind = self.config.registry.get(&record.type_name)?;
-        let snapshot = past::snapshot(journal, kind, &name, moment).ok()?;
-        Some(Stood { name, kind, snapshot })
+        let Some(record) = journal.topic(&name)? else { return Ok(None) };
+        let Some(kind) = self.config.registry.get(&record.type_name) else { return Ok(None) };
+        let snapshot = past::snapshot(journal, kind, &name, moment)?;
+        Ok(Some(Stood { name, kind, snapshot }))
     }
 }
 

@@ -21,22 +21,30 @@
 //! | [`topics`] | topics by name: made, loaded, let go, removed |
 //! | [`cell`] | [`TopicCell`]: a topic, its lock, its subscribers |
 //! | [`submit`] | the decision on a change or action |
-//! | [`commit`], [`queue`], `failure` | from accepted to durable to published, or back |
+//! | [`commit`], [`queue`], `failure`, `fence` | from accepted to durable to published, or back |
 //! | `numbers` | commit numbers and client ids, never given twice |
+//! | [`clock`], `resend` | the time; how long what may be sent again is remembered |
 //! | [`publication`] | what subscribers are given |
 //! | [`author`], [`undo`] | who makes changes, and takes them back |
+//! | [`policy`] | who may do what |
+//! | [`observer`] | what the engine tells of itself |
 //! | [`history`], [`past`] | past values; the part of a log that is in the journal alone |
 
 pub mod author;
 pub mod cell;
+pub mod clock;
 pub mod commit;
 mod deliver;
 mod failure;
+mod fence;
 pub mod history;
 mod numbers;
+pub mod observer;
 pub mod past;
+pub mod policy;
 pub mod publication;
 pub mod queue;
+mod resend;
 pub mod submit;
 #[cfg(test)]
 mod tests;
@@ -45,7 +53,7 @@ pub mod undo;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -56,31 +64,35 @@ use thiserror::Error;
 
 use crate::journal::{Beginning, Journal, JournalError, MemoryJournal, SessionRecord};
 use crate::topic::{
-    ClientId, CommitNumber, Delivery, Durability, Epoch, OptionError, Timestamp, TopicName,
+    ClientId, CommitNumber, Delivery, Durability, Epoch, Moment, OptionError, Timestamp, TopicName,
 };
 use crate::types::{AnyChange, AnyValue, Registry};
 
 pub use author::{Author, Direction};
 pub use cell::{CatchUp, Snapshot, TopicCell};
+pub use clock::{Clock, SystemClock};
 pub use commit::JournalState;
+pub use observer::{Asked, Decision, Observer, Outcome};
 pub use past::PastError;
+pub use policy::{Denied, Policy, Principal, Rules};
 pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
-pub use queue::{Then, Unavailable};
+pub use queue::{OnDurable, Then, Unavailable};
 pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
 
 /// Looks at a topic's value after a change, and refuses it with a reason.
 ///
 /// Called under the topic's lock: it should be quick, and must not call the engine.
-pub type Validator =
-    Arc<dyn Fn(&TopicCell, &AnyValue, &AnyChange) -> Result<(), String> + Send + Sync>;
+pub type Validator = Arc<dyn Fn(&Validated<'_>) -> Result<(), String> + Send + Sync>;
 
-/// Learns of topics that come and go, in that order.
-pub type TopicListener = Arc<dyn Fn(&Arc<TopicCell>, Existence) + Send + Sync>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existence {
-    Made,
-    Removed,
+/// A change that is about to be accepted, and what it leads to.
+pub struct Validated<'a> {
+    /// On whose behalf the change is made.
+    pub principal: &'a Principal,
+    pub topic: &'a TopicCell,
+    /// The value after the change.
+    pub value: &'a AnyValue,
+    /// The change as it is after the rebase.
+    pub change: &'a AnyChange,
 }
 
 /// What an engine is made with.
@@ -88,33 +100,27 @@ pub enum Existence {
 pub struct EngineConfig {
     pub registry: Registry,
     pub validators: Vec<Validator>,
+    /// Who may do what.
+    pub policy: Arc<dyn Policy>,
     /// How long after its last change a topic without history still remembers it, in milliseconds: as
     /// long as a client may be away and resume.
     pub resumable_ms: u64,
     /// Tells the time. Handed in, so that tests and replays repeat exactly.
-    pub clock: Clock,
+    pub clock: Arc<dyn Clock>,
     /// Makes the epoch of a new topic.
     pub epochs: Epochs,
-    pub on_topic: Option<TopicListener>,
+    /// Learns what happens in the engine.
+    pub observer: Option<Arc<dyn Observer>>,
     /// Where logs are made durable.
     pub journal: Arc<dyn Journal>,
     /// When a change is published, on topics that do not say.
     pub durability: Durability,
     /// How long `relaxed` changes gather before they are written.
     pub relaxed_interval: Duration,
-    /// Learns that the journal failed, and why, and that it works again.
-    pub on_journal: Option<JournalListener>,
 }
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Makes epochs, no two of them alike.
 pub type Epochs = Arc<dyn Fn() -> Epoch + Send + Sync>;
-
-/// Learns that the journal failed, and why, and that it works again. Must not call the engine's
-/// [`settle`](Engine::settle).
-pub type JournalListener = Arc<dyn Fn(Result<(), &str>) + Send + Sync>;
 
 impl Default for EngineConfig {
     /// In memory alone.
@@ -122,14 +128,14 @@ impl Default for EngineConfig {
         EngineConfig {
             registry: Registry::default(),
             validators: Vec::new(),
+            policy: Arc::new(Rules),
             resumable_ms: 60_000,
-            clock: Arc::new(Timestamp::now),
+            clock: Arc::new(SystemClock::new()),
             epochs: Arc::new(random_epoch),
-            on_topic: None,
+            observer: None,
             journal: Arc::new(MemoryJournal::new()),
             durability: Durability::Memory,
             relaxed_interval: Duration::from_millis(100),
-            on_journal: None,
         }
     }
 }
@@ -152,6 +158,8 @@ pub enum OpenError {
     WrongType { is: &'static str, asked: String },
     #[error("there is a topic {0:?} already")]
     Exists(TopicName),
+    #[error("topic {0:?} holds entries of sessions, which a fork would keep for ever")]
+    Presence(TopicName),
     #[error(transparent)]
     Options(#[from] OptionError),
     /// It cannot be read, or what is new cannot be made durable, for this reason.
@@ -179,9 +187,11 @@ pub struct Engine {
     numbers: numbers::NumberSource,
     /// What waits for the journal.
     queue: queue::CommitQueue,
+    /// The journal did not answer: some of what waits may be there.
+    in_doubt: AtomicBool,
     /// What failed, until the journal has cut it off.
     failed: Mutex<failure::Failed>,
-    /// Held while topics are made or removed, so that listeners hear of it in that order. No change
+    /// Held while topics are made or removed, so that the observer hears of it in that order. No change
     /// takes it.
     making: Mutex<()>,
     /// Held while a topic is loaded, so that it is loaded once; which one, its name decides.
@@ -190,10 +200,14 @@ pub struct Engine {
     removing: Mutex<HashMap<TopicName, usize>>,
     /// `latest` topics with changes for the next tick.
     ticking: Mutex<Vec<Arc<TopicCell>>>,
-    /// When the journal was last written to before this life, which began at `began`.
+    /// When the journal was last written to before this life.
     last_written: Timestamp,
-    began: Timestamp,
+    /// What may be sent again.
+    resend: resend::ResendWindow,
 }
+
+/// After how many commits the time is noted, at the latest.
+const TIME_NOTED_EVERY: u64 = 256;
 
 /// How many topics can be loaded at a time, at most.
 const LOADING_LOCKS: usize = 64;
@@ -213,22 +227,28 @@ impl Engine {
     /// # Errors
     /// The journal cannot be read or written.
     pub fn begin(config: EngineConfig) -> Result<(Engine, Vec<SessionRecord>), JournalError> {
-        let Beginning { numbers, unclean_life, last_written, sessions } = config.journal.begin()?;
+        let Beginning { numbers, unclean, last_written, sessions, .. } = config.journal.begin()?;
+        let (number_source, reserve) = numbers::NumberSource::begin(numbers);
         let engine = Engine {
             topics: DashMap::default(),
             topics_len: AtomicUsize::new(0),
-            numbers: numbers::NumberSource::begin(&*config.journal, numbers)?,
+            numbers: number_source,
             queue: queue::CommitQueue::default(),
+            in_doubt: AtomicBool::new(false),
             failed: Mutex::default(),
             making: Mutex::new(()),
             loading: std::array::from_fn(|_| Mutex::new(())),
             removing: Mutex::default(),
             ticking: Mutex::new(Vec::new()),
             last_written,
-            began: (config.clock)(),
+            resend: resend::ResendWindow::new(
+                config.resumable_ms,
+                config.clock.uptime(),
+                numbers.commit,
+            ),
             config,
         };
-        engine.begin_topics(unclean_life)?;
+        engine.begin_topics(unclean, reserve)?;
         Ok((engine, sessions))
     }
 
@@ -252,9 +272,32 @@ impl Engine {
         client
     }
 
+    /// Whether `principal` may do that.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn authorize(
+        &self,
+        principal: &Principal,
+        operation: &policy::Operation<'_>,
+    ) -> Result<(), Denied> {
+        self.config.policy.authorize(principal, operation)
+    }
+
+    /// Tells the observer, if there is one.
+    fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &self.config.observer {
+            tell(&**observer);
+        }
+    }
+
     fn next_commit(&self) -> CommitNumber {
         let (commit, reserve) = self.numbers.next_commit();
         reserve.into_iter().for_each(|operation| self.keep(operation));
+        // For an engine in memory alone, which nobody may ever ask to settle or tick.
+        if commit.0.is_multiple_of(TIME_NOTED_EVERY) {
+            self.note_time();
+        }
         commit
     }
 
@@ -263,15 +306,21 @@ impl Engine {
         self.numbers.life()
     }
 
-    /// Since when changes may be sent again.
-    fn resumable_since(&self, now: Timestamp) -> Timestamp {
-        let away = self.config.resumable_ms;
-        // Who was connected when the server stopped has as long from when it is back.
-        let from = match now.0 < self.began.0 + away {
-            true => self.last_written.min(now),
-            false => now,
-        };
-        Timestamp(from.0.saturating_sub(away))
+    /// The moment up to which a topic's changes are not sent again.
+    fn resumable_from(&self) -> Moment {
+        match self.resend.forgotten() {
+            // Who was connected when the server stopped has as long from when it is back. Of that time,
+            // the wall clock is all there is to go by.
+            CommitNumber(0) => Moment::Time(Timestamp(
+                self.last_written.0.saturating_sub(self.config.resumable_ms),
+            )),
+            commit => Moment::Commit(commit),
+        }
+    }
+
+    /// Has what is too old to be sent again forgotten, with time.
+    fn note_time(&self) {
+        self.resend.note(self.config.clock.uptime(), self.commit());
     }
 
     /// Publishes what was accepted on the topics of `group`, and empties it.
@@ -286,6 +335,7 @@ impl Engine {
 
     /// Publishes what `latest` topics accepted since the last tick. To be called every 50 ms.
     pub fn tick(&self) {
+        self.note_time();
         let ticking = std::mem::take(&mut *self.ticking.lock());
         for cell in ticking {
             cell.tick();

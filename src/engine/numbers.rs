@@ -1,11 +1,12 @@
 //! Commit numbers and client ids: given in order, never twice in the life of a journal.
 //!
 //! They are reserved in the journal in blocks, long before they run out, so that nobody waits for it. A
-//! restart goes on behind the last block: numbers ascend, with gaps.
+//! restart after a crash goes on behind the last block: numbers ascend, with gaps. A clean stop gives back
+//! what was not given, so that they are dense.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::journal::{CommitError, Journal, JournalError, Numbers, Operation};
+use crate::journal::{Numbers, Operation};
 use crate::topic::{ClientId, CommitNumber};
 
 const COMMITS_A_BLOCK: u64 = 1 << 20;
@@ -49,8 +50,9 @@ impl Counter {
 }
 
 impl NumberSource {
-    /// Goes on behind all that `numbers` say was reserved.
-    pub fn begin(journal: &dyn Journal, numbers: Numbers) -> Result<NumberSource, JournalError> {
+    /// Goes on behind all that `numbers` say was reserved; with what reserves the first block, which is to
+    /// be durable before any number is given.
+    pub fn begin(numbers: Numbers) -> (NumberSource, Operation) {
         let source = NumberSource {
             life: numbers.life,
             commits: Counter::new(numbers.commit.0, COMMITS_A_BLOCK),
@@ -61,11 +63,25 @@ impl NumberSource {
             client: ClientId(source.clients.asked.load(Ordering::Relaxed)),
             ..numbers
         };
-        match journal.commit(&[Operation::Reserve(reserve)]) {
-            Ok(()) => Ok(source),
-            Err(CommitError::Failed(error)) => Err(error),
-            Err(CommitError::Conflict { .. }) => unreachable!("nothing is appended"),
-        }
+        (source, Operation::Reserve(reserve))
+    }
+
+    /// Notes a commit number that somebody else gave: the next ones are greater.
+    pub fn seen(&self, commit: CommitNumber) {
+        self.commits.last.fetch_max(commit.0, Ordering::AcqRel);
+        self.commits.asked.fetch_max(commit.0, Ordering::AcqRel);
+    }
+
+    /// What gives back, at the end, the numbers that were not given.
+    pub fn release(&self) -> Operation {
+        let numbers = |number: &dyn Fn(&Counter) -> u64| Numbers {
+            life: self.life,
+            commit: CommitNumber(number(&self.commits)),
+            client: ClientId(number(&self.clients)),
+        };
+        let reserved = |counter: &Counter| counter.reserved.load(Ordering::Acquire);
+        let used = |counter: &Counter| counter.last.load(Ordering::Acquire).min(reserved(counter));
+        Operation::Release { used: numbers(&used), reserved: numbers(&reserved) }
     }
 
     pub fn life(&self) -> u64 {
@@ -107,14 +123,20 @@ impl NumberSource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::MemoryJournal;
+    use crate::journal::{Journal, MemoryJournal};
+
+    fn begin(journal: &MemoryJournal) -> NumberSource {
+        let (numbers, reserve) = NumberSource::begin(journal.begin().unwrap().numbers);
+        journal.commit(&[reserve]).unwrap();
+        numbers
+    }
 
     #[test]
     fn no_number_is_given_twice_however_a_life_ends() {
         let journal = MemoryJournal::new();
         let (mut commits, mut clients) = (0, 0);
         for _ in 0..3 {
-            let numbers = NumberSource::begin(&journal, journal.begin().unwrap().numbers).unwrap();
+            let numbers = begin(&journal);
             for _ in 0..2 * CLIENTS_A_BLOCK {
                 let (commit, more) = numbers.next_commit();
                 assert!(commit.0 > commits && more.is_none());
@@ -134,7 +156,7 @@ mod tests {
     #[test]
     fn without_a_journal_client_ids_run_out() {
         let journal = MemoryJournal::new();
-        let numbers = NumberSource::begin(&journal, journal.begin().unwrap().numbers).unwrap();
+        let numbers = begin(&journal);
         let given = (0..10 * CLIENTS_A_BLOCK).filter(|_| numbers.next_client().0.is_some()).count();
         assert_eq!(given as u64, CLIENTS_A_BLOCK);
     }

@@ -13,6 +13,9 @@ use crate::value::Invalid;
 pub enum PastError {
     #[error("that version is not there, or no longer kept")]
     NotKept,
+    /// The answer would not be final: something that belongs to it is accepted and not yet durable.
+    #[error("a change before that moment is not settled yet: ask again")]
+    Unsettled,
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("version {version} of topic {topic:?} is damaged: {reason}")]
@@ -94,15 +97,18 @@ pub fn snapshot(
     moment: Moment,
 ) -> Result<Snapshot, PastError> {
     let version = journal.version_at(name, moment)?;
-    let (commit, time) = made_at(journal, name, version)?;
-    let is_before = match moment {
-        Moment::Version(asked) => version < asked,
-        Moment::Commit(asked) => asked < commit,
-        Moment::Time(asked) => asked < time,
+    let made = made_at(journal, name, version)?;
+    // Of the oldest version it may not be known when it was made. It may have been after the moment.
+    let is_kept = match (moment, made) {
+        (Moment::Version(asked), _) => version == asked,
+        (Moment::Commit(asked), Some((commit, _))) => commit <= asked,
+        (Moment::Time(asked), Some((_, time))) => time <= asked,
+        (Moment::Commit(_) | Moment::Time(_), None) => false,
     };
-    if is_before {
+    if !is_kept {
         return Err(PastError::NotKept);
     }
+    let commit = made.unwrap_or_default().0;
     Ok(Snapshot { version, commit, value: value_at(journal, kind, name, version)? })
 }
 
@@ -119,8 +125,7 @@ pub fn log(
 ) -> Result<(VersionLog, AnyValue), PastError> {
     let (base, mut value) = checkpoint(journal, kind, name, from)?;
     let mut log = VersionLog::new(kind, base, value.clone());
-    let (commit, time) = made_at(journal, name, base)?;
-    log.set_base(commit, time);
+    log.set_base(made_at(journal, name, base)?);
     let entries = entries(journal, kind, name, base, to)?;
     for commit in entries.chunk_by(|a, b| a.commit == b.commit) {
         for entry in commit {
@@ -135,13 +140,18 @@ pub fn log(
     Ok((log, value))
 }
 
-/// When the change that made `version` was accepted; zeros if it is not kept.
+/// With which commit and when `version` was made, by a change or a fork. Zeros for version 0, which was
+/// always there; `None` if it is not known.
 fn made_at(
     journal: &dyn Journal,
     name: &TopicName,
     version: Version,
-) -> Result<(CommitNumber, Timestamp), PastError> {
-    let Some(before) = version.0.checked_sub(1) else { return Ok(Default::default()) };
-    let change = journal.read(name, Version(before), version)?.pop();
-    Ok(change.map_or_else(Default::default, |change| (change.commit, change.time)))
+) -> Result<Option<(CommitNumber, Timestamp)>, PastError> {
+    let Some(before) = version.0.checked_sub(1) else { return Ok(Some(Default::default())) };
+    if let Some(change) = journal.read(name, Version(before), version)?.pop() {
+        return Ok(Some((change.commit, change.time)));
+    }
+    let checkpoint = journal.checkpoint(name, version)?.filter(|it| it.version == version);
+    let stamp = checkpoint.and_then(|checkpoint| checkpoint.stamp);
+    Ok(stamp.map(|stamp| (stamp.commit, stamp.time)))
 }

@@ -7,7 +7,7 @@ use ecow::EcoString;
 use smallvec::SmallVec;
 
 use super::cell::TopicCell;
-use crate::topic::{ActionMark, ChangeId, ClientId, CommitNumber, Entry, Version};
+use crate::topic::{ActionMark, ChangeId, ClientId, CommitNumber, Entry, Rejection, Version};
 use crate::types::AnyValue;
 use crate::types::run::MaybeChange;
 use crate::value::Fields;
@@ -164,7 +164,7 @@ pub trait Origin: Send + Sync {
     /// Called under the topic's lock, as [`Subscriber::deliver`].
     fn confirm(&self, publication: &Arc<Publication>);
 
-    /// Learns that changes which were accepted could not be made durable, and why: they are as if they
-    /// had never been.
-    fn unavailable(&self, item: &Item, reason: &str);
+    /// Learns that changes which were accepted are as if they had never been, and why: they could not be
+    /// made durable, or have to be sent again.
+    fn lost(&self, item: &Item, rejection: &Rejection);
 }

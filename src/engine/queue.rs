@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::cell::TopicCell;
 use super::publication::Item;
-use super::submit::{By, Cells};
+use super::submit::{By, Cells, Receipt};
 use crate::journal::Operation;
-use crate::topic::{Entry, Version};
+use crate::topic::{Entry, Rejection, Version};
 use crate::types::AnyValue;
 
 /// How many things one group holds at most.
@@ -27,6 +27,29 @@ pub type Then = Box<dyn FnOnce(Result<(), Unavailable>) + Send>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unavailable;
 
+/// Called once what an accepted submission appended is durable, with the commit and versions that it has;
+/// or with why it is as if it had never been. It is called once and on whichever thread, which it must not
+/// keep for long; not at all if the engine ends before that is known.
+pub type OnDurable = Box<dyn FnOnce(Result<Receipt, Rejection>) + Send>;
+
+/// Somebody who wants to know what became of an accepted submission.
+pub(super) struct Asker {
+    pub receipt: Receipt,
+    pub then: OnDurable,
+}
+
+impl Asker {
+    pub fn tell(self, result: Result<(), Rejection>) {
+        (self.then)(result.map(|()| self.receipt));
+    }
+
+    /// As somebody who waits for all that was accepted.
+    pub fn into_then(self) -> Then {
+        let lost = |_| Rejection::Unavailable("it could not be made durable".into());
+        Box::new(move |settled| self.tell(settled.map_err(lost)))
+    }
+}
+
 /// Something that waits for the journal.
 pub(super) enum Waiting {
     Accepted(Accepted),
@@ -35,6 +58,9 @@ pub(super) enum Waiting {
     /// The topic's removal; tried again until it is done.
     Removal(Arc<TopicCell>),
     Then(Then),
+    /// Called once what was accepted before is published or taken back, though the journal may have
+    /// failed: a reader, who need not wait until it works again.
+    Read(Box<dyn FnOnce() + Send>),
 }
 
 /// An accepted submission.
@@ -45,6 +71,8 @@ pub(super) struct Accepted {
     pub appended: SmallVec<[Appended; 1]>,
     /// What is to be published once it is durable, and whose it is; `None` if it is published already.
     pub deferred: Option<(By, Item)>,
+    /// Who wants to know what becomes of it.
+    pub asker: Option<Box<Asker>>,
 }
 
 /// What a submission appended to one topic's log.
@@ -66,7 +94,7 @@ impl Waiting {
         match self {
             Waiting::Accepted(accepted) => accepted.deferred.is_none(),
             Waiting::Operation(_) | Waiting::Removal(_) => true,
-            Waiting::Then(_) => false,
+            Waiting::Then(_) | Waiting::Read(_) => false,
         }
     }
 }
@@ -97,7 +125,10 @@ struct State {
 
 impl CommitQueue {
     pub fn push(&self, waiting: Waiting) {
-        let mut state = self.state.lock();
+        self.push_to(self.state.lock(), waiting);
+    }
+
+    fn push_to(&self, mut state: MutexGuard<'_, State>, waiting: Waiting) {
         // Only whoever waits for work is to be woken.
         let wakes = state.waiting.is_empty() || (state.urgent == 0 && waiting.is_urgent());
         state.urgent += usize::from(waiting.is_urgent());
@@ -107,6 +138,22 @@ impl CommitQueue {
         if wakes {
             self.changed.notify_all();
         }
+    }
+
+    /// Adds a reader; gives it back if nothing is to be waited for: nothing is unsettled, or the journal
+    /// failed, which leaves only what readers do not see.
+    pub fn push_read(
+        &self,
+        read: Box<dyn FnOnce() + Send>,
+    ) -> Result<(), Box<dyn FnOnce() + Send>> {
+        let state = self.state.lock();
+        let is_settled = state.waiting.is_empty() && state.unsettled == 0;
+        // Whoever takes out what fails does so after the journal was found to be down.
+        if is_settled || self.is_down() {
+            return Err(read);
+        }
+        self.push_to(state, Waiting::Read(read));
+        Ok(())
     }
 
     /// Keeps `full` true, whatever was done to what waits.
@@ -229,6 +276,21 @@ impl CommitQueue {
         failing
     }
 
+    /// Takes out everything that waits.
+    pub fn take_all(&self) -> Vec<Waiting> {
+        let mut state = self.state.lock();
+        state.urgent = 0;
+        let all = std::mem::take(&mut state.waiting).into();
+        self.note_len(&state);
+        all
+    }
+
+    /// Whether something that waits is about one of these topics.
+    pub fn has_any_of(&self, cells: &[Arc<TopicCell>]) -> bool {
+        let is_one = |cell: &Arc<TopicCell>| cells.iter().any(|it| Arc::ptr_eq(it, cell));
+        self.state.lock().waiting.iter().any(|waiting| waiting.cells().iter().any(is_one))
+    }
+
     pub fn put_back(&self, kept: Vec<Waiting>) {
         let mut state = self.state.lock();
         state.urgent += kept.iter().filter(|waiting| waiting.is_urgent()).count();
@@ -236,6 +298,8 @@ impl CommitQueue {
             state.waiting.push_front(waiting);
         }
         self.note_len(&state);
+        drop(state);
+        self.changed.notify_all();
     }
 
     pub fn has_failing(&self) -> bool {

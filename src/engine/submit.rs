@@ -12,9 +12,10 @@ use smallvec::SmallVec;
 use super::author::{Author, Done};
 use super::cell::{State, TopicCell};
 
+use super::policy::{Denied, Operation};
 use super::publication::{Item, Origin, Part, Publication};
-use super::queue::{Accepted, Appended, Waiting};
-use super::{Engine, Group, Validator, deliver, past};
+use super::queue::{Accepted, Appended, Asker, OnDurable, Waiting};
+use super::{Asked, Decision, Engine, Group, Outcome, Validated, deliver, past};
 use crate::topic::{
     ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch,
     Rejection, Timestamp, TopicName, TopicOptions, Version,
@@ -56,7 +57,8 @@ impl Submitted {
     }
 }
 
-/// What became of an accepted submission.
+/// What a submission was accepted as. On topics that wait for the journal this is not certain until it is
+/// durable, which [`Engine::submit_then`] tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub commit: CommitNumber,
@@ -69,8 +71,16 @@ pub struct Rejected {
     pub submission: Submission,
     pub index: usize,
     pub rejection: Rejection,
+    /// The version that the change lost to, if it lost to one; see [`Rejection::against`].
+    pub against: Option<Version>,
     /// The head of the failed change's topic, if there is one.
     pub head: Option<Version>,
+}
+
+impl From<Denied> for Rejection {
+    fn from(denied: Denied) -> Rejection {
+        Rejection::Forbidden(denied.reason)
+    }
 }
 
 /// The topics of one submission, in the order of their names, each once.
@@ -123,12 +133,50 @@ impl Engine {
         submission: Submission,
         group: &mut Group,
     ) -> Result<Receipt, Box<Rejected>> {
-        match self.decide(author, &submission, group) {
+        self.submit_with(author, submission, group, &mut None)
+    }
+
+    /// As [`submit`](Self::submit), and calls `then` once what is accepted is durable, or known never to
+    /// be. Its topics in memory alone have nothing to wait for. If the submission is rejected, `then` is
+    /// not called.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_then(
+        &self,
+        author: &Author,
+        submission: Submission,
+        group: &mut Group,
+        then: OnDurable,
+    ) -> Result<Receipt, Box<Rejected>> {
+        let mut then = Some(then);
+        let receipt = self.submit_with(author, submission, group, &mut then)?;
+        // Nobody took it along: nothing of it has to wait for the journal.
+        if let Some(then) = then {
+            then(Ok(receipt.clone()));
+        }
+        Ok(receipt)
+    }
+
+    fn submit_with(
+        &self,
+        author: &Author,
+        submission: Submission,
+        group: &mut Group,
+        then: &mut Option<OnDurable>,
+    ) -> Result<Receipt, Box<Rejected>> {
+        match self.decide(author, &submission, group, then) {
             Ok(receipt) => Ok(receipt),
             Err((index, rejection)) => {
                 let topic = submission.changes.get(index).map(|change| &change.topic);
                 let head = topic.and_then(|topic| self.get(topic)).map(|cell| cell.head());
-                Err(Box::new(Rejected { submission, index, rejection, head }))
+                let against = rejection.against();
+                self.observe(|observer| {
+                    let outcome = Outcome::Rejected { index, rejection: &rejection, against };
+                    let asked = Asked::Submission(&submission);
+                    observer.decided(&Decision { author, asked, outcome });
+                });
+                Err(Box::new(Rejected { submission, index, rejection, against, head }))
             }
         }
     }
@@ -170,6 +218,7 @@ impl Engine {
         author: &Author,
         submission: &Submission,
         group: &mut Group,
+        then: &mut Option<OnDurable>,
     ) -> Result<Receipt, Failure> {
         self.restore_undo(author);
         let (cells, mut drafts) = self.draft(author, submission)?;
@@ -178,19 +227,31 @@ impl Engine {
         if let Some(index) = drafts.iter().position(|draft| guards[draft.slot].is_removed()) {
             return Err((index, Rejection::UnknownTopic(submission.changes[index].topic.clone())));
         }
+        let asked = Asked::Submission(submission);
         if let Some(receipt) = confirm_again(author, &cells, &mut guards, &drafts)? {
+            let outcome = Outcome::Known(&receipt);
+            self.observe(|observer| observer.decided(&Decision { author, asked, outcome }));
+            // Should it not be durable yet, that is known once all is that was accepted by now.
+            let is_settled =
+                |(draft, version): (&Draft, &Version)| *version <= guards[draft.slot].settled;
+            if !drafts.iter().zip(&receipt.versions).all(is_settled)
+                && let Some(then) = then.take()
+            {
+                drop(guards);
+                self.after_commit(Asker { receipt: receipt.clone(), then }.into_then());
+            }
             return Ok(receipt);
         }
         check(author, &cells, submission, &drafts)?;
         rebase(&cells, &guards, &mut drafts)?;
-        apply(&self.config.validators, &cells, &mut guards, &mut drafts)?;
+        self.apply(author, &cells, &mut guards, &mut drafts)?;
         let mark = |id: &ActionId| Arc::new(ActionMark { id: id.clone(), reverses: None });
         let action = submission.action_id.as_ref().map(mark);
         let original = match &submission.action_id {
             Some(id) => id.clone(),
             None => drafts[0].id.clone().into(),
         };
-        let receipt = self.append(author, action, &cells, guards, drafts, group);
+        let receipt = self.append(author, asked, action, &cells, guards, drafts, group, then);
         note_done(author, receipt.commit, original, &cells);
         Ok(receipt)
     }
@@ -227,7 +288,7 @@ impl Engine {
                 }
                 Err(error) => return Err((index, Rejection::Unavailable(error.to_string()))),
             };
-            let (change, id) = read(author, submitted, &cell).map_err(|why| (index, why))?;
+            let (change, id) = self.read(author, submitted, &cell).map_err(|why| (index, why))?;
             drafts.push(Draft { slot: index, change: Some(change), id, base: submitted.base });
             cells.push(cell);
         }
@@ -243,20 +304,116 @@ impl Engine {
         Ok((cells, drafts))
     }
 
+    /// Reads one change of `author`'s, and its id.
+    fn read(
+        &self,
+        author: &Author,
+        submitted: &Submitted,
+        cell: &Arc<TopicCell>,
+    ) -> Result<(AnyChange, ChangeId), Rejection> {
+        let id = match &submitted.id {
+            Some(id) if id.client() != author.id() => {
+                let reason = "the id is not under the session's client id";
+                return Err(Rejection::Forbidden(reason.into()));
+            }
+            Some(id) => id.clone(),
+            None => author.fresh_id(),
+        };
+        let change = match &submitted.change {
+            ChangeBody::Typed(change) => change.clone(),
+            ChangeBody::Fields(fields) => match cell.kind().decode_change(fields) {
+                Ok(change) => change,
+                Err(invalid) => {
+                    // Who may not change the topic does not learn what changes it takes.
+                    let operation = Operation::Change { topic: cell, change: None };
+                    self.authorize(author.principal(), &operation)?;
+                    return Err(invalid.into());
+                }
+            },
+            ChangeBody::Malformed(invalid) => return Err(invalid.clone().into()),
+        };
+        if submitted.base.is_some() && !cell.kind().takes_base(&change) {
+            return Err(Invalid::EndWithBase.into());
+        }
+        self.authorize(
+            author.principal(),
+            &Operation::Change { topic: cell, change: Some(&change) },
+        )?;
+        if cell.options().presence && author.id() != ClientId::SERVER {
+            author.note_presence(cell);
+        }
+        Ok((change, id))
+    }
+
+    /// Applies the changes in order and has them validated. If one fails, every topic is as it was.
+    fn apply(
+        &self,
+        author: &Author,
+        cells: &Cells,
+        guards: &mut Guards<'_>,
+        drafts: &mut Drafts,
+    ) -> Result<(), Failure> {
+        // A lone change that fails to apply has left the value as it was. A pointer kept for nothing
+        // would make the value shared, and every change copy its path.
+        let may_roll_back = drafts.len() > 1 || !self.config.validators.is_empty();
+        let before: SmallVec<[AnyValue; 1]> = match may_roll_back {
+            true => guards.iter().map(|state| state.topic.value().clone()).collect(),
+            false => SmallVec::new(),
+        };
+        for (index, draft) in drafts.iter_mut().enumerate() {
+            let state = &mut guards[draft.slot];
+            let Err(rejection) = self.apply_one(author, &cells[draft.slot], state, draft) else {
+                continue;
+            };
+            for (state, value) in guards.iter_mut().zip(before) {
+                state.topic.restore(value);
+            }
+            return Err((index, rejection));
+        }
+        Ok(())
+    }
+
+    /// Applies one change and has it validated. If a validator refuses, the value stays changed: it is
+    /// for the caller to put back.
+    pub(super) fn apply_one(
+        &self,
+        author: &Author,
+        cell: &TopicCell,
+        state: &mut State,
+        draft: &mut Draft,
+    ) -> Result<(), Rejection> {
+        let Some(change) = draft.change.take() else { return Ok(()) };
+        let head = state.topic.head();
+        let change = state.topic.apply(change).map_err(|invalid| match draft.base {
+            Some(base) if base < head => Rejection::NoLongerFits { invalid, head },
+            _ => Rejection::Invalid(invalid),
+        })?;
+        for validator in &self.config.validators {
+            let (principal, value) = (author.principal(), state.topic.value());
+            let validated = Validated { principal, topic: cell, value, change: &change };
+            validator(&validated).map_err(Rejection::Refused)?;
+        }
+        draft.change = Some(change);
+        Ok(())
+    }
+
     /// Appends what was applied to the logs, and sees to its being made durable and published.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn append(
         &self,
         author: &Author,
+        asked: Asked<'_>,
         action: Option<Arc<ActionMark>>,
         cells: &Cells,
         mut guards: Guards<'_>,
         drafts: Drafts,
         group: &mut Group,
+        then: &mut Option<OnDurable>,
     ) -> Receipt {
         let before: Heads = guards.iter().map(|state| state.topic.head()).collect();
         let newest = guards.iter().map(|state| state.topic.log().time()).max().unwrap_or_default();
-        // A clock that is put back must not put a log out of order.
-        let (commit, time) = (self.next_commit(), (self.config.clock)().max(newest));
+        // Timestamps stay monotonic when the wall clock goes back.
+        let (commit, time) = (self.next_commit(), self.config.clock.wall().max(newest));
         let mut receipt = Receipt { commit, versions: SmallVec::with_capacity(drafts.len()) };
         let mut parts: SmallVec<[Part; 1]> = SmallVec::with_capacity(drafts.len());
         for Draft { slot, change, id, .. } in drafts {
@@ -273,7 +430,12 @@ impl Engine {
             self.bound_log(cell, state, time);
         }
         let item = Item { commit, author: Some(author.id()), action, parts, composed: None };
-        self.hand_on(By::of(author), cells, &mut guards, before, item, group);
+        self.observe(|observer| {
+            let outcome = Outcome::Accepted(&item);
+            observer.decided(&Decision { author, asked, outcome });
+        });
+        let by = By::of(author);
+        self.hand_on(by, cells, &mut guards, before, item, group, (&receipt, then));
         receipt
     }
 
@@ -281,13 +443,14 @@ impl Engine {
     fn bound_log(&self, cell: &TopicCell, state: &mut State, now: Timestamp) {
         if cell.is_journalled() {
             let durable = state.durable.min(state.published);
-            return state.topic.shed(durable, self.resumable_since(now));
+            return state.topic.evict_prefix(durable, self.resend.forgotten());
         }
-        let oldest = state.topic.oldest_kept(cell.options(), now, self.config.resumable_ms);
+        let oldest = state.topic.oldest_kept(cell.options(), now, self.resend.forgotten());
         state.topic.trim(oldest.min(state.published));
         state.oldest = state.topic.log().base();
     }
 
+    #[allow(clippy::too_many_arguments)]
     /// Has an accepted submission made durable, where its topics ask for that, and published: now, or
     /// once it is durable.
     fn hand_on(
@@ -298,6 +461,7 @@ impl Engine {
         before: Heads,
         item: Item,
         group: &mut Group,
+        (receipt, then): (&Receipt, &mut Option<OnDurable>),
     ) {
         // What comes behind something that waits, waits with it.
         let waits = cells
@@ -317,7 +481,9 @@ impl Engine {
         };
         if waits || !appended.is_empty() {
             let cells = cells.clone();
-            self.queue.push(Waiting::Accepted(Accepted { cells, before, appended, deferred }));
+            let asker = then.take().map(|then| Box::new(Asker { receipt: receipt.clone(), then }));
+            let accepted = Accepted { cells, before, appended, deferred, asker };
+            self.queue.push(Waiting::Accepted(accepted));
         }
     }
 }
@@ -343,50 +509,6 @@ fn appended(cells: &Cells, guards: &mut Guards<'_>, before: &Heads) -> SmallVec<
         appended.push(Appended { slot, entries, checkpoint });
     }
     appended
-}
-
-/// Reads one change of `author`'s, and its id.
-fn read(
-    author: &Author,
-    submitted: &Submitted,
-    cell: &Arc<TopicCell>,
-) -> Result<(AnyChange, ChangeId), Rejection> {
-    let client = author.id() != ClientId::SERVER;
-    if client && cell.name().is_special() {
-        return Err(Rejection::Forbidden("names that begin with _topicsync/ are the server's"));
-    }
-    let id = match &submitted.id {
-        Some(id) if id.client() != author.id() => {
-            return Err(Rejection::Forbidden("the id is not under the session's client id"));
-        }
-        Some(id) => id.clone(),
-        None => author.fresh_id(),
-    };
-    let change = match &submitted.change {
-        ChangeBody::Typed(change) => change.clone(),
-        ChangeBody::Fields(fields) => cell.kind().decode_change(fields)?,
-        ChangeBody::Malformed(invalid) => return Err(invalid.clone().into()),
-    };
-    if submitted.base.is_some() && !cell.kind().takes_base(&change) {
-        return Err(Invalid::EndWithBase.into());
-    }
-    if client && cell.options().presence {
-        check_presence(author.id(), cell, &change)?;
-        author.note_presence(cell);
-    }
-    Ok((change, id))
-}
-
-/// In a presence topic each session changes the entry under its own id, and nothing else.
-fn check_presence(client: ClientId, cell: &TopicCell, change: &AnyChange) -> Result<(), Rejection> {
-    // Written as the server writes it: `01` would be another entry, that nobody takes out.
-    let own = cell.kind().key(change).is_some_and(|key| key == client.to_string());
-    match own {
-        true => Ok(()),
-        false => Err(Rejection::Forbidden(
-            "in a presence topic a session changes only the entry under its own client id",
-        )),
-    }
 }
 
 /// In an action, each id stands once.
@@ -511,54 +633,6 @@ fn rebase_run(
     let older = older.map_err(|error| (0, Rejection::Unavailable(error.to_string())))?;
     state.topic.rebase_over(run, &older)?;
     state.topic.rebase(run, in_memory)
-}
-
-/// Applies the changes in order and has them validated. If one fails, every topic is as it was.
-fn apply(
-    validators: &[Validator],
-    cells: &Cells,
-    guards: &mut Guards<'_>,
-    drafts: &mut Drafts,
-) -> Result<(), Failure> {
-    // A lone change that fails to apply has left the value as it was. A pointer kept for nothing would
-    // make the value shared, and every change copy its path.
-    let may_roll_back = drafts.len() > 1 || !validators.is_empty();
-    let before: SmallVec<[AnyValue; 1]> = match may_roll_back {
-        true => guards.iter().map(|state| state.topic.value().clone()).collect(),
-        false => SmallVec::new(),
-    };
-    for (index, draft) in drafts.iter_mut().enumerate() {
-        let state = &mut guards[draft.slot];
-        let Err(rejection) = apply_one(validators, &cells[draft.slot], state, draft) else {
-            continue;
-        };
-        for (state, value) in guards.iter_mut().zip(before) {
-            state.topic.restore(value);
-        }
-        return Err((index, rejection));
-    }
-    Ok(())
-}
-
-/// Applies one change and has it validated. If a validator refuses, the value stays changed: it is for
-/// the caller to put back.
-pub(super) fn apply_one(
-    validators: &[Validator],
-    cell: &TopicCell,
-    state: &mut State,
-    draft: &mut Draft,
-) -> Result<(), Rejection> {
-    let Some(change) = draft.change.take() else { return Ok(()) };
-    let head = state.topic.head();
-    let change = state.topic.apply(change).map_err(|invalid| match draft.base {
-        Some(base) if base < head => Rejection::NoLongerFits(invalid),
-        _ => Rejection::Invalid(invalid),
-    })?;
-    for validator in validators {
-        validator(cell, state.topic.value(), &change).map_err(Rejection::Refused)?;
-    }
-    draft.change = Some(change);
-    Ok(())
 }
 
 /// Whether what is done in a topic can be taken back.

@@ -4,11 +4,18 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ecow::eco_format;
+use parking_lot::Mutex;
+
 use super::cell::{Made, TopicCell};
 use super::queue::Waiting;
-use super::{Engine, Existence, LOADING_LOCKS, OpenError, PastError, past};
-use crate::journal::{Checkpoint, Extent, JournalError, Operation, TopicRecord};
-use crate::topic::{Durability, Moment, Topic, TopicName, TopicOptions, Version, VersionLog};
+use super::{Engine, LOADING_LOCKS, OpenError, PastError, past};
+use crate::journal::{
+    Checkpoint, CommitError, Extent, JournalError, Operation, Stamp, TopicRecord,
+};
+use crate::topic::{
+    Durability, Epoch, Moment, Topic, TopicName, TopicOptions, Version, VersionLog,
+};
 use crate::types::{AnyValue, TypeRef};
 use crate::value::Value;
 
@@ -42,19 +49,42 @@ impl Engine {
         if name.is_special() {
             return Ok(None);
         }
-        let lock = self.topics.hasher().hash_one(name) as usize % LOADING_LOCKS;
-        let _loading = self.loading[lock].lock();
+        let _loading = self.loading(name).lock();
+        self.find_loading(name, known)
+    }
+
+    /// Held by whoever brings a topic of this name into memory.
+    fn loading(&self, name: &TopicName) -> &Mutex<()> {
+        &self.loading[self.topics.hasher().hash_one(name) as usize % LOADING_LOCKS]
+    }
+
+    /// As [`find_as`](Self::find_as), for one who holds the lock for [`loading`](Self::loading) it.
+    fn find_loading(
+        &self,
+        name: &TopicName,
+        known: Option<TypeRef>,
+    ) -> Result<Option<Arc<TopicCell>>, OpenError> {
         if let Some(cell) = self.in_memory(name) {
             return Ok(Some(cell));
+        }
+        if name.is_special() {
+            return Ok(None);
         }
         if self.removing.lock().contains_key(name) {
             return Ok(None);
         }
-        let unreadable = |error: JournalError| OpenError::Unavailable(error.to_string());
+        let unreadable = |error: JournalError| {
+            let error = OpenError::Unavailable(error.to_string());
+            self.observe(|observer| observer.topic_failed(name, &error));
+            error
+        };
         let Some(record) = self.config.journal.topic(name).map_err(unreadable)? else {
             return Ok(None);
         };
-        let cell = Arc::new(self.load(record, known)?);
+        let loaded = self.load(record, known);
+        let cell = Arc::new(loaded.inspect_err(|error| {
+            self.observe(|observer| observer.topic_failed(name, error));
+        })?);
         self.topics.insert(name.clone(), cell.clone());
         Ok(Some(cell))
     }
@@ -76,16 +106,16 @@ impl Engine {
             let journal = &*self.config.journal;
             let extent = journal.extent(&name)?;
             let (mut log, value) = past::log(journal, kind, &name, extent.head, extent.head)?;
-            let since = self.resumable_since((self.config.clock)());
-            let resumable = journal.version_at(&name, Moment::Time(since))?;
+            let resumable = journal.version_at(&name, self.resumable_from())?;
             for change in journal.read(&name, resumable, log.base())? {
-                log.remember(change.id, change.version, change.time);
+                log.remember(change.id, change.version, change.commit);
             }
             Ok((extent, log, value))
         };
         let (extent, log, value) = load().map_err(|e| OpenError::Unavailable(e.to_string()))?;
         let durability = self.durability(&name, &options);
-        let made = Made { name, kind, options, epoch, durability };
+        let (epoch, recorded) = (self.epoch_in_use(epoch.clone(), durability), Some(epoch));
+        let made = Made { name, kind, options, epoch, recorded, durability };
         let topic = Topic::of_log(kind, log, value);
         let cell = TopicCell::new(made, self.config.journal.clone(), topic);
         cell.lock().oldest = extent.oldest;
@@ -99,28 +129,58 @@ impl Engine {
         }
     }
 
-    /// Counts the topics, and gives those that may have lost the end of their log another epoch.
-    pub(super) fn begin_topics(&self, unclean_life: u64) -> Result<(), JournalError> {
-        let records = self.config.journal.topics()?;
-        self.topics_len.store(records.len(), Ordering::Relaxed);
-        let lost_its_end = |record: &&TopicRecord| {
-            record.life <= unclean_life
-                && self.durability(&record.name, &record.options) != Durability::Commit
-        };
-        for record in records.iter().filter(lost_its_end) {
-            let (topic, epoch) = (record.name.clone(), (self.config.epochs)());
-            self.keep(Operation::Renew { topic, epoch, life: self.life() });
+    /// The epoch that a topic of the journal has in this life. One that is in memory alone now takes
+    /// versions that a later life takes again: it has an epoch that no other life has.
+    fn epoch_in_use(&self, recorded: Epoch, durability: Durability) -> Epoch {
+        match durability {
+            Durability::Commit | Durability::Relaxed => recorded,
+            Durability::Memory => {
+                let own = Epoch::new(eco_format!("{recorded}.{}", self.life()));
+                own.unwrap_or_else(|_| (self.config.epochs)())
+            }
         }
-        self.settle();
-        Ok(())
     }
 
-    /// What the journal says of its topics, by name; those that are in memory alone are not among them.
+    /// Counts the topics, gives those that may have lost the end of their log another epoch, and says how
+    /// durable this life is: all at once, so that none of it is forgotten should it not come to that.
+    pub(super) fn begin_topics(
+        &self,
+        unclean: Option<Durability>,
+        reserve: Operation,
+    ) -> Result<(), JournalError> {
+        let records = self.config.journal.topics()?;
+        self.topics_len.store(records.len(), Ordering::Relaxed);
+        // By the settings of the life that did not end well, not those of today.
+        let lost_its_end = |record: &&TopicRecord| {
+            unclean.is_some_and(|unclean| {
+                record.options.durability.unwrap_or(unclean) == Durability::Relaxed
+            })
+        };
+        let renew = |record: &TopicRecord| Operation::Renew {
+            topic: record.name.clone(),
+            epoch: (self.config.epochs)(),
+            life: self.life(),
+        };
+        let mut group: Vec<Operation> = records.iter().filter(lost_its_end).map(renew).collect();
+        group.extend([reserve, Operation::Open(self.config.durability)]);
+        self.config.journal.commit(&group).map_err(|error| match error {
+            CommitError::Failed(error) | CommitError::Unknown(error) => error,
+            CommitError::Fenced { topic, .. } => JournalError::UnknownTopic(topic),
+        })
+    }
+
+    /// What the journal says of its topics, by name, with the epochs that they have in this life; those
+    /// that are in memory alone are not among them.
     ///
     /// # Errors
     /// The journal cannot be read.
     pub fn records(&self) -> Result<Vec<TopicRecord>, JournalError> {
-        self.config.journal.topics()
+        let mut records = self.config.journal.topics()?;
+        for record in &mut records {
+            let durability = self.durability(&record.name, &record.options);
+            record.epoch = self.epoch_in_use(record.epoch.clone(), durability);
+        }
+        Ok(records)
     }
 
     /// The topics in memory, in no order.
@@ -183,6 +243,9 @@ impl Engine {
         if self.find(name)?.is_some() {
             return Err(OpenError::Exists(name.clone()));
         }
+        if from.options().presence {
+            return Err(OpenError::Presence(from.name().clone()));
+        }
         let start = from.value_at(Moment::Version(version));
         let start = start.map_err(|error| OpenError::Unavailable(error.to_string()))?;
         let log = VersionLog::new(from.kind(), version, start.value.clone());
@@ -203,7 +266,10 @@ impl Engine {
             TopicOptions::decode(&Value::Dict(options.encode()))?;
         }
         let _making = self.making.lock();
-        if let Some(cell) = self.find_as(name, Some(kind))? {
+        // Until it is in memory: else somebody who looks for it now could read it from the journal, once it
+        // is durable, and there were two.
+        let loading = self.loading(name).lock();
+        if let Some(cell) = self.find_loading(name, Some(kind))? {
             return check_type(cell, Some(kind.name()));
         }
         let durability = self.durability(name, &options);
@@ -213,24 +279,31 @@ impl Engine {
             return Err(OpenError::Unavailable(reason));
         }
         let epoch = (self.config.epochs)();
-        let made = Made { name: name.clone(), kind, options, epoch, durability };
-        let checkpoint = start.as_ref().map(|topic| Checkpoint {
-            version: topic.head(),
-            value: kind.encode_value(topic.value()),
-        });
+        let recorded = (durability != Durability::Memory).then(|| epoch.clone());
+        let made = Made { name: name.clone(), kind, options, epoch, recorded, durability };
+        let is_fork = start.is_some();
         let topic = start.unwrap_or_else(|| Topic::new(kind));
         let cell = Arc::new(TopicCell::new(made, self.config.journal.clone(), topic));
+        // Locked until the commit of a fork is known, which is drawn when the topic can be found already:
+        // so whoever looks at that commit finds it, and who looks at an earlier one does not.
+        let mut state = cell.lock();
+        self.topics.insert(name.clone(), cell.clone());
+        let start = is_fork.then(|| {
+            let stamp = Stamp { commit: self.next_commit(), time: self.config.clock.wall() };
+            state.topic.begin_at(stamp.commit, stamp.time);
+            let (version, value) = (state.topic.head(), kind.encode_value(state.topic.value()));
+            Checkpoint { version, value, stamp: Some(stamp) }
+        });
         if cell.is_journalled() {
             let record = self.record(&cell);
-            self.keep(Operation::Make { record, start: checkpoint });
+            self.keep(Operation::Make { record, start });
         }
-        self.topics.insert(name.clone(), cell.clone());
+        drop(state);
+        drop(loading);
         if !name.is_special() {
             self.topics_len.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(listener) = &self.config.on_topic {
-            listener(&cell, Existence::Made);
-        }
+        self.observe(|observer| observer.topic_made(&cell));
         Ok(cell)
     }
 
@@ -255,7 +328,7 @@ impl Engine {
             self.topics_len.fetch_sub(1, Ordering::Relaxed);
         }
         cell.begin_removal();
-        match cell.is_journalled() {
+        match cell.recorded().is_some() {
             true => self.queue.push(Waiting::Removal(cell)),
             false => self.end_removal(&cell),
         }
@@ -265,13 +338,15 @@ impl Engine {
     /// Removes a topic whose log is damaged. One whose very record is, the journal does not find.
     fn remove_unreadable(&self, name: &TopicName) -> bool {
         let journal = &self.config.journal;
-        let is_there =
-            || matches!(journal.topic(name), Ok(Some(_))) && journal.extent(name).is_ok();
-        if name.is_special() || self.removing.lock().contains_key(name) || !is_there() {
+        if name.is_special() || self.removing.lock().contains_key(name) {
+            return false;
+        }
+        let Ok(Some(record)) = journal.topic(name) else { return false };
+        if journal.extent(name).is_err() {
             return false;
         }
         self.topics_len.fetch_sub(1, Ordering::Relaxed);
-        self.keep(Operation::Remove { topic: name.clone() });
+        self.keep(Operation::Remove { topic: name.clone(), epoch: Some(record.epoch) });
         true
     }
 
@@ -291,7 +366,11 @@ impl Engine {
             let is_idle = |_: &TopicName, cell: &Arc<TopicCell>| {
                 Arc::strong_count(cell) == 1 && cell.is_idle()
             };
-            self.topics.remove_if(name, is_idle).is_some()
+            let gone = self.topics.remove_if(name, is_idle).is_some();
+            if gone {
+                self.observe(|observer| observer.topic_evicted(name));
+            }
+            gone
         };
         idle.iter().filter(|name| gone(name)).count()
     }

@@ -6,12 +6,14 @@ use smallvec::SmallVec;
 
 use super::author::{Author, Direction, Done, Past};
 use super::cell::{State, TopicCell};
-use super::submit::{Cells, Draft, Drafts, Guards, apply_one, has_undo};
-use super::{Engine, Group, past};
+use super::policy::Operation;
+use super::submit::{Cells, Draft, Drafts, Guards, has_undo};
+use super::{Asked, Engine, Group, past};
 use crate::journal::Logged;
 use crate::topic::undo::Reversal;
 use crate::topic::{
-    ActionId, ActionMark, CommitNumber, Moment, Reverses, Topic, TopicName, Version, undo,
+    ActionId, ActionMark, CommitNumber, Moment, Rejection, Reverses, Topic, TopicName, Version,
+    undo,
 };
 use crate::types::run;
 use crate::value::Fields;
@@ -82,7 +84,9 @@ impl Engine {
         let redo = direction == Direction::Redo;
         let reverses = Reverses { commit: done.commit, original: done.original.clone(), redo };
         let mark = Arc::new(ActionMark { id: action_id.clone(), reverses: Some(reverses) });
-        let receipt = self.append(author, Some(mark), &cells, guards, drafts, group);
+        let asked = Asked::Reversal(direction);
+        let receipt =
+            self.append(author, asked, Some(mark), &cells, guards, drafts, group, &mut None);
         author.reversed(direction, Done { commit: receipt.commit, ..done });
         reversed.action_id = Some(action_id);
         reversed
@@ -119,7 +123,14 @@ impl Engine {
             let before = state.topic.value().clone();
             let id = author.fresh_id();
             let mut draft = Draft { slot, change: Some(change.clone()), id, base: None };
-            match apply_one(&self.config.validators, cell, state, &mut draft) {
+            let permitted = self.authorize(
+                author.principal(),
+                &Operation::Change { topic: cell, change: Some(&change) },
+            );
+            let applied = permitted
+                .map_err(Rejection::from)
+                .and_then(|()| self.apply_one(author, cell, state, &mut draft));
+            match applied {
                 Ok(()) => {
                     let fields = draft.change.as_ref().map(|change| kind.encode_change(change));
                     reversed.done.extend(fields.map(|fields| (cell.name().clone(), fields)));
@@ -198,7 +209,7 @@ fn reversal(
     if state.is_removed() {
         return None;
     }
-    if target > log.base_commit() || !cell.is_journalled() {
+    if log.base_made().is_some_and(|(base, _)| target > base) || !cell.is_journalled() {
         return undo::reverse(&state.topic, author.id(), target);
     }
     let journal = &*cell.journal;

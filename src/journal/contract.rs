@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::topic::{
-    ActionId, ActionMark, ChangeId, CommitNumber, Epoch, Reverses, Timestamp, TopicOptions,
+    ActionId, ActionMark, ChangeId, CommitNumber, Durability, Epoch, Reverses, Timestamp,
+    TopicOptions,
 };
 use crate::value::{Fields, Value};
 
@@ -92,7 +93,9 @@ macro_rules! rules {
 
 rules! {
     a_group_is_there_or_not,
-    an_append_that_is_late_is_a_conflict,
+    an_append_that_is_late_is_fenced,
+    each_life_of_a_topic_is_a_thing_of_its_own,
+    numbers_that_were_not_given_are_free_again,
     what_was_committed_is_there_after_a_restart,
     a_life_that_did_not_close_is_unclean,
     a_topic_that_is_made_again_starts_afresh,
@@ -142,7 +145,9 @@ fn append(topic: &str, after: u64, count: u64) -> Operation {
 
 fn value(version: u64) -> Checkpoint {
     let text = "x".repeat(version as usize);
-    Checkpoint { version: Version(version), value: text.as_str().into() }
+    let stamp = Stamp { commit: CommitNumber(version * 10), time: Timestamp(version * 100) };
+    let stamp = (!version.is_multiple_of(3)).then_some(stamp);
+    Checkpoint { version: Version(version), value: text.as_str().into(), stamp }
 }
 
 fn checkpoint(topic: &str, version: u64) -> Operation {
@@ -170,9 +175,7 @@ fn a_group_is_there_or_not<J: Kept>() {
     let journal = kept.journal();
     journal.begin().unwrap();
     let failed = journal.commit(&[make("a"), append("a", 0, 2), append("none", 0, 1)]);
-    assert!(
-        matches!(failed, Err(CommitError::Failed(JournalError::UnknownTopic(topic))) if *topic == *"none")
-    );
+    assert_fenced(failed, "none", Found::Nothing);
     assert_eq!(journal.topics().unwrap(), []);
     journal.commit(&[make("b"), make("a"), append("a", 0, 2), append("a", 2, 1)]).unwrap();
     let names = journal.topics().unwrap().into_iter().map(|it| it.name).collect::<Vec<_>>();
@@ -183,14 +186,18 @@ fn a_group_is_there_or_not<J: Kept>() {
     assert_eq!(read(journal, "a", 3, u64::MAX), [0u64; 0]);
 }
 
-fn an_append_that_is_late_is_a_conflict<J: Kept>() {
+fn assert_fenced(result: Result<(), CommitError>, name: &str, with: Found) {
+    let is_so = matches!(&result, Err(CommitError::Fenced { topic, found })
+        if **topic == *name && *found == with);
+    assert!(is_so, "{result:?}");
+}
+
+fn an_append_that_is_late_is_fenced<J: Kept>() {
     let kept = J::new();
     let journal = kept.journal();
     journal.commit(&[make("a"), make("b"), append("a", 0, 2)]).unwrap();
     let late = journal.commit(&[append("b", 0, 1), append("a", 1, 1)]);
-    let (expected, head) = (Version(1), Version(2));
-    assert!(matches!(late, Err(CommitError::Conflict { topic, expected: e, head: h })
-        if (&*topic, e, h) == ("a", expected, head)));
+    assert_fenced(late, "a", Found::Head { expected: Version(1), head: Version(2) });
     assert_eq!(extent(journal, "b"), (0, 0));
     journal.commit(&[append("b", 0, 1), append("a", 2, 1)]).unwrap();
     assert_eq!((extent(journal, "a"), extent(journal, "b")), ((0, 3), (0, 1)));
@@ -230,27 +237,87 @@ fn what_was_committed_is_there_after_a_restart<J: Kept>() {
 
 fn a_life_that_did_not_close_is_unclean<J: Kept>() {
     let mut kept = J::new();
-    let mut begin = |closes: bool| {
+    let mut begin = |opens: Option<Operation>, closes: bool| {
         let beginning = kept.journal().begin().unwrap();
+        kept.journal().commit(opens.as_slice()).unwrap();
         if closes {
             kept.journal().commit(&[Operation::Close]).unwrap();
         }
         kept.restart();
-        (beginning.numbers.life, beginning.unclean_life)
+        (beginning.numbers.life, beginning.unclean_life, beginning.unclean)
     };
-    assert_eq!(begin(true), (1, 0));
-    assert_eq!(begin(false), (2, 0));
-    assert_eq!(begin(true), (3, 2));
-    assert_eq!(begin(false), (4, 2));
-    assert_eq!(begin(false), (5, 4));
+    let opens = |durability| Some(Operation::Open(durability));
+    let (commit, relaxed, memory) = (Durability::Commit, Durability::Relaxed, Durability::Memory);
+    assert_eq!(begin(None, true), (1, 0, None));
+    assert_eq!(begin(opens(relaxed), false), (2, 0, None));
+    // This life stops before it says anything: what the one before may have lost is not dealt with.
+    assert_eq!(begin(None, false), (3, 2, Some(relaxed)));
+    assert_eq!(begin(opens(commit), false), (4, 3, Some(relaxed)));
+    assert_eq!(begin(opens(memory), false), (5, 4, Some(commit)));
+    assert_eq!(begin(opens(relaxed), true), (6, 5, Some(memory)));
+    assert_eq!(begin(None, false), (7, 5, None));
+    assert_eq!(begin(None, false), (8, 7, Some(commit)));
+}
+
+fn each_life_of_a_topic_is_a_thing_of_its_own<J: Kept>() {
+    let kept = J::new();
+    let journal = kept.journal();
+    let remove =
+        |life| Operation::Remove { topic: name("a"), epoch: Some(record("a", life).epoch) };
+    let make = |life| Operation::Make { record: record("a", life), start: None };
+    journal.commit(&[make(1), append("a", 0, 3)]).unwrap();
+    // Done already, and not undone by doing it again.
+    journal.commit(&[make(1)]).unwrap();
+    assert_eq!(extent(journal, "a"), (0, 3));
+    // Of a life that there is not.
+    journal.commit(&[remove(2)]).unwrap();
+    let head = |life: u64, version| Head {
+        topic: name("a"),
+        epoch: Some(record("a", life).epoch),
+        version: Version(version),
+    };
+    journal.reopen(&[head(2, 0), head(1, 2)]).unwrap();
+    assert_eq!(extent(journal, "a"), (0, 2));
+    // Both lives in one group.
+    journal.commit(&[remove(1), make(2), append("a", 0, 1)]).unwrap();
+    assert_eq!(journal.topic(&name("a")).unwrap().unwrap().epoch, record("a", 2).epoch);
+    journal.reopen(&[head(1, 2)]).unwrap();
+    assert_eq!(extent(journal, "a"), (0, 1));
+    assert_fenced(journal.commit(&[remove(1), make(3)]), "a", Found::OtherLife);
+    journal.commit(&[remove(2), make(3)]).unwrap();
+    assert_eq!(extent(journal, "a"), (0, 0));
+}
+
+fn numbers_that_were_not_given_are_free_again<J: Kept>() {
+    let mut kept = J::new();
+    let numbers = |commit, client| Numbers {
+        life: 0,
+        commit: CommitNumber(commit),
+        client: ClientId(client),
+    };
+    let mut begin = |group: &[Operation]| {
+        let Numbers { commit, client, .. } = kept.journal().begin().unwrap().numbers;
+        kept.journal().commit(group).unwrap();
+        kept.restart();
+        (commit.0, client.0)
+    };
+    begin(&[Operation::Reserve(numbers(100, 50))]);
+    let release = |used, reserved| Operation::Release { used, reserved };
+    assert_eq!(begin(&[release(numbers(7, 3), numbers(100, 50))]), (100, 50));
+    assert_eq!(begin(&[Operation::Reserve(numbers(200, 60))]), (7, 3));
+    // Somebody else has reserved more commits since.
+    assert_eq!(begin(&[release(numbers(9, 4), numbers(150, 60))]), (200, 60));
+    assert_eq!(begin(&[]), (200, 4));
 }
 
 fn a_topic_that_is_made_again_starts_afresh<J: Kept>() {
     let mut kept = J::new();
     let journal = kept.journal();
     journal.commit(&[make("a"), append("a", 0, 3), checkpoint("a", 2)]).unwrap();
-    let again = Operation::Make { record: record("a", 2), start: Some(value(7)) };
-    journal.commit(&[again, append("a", 7, 1)]).unwrap();
+    let again = || Operation::Make { record: record("a", 2), start: Some(value(7)) };
+    assert_fenced(journal.commit(&[again()]), "a", Found::OtherLife);
+    let remove = || Operation::Remove { topic: name("a"), epoch: None };
+    journal.commit(&[remove(), again(), append("a", 7, 1)]).unwrap();
     assert_eq!(extent(journal, "a"), (7, 8));
     assert_eq!(journal.topic(&name("a")).unwrap(), Some(record("a", 2)));
     assert_eq!(journal.checkpoint(&name("a"), Version(8)).unwrap(), Some(value(7)));
@@ -262,13 +329,13 @@ fn a_topic_that_is_made_again_starts_afresh<J: Kept>() {
     let journal = kept.journal();
     let renewed = TopicRecord { epoch, life, ..record("a", 2) };
     assert_eq!(journal.topic(&name("a")).unwrap(), Some(renewed));
-    let remove = |topic| Operation::Remove { topic: name(topic) };
+    let remove = |topic| Operation::Remove { topic: name(topic), epoch: None };
     journal.commit(&[remove("a"), remove("none"), trim("none", 1), checkpoint("a", 8)]).unwrap();
     assert_eq!(journal.topic(&name("a")).unwrap(), None);
     assert!(matches!(journal.extent(&name("a")), Err(JournalError::UnknownTopic(_))));
     assert_eq!(journal.by_author(ClientId(1), 9).unwrap(), []);
     let gone = journal.commit(&[make("a"), remove("a"), append("a", 0, 1)]);
-    assert!(matches!(gone, Err(CommitError::Failed(JournalError::UnknownTopic(_)))));
+    assert_fenced(gone, "a", Found::Nothing);
 }
 
 fn trimming_leaves_a_checkpoint<J: Kept>() {
@@ -297,19 +364,23 @@ fn trimming_leaves_a_checkpoint<J: Kept>() {
     assert_eq!(read(journal, "a", 0, 99), [11]);
 }
 
+fn head(topic: &str, version: u64) -> Head {
+    Head { topic: name(topic), epoch: None, version: Version(version) }
+}
+
 fn a_cut_leaves_nothing_behind<J: Kept>() {
     let mut kept = J::new();
     let journal = kept.journal();
     let group = [make("a"), make("b"), append("a", 0, 5), checkpoint("a", 5), append("b", 0, 2)];
     journal.commit(&group).unwrap();
     journal.commit(&[append("a", 5, 5), checkpoint("a", 10), append("a", 10, 1)]).unwrap();
-    journal.reopen(&[(name("a"), Version(8)), (name("none"), Version(3))]).unwrap();
+    journal.reopen(&[head("a", 8), head("none", 3)]).unwrap();
     assert_eq!((extent(journal, "a"), extent(journal, "b")), ((0, 8), (0, 2)));
     assert_eq!(read(journal, "a", 3, 99), [4, 5, 6, 7, 8]);
     assert_eq!(journal.extent(&name("a")).unwrap().commit, CommitNumber(80));
     assert_eq!(journal.checkpoint(&name("a"), Version(99)).unwrap(), Some(value(5)));
     journal.commit(&[append("a", 8, 1)]).unwrap();
-    journal.reopen(&[(name("a"), Version(5))]).unwrap();
+    journal.reopen(&[head("a", 5)]).unwrap();
     kept.restart();
     assert_eq!(extent(kept.journal(), "a"), (0, 5));
     kept.journal().commit(&[append("a", 5, 4), checkpoint("a", 9)]).unwrap();
@@ -364,7 +435,7 @@ fn values_survive<J: Kept>() {
     let append = Append { topic: name("a"), after: Version(0), changes: changes.clone() };
     kept.journal().commit(&[make("a"), Operation::Append(append)]).unwrap();
     for (version, value) in (1..).map(Version).zip(values.clone()) {
-        let checkpoint = Checkpoint { version, value };
+        let checkpoint = Checkpoint { version, value, stamp: None };
         kept.journal().commit(&[Operation::Checkpoint { topic: name("a"), checkpoint }]).unwrap();
         kept.restart();
     }
@@ -499,6 +570,11 @@ impl Clock {
         let at = |topic: &u8| usize::from(*topic);
         let topic_name = |topic: &u8| name(TOPICS[at(topic)]);
         match part {
+            // What is there is not made again, but now and then, which has to be refused.
+            Part::Make { topic, start } if heads[at(topic)].is_some() && *start != Some(0) => {
+                heads[at(topic)] = None;
+                Operation::Remove { topic: topic_name(topic), epoch: None }
+            }
             Part::Make { topic, start } => {
                 heads[at(topic)] = Some(start.unwrap_or(0));
                 let life = self.counter + 1;
@@ -510,7 +586,7 @@ impl Clock {
             }
             Part::Remove { topic } => {
                 heads[at(topic)] = None;
-                Operation::Remove { topic: topic_name(topic) }
+                Operation::Remove { topic: topic_name(topic), epoch: None }
             }
             Part::Append { topic, changes, late } => {
                 let after = heads[at(topic)].unwrap_or(0) + u64::from(*late);
@@ -599,12 +675,12 @@ fn check_story(steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Reopen(cuts) => {
                 let cut = |(topic, back): &(u8, u64)| {
                     let head = heads[usize::from(*topic)].unwrap_or(0).saturating_sub(*back);
-                    (name(TOPICS[usize::from(*topic)]), Version(head))
+                    Head { version: Version(head), ..self::head(TOPICS[usize::from(*topic)], 0) }
                 };
                 // A topic that stands there twice is cut to the first, then not less far.
-                let mut cuts: Vec<(TopicName, Version)> = cuts.iter().map(cut).collect();
+                let mut cuts: Vec<Head> = cuts.iter().map(cut).collect();
                 cuts.sort();
-                cuts.dedup_by(|a, b| a.0 == b.0);
+                cuts.dedup_by(|a, b| a.topic == b.topic);
                 both.into_iter().for_each(|journal| journal.reopen(&cuts).unwrap());
             }
             Step::Begin => {

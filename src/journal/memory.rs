@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 use parking_lot::Mutex;
 
 use super::{
-    Append, Beginning, Checkpoint, CommitError, Extent, Journal, JournalError, Logged, Numbers,
-    Operation, SessionRecord, TopicRecord,
+    Append, Beginning, Checkpoint, CommitError, Extent, Found, Head, Journal, JournalError, Logged,
+    Numbers, Operation, SessionRecord, TopicRecord,
 };
-use crate::topic::{ClientId, CommitNumber, Moment, Timestamp, TopicName, Version};
+use crate::topic::{
+    ClientId, CommitNumber, Durability, Epoch, Moment, Timestamp, TopicName, Version,
+};
 
 /// A journal in memory.
 #[derive(Default)]
@@ -22,8 +24,8 @@ struct State {
     topics: BTreeMap<TopicName, Log>,
     sessions: BTreeMap<ClientId, SessionRecord>,
     numbers: Numbers,
-    /// Whether the present life has not ended.
-    open: bool,
+    /// Set while the present life has not ended: how durable it is.
+    open: Option<Durability>,
     unclean_life: u64,
     last_written: Timestamp,
     fault: Option<Fault>,
@@ -36,6 +38,10 @@ pub enum Fault {
     Full,
     /// It is there, and may be gone after the next crash, as when the sync fails.
     Unsynced,
+    /// It is not there, and nobody knows: the next commit alone ends so.
+    Unanswered,
+    /// It is there, and nobody knows: the next commit alone ends so.
+    UnansweredAndThere,
 }
 
 #[derive(Clone)]
@@ -70,28 +76,52 @@ impl State {
         self.topics.get(name).ok_or_else(|| JournalError::UnknownTopic(name.clone()))
     }
 
-    /// Checks that every append of a group follows its topic's head.
+    /// Checks that every topic of a group is as the group expects it.
     fn check(&self, group: &[Operation]) -> Result<(), CommitError> {
-        // Of topics that the group has touched so far; `None` of those that it removed.
-        let mut heads: BTreeMap<&TopicName, Option<Version>> = BTreeMap::new();
+        // Head and life of the topics that the group has touched so far; `None` of those that it removed.
+        let mut touched: BTreeMap<&TopicName, Option<(Version, &Epoch)>> = BTreeMap::new();
+        let find =
+            |touched: &BTreeMap<&TopicName, Option<_>>, name: &TopicName| match touched.get(name) {
+                Some(found) => *found,
+                None => self.topics.get(name).map(|log| (log.head(), &log.record.epoch)),
+            };
         for operation in group {
             match operation {
                 Operation::Make { record, start } => {
                     let oldest = start.as_ref().map_or(Version(0), |start| start.version);
-                    heads.insert(&record.name, Some(oldest));
-                }
-                Operation::Remove { topic } => drop(heads.insert(topic, None)),
-                Operation::Append(Append { topic, after, changes }) => {
-                    let head = match heads.get(topic) {
-                        Some(head) => *head,
-                        None => Some(self.topic(topic)?.head()),
+                    let head = match find(&touched, &record.name) {
+                        None => oldest,
+                        Some((head, epoch)) if *epoch == record.epoch => head,
+                        Some(_) => {
+                            let (topic, found) = (record.name.clone(), Found::OtherLife);
+                            return Err(CommitError::Fenced { topic, found });
+                        }
                     };
-                    let head = head.ok_or_else(|| JournalError::UnknownTopic(topic.clone()))?;
+                    touched.insert(&record.name, Some((head, &record.epoch)));
+                }
+                Operation::Renew { topic, epoch, .. } => {
+                    if let Some((head, _)) = find(&touched, topic) {
+                        touched.insert(topic, Some((head, epoch)));
+                    }
+                }
+                Operation::Remove { topic, epoch } => {
+                    let is_it = |of: &Epoch| epoch.as_ref().is_none_or(|epoch| epoch == of);
+                    if find(&touched, topic).is_none_or(|(_, of)| is_it(of)) {
+                        touched.insert(topic, None);
+                    }
+                }
+                Operation::Append(Append { topic, after, changes }) => {
+                    let (head, epoch) = find(&touched, topic).ok_or_else(|| {
+                        let (topic, found) = (topic.clone(), Found::Nothing);
+                        CommitError::Fenced { topic, found }
+                    })?;
                     if head != *after {
                         let (topic, expected) = (topic.clone(), *after);
-                        return Err(CommitError::Conflict { topic, expected, head });
+                        let found = Found::Head { expected, head };
+                        return Err(CommitError::Fenced { topic, found });
                     }
-                    heads.insert(topic, Some(Version(head.0 + changes.len() as u64)));
+                    let head = Version(head.0 + changes.len() as u64);
+                    touched.insert(topic, Some((head, epoch)));
                 }
                 _ => {}
             }
@@ -101,13 +131,17 @@ impl State {
 
     fn works(&self) -> Result<(), JournalError> {
         match self.fault {
-            None => Ok(()),
-            Some(_) => Err(JournalError::Full { path: "(in memory)".into() }),
+            Some(Fault::Full | Fault::Unsynced) => {
+                Err(JournalError::Full { path: "(in memory)".into() })
+            }
+            _ => Ok(()),
         }
     }
 
     fn apply(&mut self, operation: &Operation) {
         match operation {
+            // It is there already, in this life: the group was checked.
+            Operation::Make { record, .. } if self.topics.contains_key(&record.name) => {}
             Operation::Make { record, start } => {
                 let oldest = start.as_ref().map_or(Version(0), |start| start.version);
                 let checkpoints = start.iter().map(|start| (oldest, start.clone())).collect();
@@ -120,7 +154,12 @@ impl State {
                     (log.record.epoch, log.record.life) = (epoch.clone(), *life);
                 }
             }
-            Operation::Remove { topic } => drop(self.topics.remove(topic)),
+            Operation::Remove { topic, epoch } => {
+                let is_it = |log: &Log| epoch.as_ref().is_none_or(|it| *it == log.record.epoch);
+                if self.topics.get(topic).is_some_and(is_it) {
+                    self.topics.remove(topic);
+                }
+            }
             Operation::Append(append) => {
                 if let Some(log) = self.topics.get_mut(&append.topic) {
                     log.changes.extend(append.changes.iter().cloned());
@@ -148,7 +187,17 @@ impl State {
                 self.numbers.commit = self.numbers.commit.max(numbers.commit);
                 self.numbers.client = self.numbers.client.max(numbers.client);
             }
-            Operation::Close => self.open = false,
+            Operation::Release { used, reserved } => {
+                let own = &mut self.numbers;
+                if own.commit == reserved.commit {
+                    own.commit = used.commit;
+                }
+                if own.client == reserved.client {
+                    own.client = used.client;
+                }
+            }
+            Operation::Open(durability) => self.open = Some(*durability),
+            Operation::Close => self.open = None,
         }
     }
 }
@@ -167,14 +216,17 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn begin(&self) -> Result<Beginning, JournalError> {
         let mut state = self.0.lock();
-        if state.open {
+        let unclean = state.open;
+        if unclean.is_some() {
             state.unclean_life = state.numbers.life;
         }
-        state.open = true;
+        // A life that was not opened yet has lost nothing of its own.
+        state.open = Some(unclean.unwrap_or(Durability::Commit));
         state.numbers.life += 1;
         Ok(Beginning {
             numbers: state.numbers,
             unclean_life: state.unclean_life,
+            unclean,
             last_written: state.last_written,
             sessions: state.sessions.values().cloned().collect(),
         })
@@ -183,18 +235,36 @@ impl Journal for MemoryJournal {
     fn commit(&self, group: &[Operation]) -> Result<(), CommitError> {
         let mut state = self.0.lock();
         state.check(group)?;
-        if state.fault != Some(Fault::Full) {
+        let is_there = !matches!(state.fault, Some(Fault::Full | Fault::Unanswered));
+        if is_there {
             group.iter().for_each(|operation| state.apply(operation));
+        }
+        if matches!(state.fault, Some(Fault::Unanswered | Fault::UnansweredAndThere)) {
+            state.fault = None;
+            let reason = "no answer came".to_owned();
+            let path = "(in memory)".into();
+            return Err(CommitError::Unknown(JournalError::Storage { path, reason }));
         }
         Ok(state.works()?)
     }
 
-    fn reopen(&self, heads: &[(TopicName, Version)]) -> Result<(), JournalError> {
+    fn together(&self, work: &mut dyn FnMut() -> bool) -> Result<bool, CommitError> {
+        let before = self.0.lock().clone();
+        let is_wanted = work();
+        if !is_wanted {
+            *self.0.lock() = before;
+        }
+        Ok(is_wanted)
+    }
+
+    fn reopen(&self, heads: &[Head]) -> Result<(), JournalError> {
         let mut state = self.0.lock();
         state.works()?;
-        for (name, head) in heads {
-            if let Some(log) = state.topics.get_mut(name) {
-                let kept = log.index(*head);
+        for Head { topic, epoch, version } in heads {
+            if let Some(log) = state.topics.get_mut(topic)
+                && epoch.as_ref().is_none_or(|epoch| *epoch == log.record.epoch)
+            {
+                let kept = log.index(*version);
                 log.changes.truncate(kept);
                 let head = log.head();
                 log.checkpoints.retain(|version, _| *version <= head);

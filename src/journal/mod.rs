@@ -30,7 +30,8 @@ use crate::topic::{ClientId, Moment, TopicName, Version};
 
 pub use memory::{Fault, MemoryJournal};
 pub use record::{
-    Append, Beginning, Checkpoint, Extent, Logged, Numbers, Operation, SessionRecord, TopicRecord,
+    Append, Beginning, Checkpoint, Extent, Head, Logged, Numbers, Operation, SessionRecord, Stamp,
+    TopicRecord,
 };
 #[cfg(feature = "journal")]
 pub use sqlite::SqliteJournal;
@@ -51,7 +52,9 @@ pub const CHECKPOINT_BYTES_A_CHANGE: u64 = 64;
 /// Reading may go on beside writing, from any thread. What is read is what was committed.
 pub trait Journal: Send + Sync + 'static {
     /// Begins a new life of the server: from here on, and until [`Operation::Close`], a stop counts as
-    /// unclean. To be called once, by whoever is going to commit.
+    /// unclean. To be called once, by whoever is going to commit, who then says with
+    /// [`Operation::Open`] how durable the life is; until then it is taken to lose what the life before
+    /// may have lost.
     ///
     /// # Errors
     /// The journal cannot be read or written.
@@ -60,16 +63,41 @@ pub trait Journal: Send + Sync + 'static {
     /// Makes a group of operations durable, in order: all of them or none.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] if a topic's head is not where an append expects it. After
-    /// [`CommitError::Failed`] the journal takes nothing more until it is [`reopen`](Self::reopen)ed.
+    /// [`CommitError::Fenced`] if somebody else has written to a topic of the group: nothing of the group
+    /// is there, and the journal goes on. After [`CommitError::Unknown`] the group is there or not, which
+    /// [`renew`](Self::renew) makes certain. After [`CommitError::Failed`] the journal takes nothing more
+    /// until it is [`reopen`](Self::reopen)ed.
     fn commit(&self, group: &[Operation]) -> Result<(), CommitError>;
+
+    /// Sees to it that a group whose commit ended with [`CommitError::Unknown`] is there by now, or never
+    /// will be. Which of both, reading tells.
+    ///
+    /// # Errors
+    /// That is still not certain.
+    fn renew(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    /// Calls `work`, and has all groups that it commits be durable together: all of them if it gives `true`,
+    /// none if it gives `false` or the process ends before. Reads do not see them until then. Gives what
+    /// `work` gave.
+    ///
+    /// For work on a journal that nobody else writes to: an import.
+    ///
+    /// # Errors
+    /// The groups could not be made durable; none of them is there. A journal need not be able to do this:
+    /// then it says so, and does not call `work`.
+    fn together(&self, _work: &mut dyn FnMut() -> bool) -> Result<bool, CommitError> {
+        let reason = "it cannot make several groups durable together".to_owned();
+        Err(JournalError::Storage { path: "the journal".into(), reason }.into())
+    }
 
     /// Opens again after a failed commit, and cuts each of `heads` back to the version that is known to
     /// be durable: of what failed nothing is left.
     ///
     /// # Errors
     /// The journal still cannot be read or written.
-    fn reopen(&self, heads: &[(TopicName, Version)]) -> Result<(), JournalError>;
+    fn reopen(&self, heads: &[Head]) -> Result<(), JournalError>;
 
     /// All topics, by name.
     ///
@@ -166,12 +194,27 @@ fn process(pid: &Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
-/// Why a group was not committed. Nothing of it is there.
+/// Why a group was not committed, or is not known to be.
 #[derive(Debug, Error)]
 pub enum CommitError {
-    /// Another writer was first.
-    #[error("the head of topic {topic:?} is {head}, not {expected}")]
-    Conflict { topic: TopicName, expected: Version, head: Version },
+    /// Another writer was first. Nothing of the group is there.
+    #[error("another writer was first: topic {topic:?} {found}")]
+    Fenced { topic: TopicName, found: Found },
+    /// No answer came: the group is there, or not, or will be.
+    #[error("it is not known what became of a group: {0}")]
+    Unknown(JournalError),
+    /// It could not be written. Nothing of the group is there once the journal is open again.
     #[error(transparent)]
     Failed(#[from] JournalError),
+}
+
+/// What was found in place of the topic that a group expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Found {
+    #[error("is at version {head}, not {expected}")]
+    Head { expected: Version, head: Version },
+    #[error("is there already, in another life")]
+    OtherLife,
+    #[error("is not there")]
+    Nothing,
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ecow::EcoString;
 
 use crate::topic::{
-    ActionMark, ChangeId, ClientId, CommitNumber, Entry, Epoch, Timestamp, TopicName, TopicOptions,
-    Version,
+    ActionMark, ChangeId, ClientId, CommitNumber, Durability, Entry, Epoch, Timestamp, TopicName,
+    TopicOptions, Version,
 };
 use crate::types::TypeRef;
 use crate::value::{Fields, Invalid, Value};
@@ -88,6 +88,25 @@ impl Logged {
 pub struct Checkpoint {
     pub version: Version,
     pub value: Value,
+    /// When the version was made: by a change, or by a fork that begins with it. `None` if that is not
+    /// known, as in what was imported.
+    pub stamp: Option<Stamp>,
+}
+
+/// When something was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    pub commit: CommitNumber,
+    pub time: Timestamp,
+}
+
+/// Up to which version a topic is known to be durable.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Head {
+    pub topic: TopicName,
+    /// Which life of the topic is meant; `None` for whichever there is.
+    pub epoch: Option<Epoch>,
+    pub version: Version,
 }
 
 /// Changes to be added to one topic's log.
@@ -128,16 +147,19 @@ pub struct Beginning {
     pub numbers: Numbers,
     /// The newest life that did not end with [`Operation::Close`]; 0 if all did.
     pub unclean_life: u64,
+    /// Set if the life before this one did not end with [`Operation::Close`]: how durable its changes
+    /// were on topics that do not say, `Relaxed` if that is not known.
+    pub unclean: Option<Durability>,
     /// When the journal was last written to; 0 if never.
     pub last_written: Timestamp,
     pub sessions: Vec<SessionRecord>,
 }
 
 /// One thing to be made durable. What is said of a topic that is not there, but for an append, is
-/// nothing to do.
+/// nothing to do; so is what was done already by the same operation, but for an append.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
-    /// A new topic, whose log begins at `oldest`.
+    /// A new topic. If there is another life of it, the group is fenced.
     Make {
         record: TopicRecord,
         /// The value it begins with and its version; `None` for its type's initial value at version 0.
@@ -149,8 +171,10 @@ pub enum Operation {
         epoch: Epoch,
         life: u64,
     },
+    /// The topic, of this life if it is said, is no more.
     Remove {
         topic: TopicName,
+        epoch: Option<Epoch>,
     },
     Append(Append),
     /// Keeps a value, which is that of the topic's head, or of an older version.
@@ -168,6 +192,15 @@ pub enum Operation {
     EndSession(ClientId),
     /// Numbers up to these may be given from here on. `life` is not looked at.
     Reserve(Numbers),
+    /// Of the numbers up to `reserved`, which this life reserved, those after `used` were not given, and
+    /// are free again; unless somebody has reserved more since. `life` is not looked at.
+    Release {
+        used: Numbers,
+        reserved: Numbers,
+    },
+    /// From here on the present life's changes are this durable on topics that do not say, and what the
+    /// life before may have lost is dealt with.
+    Open(Durability),
     /// The server stops in good order.
     Close,
 }

@@ -21,6 +21,7 @@ use crate::topic::{
 use crate::value::decode::{KeySeed, ValueSeed};
 use crate::value::fields::FieldsSeed;
 use crate::value::limits::NESTING_MAX;
+use crate::value::wide::narrowed_text;
 use crate::value::{Dict, Fields, Key, LimitError, Value};
 
 /// How many messages one frame holds at most.
@@ -89,7 +90,8 @@ pub struct Malformed {
 /// # Errors
 /// The frame is not JSON, or holds too many messages.
 pub fn decode_text(text: &str) -> Result<Frame, FrameError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let text = narrowed_text(text);
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
     let frame = FrameSeed.deserialize(&mut deserializer)?;
     deserializer.end()?;
     frame.check()

@@ -26,7 +26,7 @@ pub fn fork(
     let record = journal.topic(name)?.ok_or_else(|| ReplayError::UnknownTopic(name.clone()))?;
     let life = journal.begin()?.numbers.life;
     let record = TopicRecord { name: new.clone(), epoch, life, ..record };
-    let start = Some(Checkpoint { version: at.version, value: at.plain() });
+    let start = Some(Checkpoint { version: at.version, value: at.plain(), stamp: None });
     journal.commit(&[Operation::Make { record, start }, Operation::Close])?;
     Ok(at.version)
 }

@@ -2,8 +2,8 @@
 //!
 //! Lines are read one by one and committed in groups, so that a large file does not have to fit into
 //! memory; what is kept beside them is the present value of each topic, of which checkpoints are made.
-//! Every change is applied on the way, so that a history that does not fold is told by its line. What
-//! was imported before a bad line is removed again.
+//! Every change is applied on the way, so that a history that does not fold is told by its line. All groups
+//! become durable together: of an import that meets a bad line, or is killed, nothing is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
@@ -85,26 +85,40 @@ pub fn open_export(
 /// they are. In a journal that is not new, commit numbers are moved up behind those given before.
 ///
 /// # Errors
-/// A line is wrong, one of the topics is there already, or something cannot be read or written. Nothing
-/// is imported then.
+/// A line is wrong, one of the topics is there already, or something cannot be read or written. Then, and
+/// if the process ends before, nothing is imported.
 pub fn import<'a>(
+    input: &mut dyn BufRead,
+    journal: &'a dyn Journal,
+    how: Import<'a>,
+) -> Result<Imported, ImportError> {
+    let mut how = Some(how);
+    let mut outcome = None;
+    let kept = journal.together(&mut || {
+        let Some(how) = how.take() else { return false };
+        let imported = import_all(input, journal, how);
+        let is_whole = imported.is_ok();
+        outcome = Some(imported);
+        is_whole
+    });
+    // Where a line was wrong and the journal failed too, the line says why.
+    match (outcome, kept) {
+        (Some(Err(error)), _) => Err(error),
+        (_, Err(error)) => Err(error.into()),
+        (Some(Ok(imported)), Ok(_)) => Ok(imported),
+        (None, Ok(_)) => unreachable!("a journal calls the work that it is given"),
+    }
+}
+
+fn import_all<'a>(
     input: &mut dyn BufRead,
     journal: &'a dyn Journal,
     how: Import<'a>,
 ) -> Result<Imported, ImportError> {
     let beginning = journal.begin()?;
     let mut importer = Importer::new(journal, how, &beginning);
-    let result = importer.run(input);
-    let mut end = Vec::new();
-    if result.is_err() {
-        let made = importer.topics.keys().cloned();
-        end.extend(made.map(|topic| Operation::Remove { topic }));
-    }
-    end.push(Operation::Close);
-    let ended = journal.commit(&end);
-    // Where both failed, the first says why.
-    result?;
-    ended?;
+    importer.run(input)?;
+    journal.commit(&[Operation::Close])?;
     Ok(importer.imported)
 }
 
@@ -209,7 +223,7 @@ impl<'a> Importer<'a> {
             (_, None) => Ok(None),
         };
         let value = decoded.map_err(|error| Wrong::Line(error.to_string()))?;
-        let start = line.value.map(|value| Checkpoint { version: oldest, value });
+        let start = line.value.map(|value| Checkpoint { version: oldest, value, stamp: None });
         let (epoch, life) = ((self.how.epochs)(), self.life);
         let record =
             TopicRecord { name: name.clone(), type_name: line.type_name, options, epoch, life };
@@ -241,7 +255,7 @@ impl<'a> Importer<'a> {
             let name = self.name(&name)?;
             (change.commit, change.action) = (number, action.clone());
             self.client = self.client.max(change.id.client());
-            self.change(&name, &change)?;
+            self.change(&name, &mut change)?;
             self.appends.entry(name.clone()).or_default().push(change);
             touched.insert(name);
             self.pending += 1;
@@ -267,8 +281,9 @@ impl<'a> Importer<'a> {
         Ok(Arc::new(ActionMark { id: mark.id.clone(), reverses }))
     }
 
-    /// Applies a change to its topic.
-    fn change(&mut self, name: &TopicName, change: &Logged) -> Result<(), Wrong> {
+    /// Applies a change to its topic, and puts its fields into the form that a server would have logged: a
+    /// file that was written by hand is exported in the same bytes as any other.
+    fn change(&mut self, name: &TopicName, change: &mut Logged) -> Result<(), Wrong> {
         let Some(topic) = self.topics.get_mut(name) else {
             return Err(Wrong::Line(format!("topic {name:?} has no line above")));
         };
@@ -280,10 +295,13 @@ impl<'a> Importer<'a> {
         }
         topic.head = version;
         if let (Some(kind), Some(value), Some(fields)) =
-            (topic.kind, &mut topic.value, &change.change)
+            (topic.kind, &mut topic.value, &mut change.change)
         {
-            let applied = kind.decode_change(fields).and_then(|change| kind.apply(value, &change));
-            applied.map_err(|error| {
+            let applied = kind.decode_change(fields).and_then(|change| {
+                kind.apply(value, &change)?;
+                Ok(kind.encode_change(&change))
+            });
+            *fields = applied.map_err(|error| {
                 Wrong::Line(format!("version {version} of topic {name:?} cannot be: {error}"))
             })?;
         }
@@ -298,7 +316,8 @@ impl<'a> Importer<'a> {
             return;
         }
         topic.checkpoint = topic.head;
-        let checkpoint = Checkpoint { version: topic.head, value: kind.encode_value(value) };
+        let checkpoint =
+            Checkpoint { version: topic.head, value: kind.encode_value(value), stamp: None };
         let topic = name.clone();
         self.made.push(Operation::Checkpoint { topic, checkpoint });
     }

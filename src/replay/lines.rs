@@ -1,9 +1,12 @@
 //! Reads an exported history line by line, and tells what is wrong by its line.
 
+use std::borrow::Cow;
 use std::io::BufRead;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+use crate::value::wide::narrowed;
 
 use super::format::{CommitLine, FORMAT, HeaderLine, KIND, TopicLine};
 use super::{Commit, ImportError};
@@ -40,6 +43,10 @@ impl<'a> Lines<'a> {
         self.text.clear();
         let read = self.input.read_until(b'\n', &mut self.text)?;
         self.number += u64::from(read > 0);
+        // A whole number that is too large for a value is refused, however large it is.
+        if let Cow::Owned(narrowed) = narrowed(&self.text) {
+            self.text = narrowed;
+        }
         Ok(read)
     }
 

@@ -296,7 +296,8 @@ fn verify_folds_every_log_and_compares_its_checkpoints() {
     };
     let verified = check();
     assert_eq!((verified.changes, verified.checkpoints, verified.problem), (5_000, 4, None));
-    let checkpoint = crate::journal::Checkpoint { version: Version(3_000), value: 7.into() };
+    let checkpoint =
+        crate::journal::Checkpoint { version: Version(3_000), value: 7.into(), stamp: None };
     journal.commit(&[Operation::Checkpoint { topic: name("n"), checkpoint }]).unwrap();
     let problem = check().problem.unwrap();
     assert_eq!(problem.version, Some(Version(3_000)));

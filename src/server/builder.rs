@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::config::ServerConfig;
 use super::host::matches;
 use super::{BindError, Server};
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, Validated};
 use crate::journal::{JournalError, SqliteJournal};
 use crate::topic::Durability;
 use crate::types::TopicType;
@@ -71,9 +71,9 @@ impl ServerBuilder {
         check: impl Fn(&T::Value, &T::Change) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
         let pattern = pattern.to_owned();
-        self.engine.validators.push(Arc::new(move |topic, value, change| {
-            match (value.get::<T>(), change.get::<T>()) {
-                (Some(value), Some(change)) if matches(&pattern, topic.name()) => {
+        self.engine.validators.push(Arc::new(move |validated: &Validated<'_>| {
+            match (validated.value.get::<T>(), validated.change.get::<T>()) {
+                (Some(value), Some(change)) if matches(&pattern, validated.topic.name()) => {
                     check(value, change)
                 }
                 _ => Ok(()),

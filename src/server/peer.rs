@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::v0_13::{self, V0_13};
-use crate::protocol::Encoding;
 use crate::protocol::decode::RawMessage;
+use crate::protocol::{Encoding, ServerMessage};
 use crate::session::{Attachment, Frame, Frames, Native, Outgoing, Peer, Refused};
 use crate::topic::Uptime;
 
@@ -90,7 +90,9 @@ impl Peer for AnyPeer {
             AnyPeer::Native(native) => native.write(attachment, outgoing, frames),
             AnyPeer::V0_13(peer) => peer.write(attachment, outgoing, frames),
             AnyPeer::Undecided(_) => match outgoing {
-                Outgoing::Hello(hello) => frames.push_back(v0_13::hello(&hello)),
+                Outgoing::Message(ServerMessage::Hello(hello)) => {
+                    frames.push_back(v0_13::hello(&hello));
+                }
                 outgoing => Native::new(None).write(attachment, outgoing, frames),
             },
         }

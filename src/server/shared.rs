@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use base64::Engine as _;
 use ecow::EcoString;
@@ -13,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::config::ServerConfig;
 use super::v0_13;
-use crate::engine::{EngineConfig, Unavailable};
+use crate::engine::{Clock, EngineConfig, Unavailable};
 use crate::journal::JournalError;
 use crate::session::{Hub, SessionConfig, Worker};
 use crate::topic::Uptime;
@@ -30,8 +29,8 @@ pub struct Shared {
     pub(super) shutdown: CancellationToken,
     /// Every connection, and what runs beside them.
     pub(super) tasks: TaskTracker,
-    /// Where the process's uptime is counted from.
-    began: Instant,
+    /// The engine's clock, by whose uptime sessions go.
+    clock: Arc<dyn Clock>,
     runtime: Handle,
 }
 
@@ -90,15 +89,15 @@ impl Shared {
             backlog_bytes_max: config.backlog_bytes_max,
             ..SessionConfig::new(Arc::new(random_token), Arc::new(worker))
         };
-        let began = Instant::now();
-        let hub = Hub::begin(sessions, engine, Uptime(0))?;
+        let clock = engine.clock.clone();
+        let hub = Hub::begin(sessions, engine, clock.uptime())?;
         let v0_13 = Arc::default();
-        Ok(Arc::new(Shared { hub, config, v0_13, shutdown, tasks, began, runtime }))
+        Ok(Arc::new(Shared { hub, config, v0_13, shutdown, tasks, clock, runtime }))
     }
 
     /// The time by which sessions go.
     pub(super) fn now(&self) -> Uptime {
-        Uptime(self.began.elapsed().as_millis() as u64)
+        self.clock.uptime()
     }
 
     /// Runs something beside the connections until it is done or the server is gone.

@@ -11,7 +11,6 @@
 //!
 //! Between the two lie the entries that wait in the outbox.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -21,11 +20,11 @@ use super::hub::Hub;
 use super::outbox::{Entry, Outbox};
 use super::peer::Outgoing;
 use super::session::Session;
+use crate::engine::policy::{Denied, Operation};
 use crate::engine::{CatchUp, Group, Item, Publication, Subscriber, TopicCell};
-use crate::protocol::message::{ErrorMessage, Hello};
+use crate::protocol::message::ErrorMessage;
 use crate::protocol::{Encoding, ErrorCode, ServerMessage};
 use crate::topic::{TopicName, Version};
-use crate::value::{Dict, Value, limits};
 
 /// One connection's hold on a session.
 pub struct Attachment {
@@ -43,8 +42,6 @@ pub struct Attachment {
     pub(super) group: Group,
     /// Whether a message was handled: `resume` can only be the first.
     pub(super) started: bool,
-    /// What the session has for its client before anything else.
-    pub(super) first: VecDeque<Outgoing>,
 }
 
 /// How far a subscription is written.
@@ -61,7 +58,7 @@ impl Attachment {
         outbox: Arc<Outbox>,
         encoding: Encoding,
     ) -> Attachment {
-        let mut attachment = Attachment {
+        Attachment {
             hub,
             session,
             number,
@@ -71,10 +68,7 @@ impl Attachment {
             written: HashMap::default(),
             group: Group::default(),
             started: false,
-            first: VecDeque::new(),
-        };
-        attachment.greet(false);
-        attachment
+        }
     }
 
     /// Goes on with another session. Gives the one before, and which of its connections this was.
@@ -86,26 +80,6 @@ impl Attachment {
     ) -> (Arc<Session>, u64) {
         self.outbox = outbox;
         (std::mem::replace(&mut self.session, session), std::mem::replace(&mut self.number, number))
-    }
-
-    /// Has the client told which session it has.
-    pub(super) fn greet(&mut self, resumed: bool) {
-        let config = self.hub.config();
-        let limits: Dict = [
-            ("message_bytes", Value::Int(config.message_bytes_max as i64)),
-            ("subscriptions", Value::Int(config.subscriptions_max as i64)),
-            ("name_bytes", Value::Int(TopicName::BYTES_MAX as i64)),
-            ("nesting", Value::Int(limits::NESTING_MAX as i64)),
-        ]
-        .into();
-        self.first.push_back(Outgoing::Hello(Hello {
-            id: self.session.id(),
-            session: self.session.token().clone(),
-            resumed,
-            protocol: 1,
-            server: concat!("topicsync ", env!("CARGO_PKG_VERSION")).into(),
-            limits,
-        }));
     }
 
     /// What all sessions share.
@@ -121,6 +95,11 @@ impl Attachment {
     /// Which of the session's connections this is; see [`Session::act`].
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Asks whether the client may do that.
+    pub(crate) fn authorize(&self, operation: &Operation<'_>) -> Result<(), Denied> {
+        self.hub.engine().authorize(self.session.author.principal(), operation)
     }
 
     /// Topics with something to publish; what is accepted is added to them.

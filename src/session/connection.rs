@@ -123,11 +123,7 @@ impl<P: Peer> Connection<P> {
     /// Whether something is to be written, or the connection is to end. `waker` is woken when that changes.
     pub fn poll_work(&self, waker: &Waker) -> bool {
         let waits = self.attachment.outbox.poll(waker);
-        waits || !self.frames.is_empty() || !self.taken.is_empty() || self.is_greeting()
-    }
-
-    fn is_greeting(&self) -> bool {
-        !self.attachment.first.is_empty()
+        waits || !self.frames.is_empty() || !self.taken.is_empty()
     }
 
     /// The next frame to be written; `None` if there is none for now, or the connection is to end.
@@ -139,10 +135,6 @@ impl<P: Peer> Connection<P> {
             if let Some(frame) = self.frames.pop_front() {
                 self.attachment.hub.counters().bytes_out.add(frame.len() as u64);
                 return Some(frame);
-            }
-            if let Some(outgoing) = self.attachment.first.pop_front() {
-                self.peer.write(&mut self.attachment, outgoing, &mut self.frames);
-                continue;
             }
             if let Some(entry) = self.taken.pop_front() {
                 if let Some(outgoing) = self.attachment.take(entry) {

@@ -11,6 +11,7 @@ use super::requests::{Provider, Request};
 use super::session::Session;
 use super::special::{self, Served};
 use super::translate::{reject_update, submitted};
+use crate::engine::policy::{CLIENT_MESSAGE, Operation};
 use crate::engine::{OpenError, Submission, TopicCell, Unavailable};
 use crate::protocol::decode::Malformed;
 use crate::protocol::message::{
@@ -120,10 +121,8 @@ impl Attachment {
     fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), ErrorMessage> {
         let error = |code, reason: EcoString| ErrorMessage::new(code, "subscribe", reason);
         let Subscribe { topic_name, topic_type, options, since } = subscribe;
-        if !special::may_read(self.session.id(), &topic_name) {
-            let reason = eco_format!("topic {topic_name:?} belongs to another client");
-            return Err(error(ErrorCode::Forbidden, reason));
-        }
+        self.authorize(&Operation::Read { topic: &topic_name })
+            .map_err(|denied| error(ErrorCode::Forbidden, denied.reason))?;
         if !self.has_room_for(&topic_name) {
             let max = self.hub.config().subscriptions_max;
             let reason = eco_format!("a session subscribes to at most {max} topics");
@@ -149,7 +148,7 @@ impl Attachment {
         let error = |code, reason: EcoString| ErrorMessage::new(code, "subscribe", reason);
         let hub = &self.hub;
         if name.is_special() {
-            if name.strip_prefix(special::CLIENT_MESSAGE).is_some() {
+            if name.strip_prefix(CLIENT_MESSAGE).is_some() {
                 hub.client_messages(self.session.id());
             }
             // The server's topics are there or not: no client makes them.
@@ -158,18 +157,24 @@ impl Attachment {
                 return Err(error(ErrorCode::UnknownTopic, reason));
             }
         }
-        let makes = topic_type.is_some() && hub.engine().get(name).is_none();
-        if makes && hub.engine().topics_len() >= hub.config().topics_max {
-            return Err(error(ErrorCode::Limit, "the server has too many topics".into()));
+        if let Some(type_name) = topic_type.filter(|_| hub.engine().get(name).is_none()) {
+            self.authorize(&Operation::Make { topic: name, type_name, options: &options })
+                .map_err(|denied| error(ErrorCode::Forbidden, denied.reason))?;
+            if hub.engine().topics_len() >= hub.config().topics_max {
+                let max = hub.config().topics_max;
+                let reason = eco_format!("the server has {max} topics already, and takes no more");
+                return Err(error(ErrorCode::Limit, reason));
+            }
         }
         hub.engine().open(name, topic_type, options).map_err(|failure| {
             let code = match failure {
                 OpenError::UnknownTopic(_) => ErrorCode::UnknownTopic,
                 OpenError::WrongType { .. } => ErrorCode::WrongType,
                 OpenError::Unavailable(_) => ErrorCode::Unavailable,
-                OpenError::UnknownType(_) | OpenError::Options(_) | OpenError::Exists(_) => {
-                    ErrorCode::Invalid
-                }
+                OpenError::UnknownType(_)
+                | OpenError::Options(_)
+                | OpenError::Exists(_)
+                | OpenError::Presence(_) => ErrorCode::Invalid,
             };
             error(code, eco_format!("{failure}"))
         })
@@ -181,9 +186,8 @@ impl Attachment {
             let error = ErrorMessage::new(code, "register_service", reason);
             self.error(error.service(service_name.clone()));
         };
-        if service_name.starts_with("_topicsync/") {
-            let reason = "names that begin with _topicsync/ are the server's";
-            return error(ErrorCode::Forbidden, reason.into());
+        if let Err(denied) = self.authorize(&Operation::Register { service: &service_name }) {
+            return error(ErrorCode::Forbidden, denied.reason);
         }
         let max = hub.config().services_max;
         // Only who acts for the session adds to its services.
@@ -211,6 +215,11 @@ impl Attachment {
         // What the client did before it asked goes out first, unless another connection has it in hand.
         hub.engine().publish(&mut self.group);
         let Request { service_name, args, request_id, .. } = &request;
+        if let Err(denied) = self.authorize(&Operation::Call { service: service_name }) {
+            let outcome = Err(ServiceError::new(ServiceErrorCode::Forbidden, denied.reason));
+            let request_id = request_id.clone();
+            return self.answer(ServerMessage::Response { request_id, outcome });
+        }
         if let Some(served) = special::serve(&hub, &session, service_name, args, &mut self.group) {
             hub.engine().publish(&mut self.group);
             return answer_special(hub, session, request_id.clone(), served);
@@ -237,12 +246,7 @@ impl Attachment {
         }
         let hub = self.hub.clone();
         let resumed = hub.sessions().find(token).and_then(|session| {
-            let outbox = hub.outbox(session.id(), self.encoding);
-            let number = {
-                let (number, _acting) = session.connect(&outbox)?;
-                hub.list_client(&session, true, false);
-                number
-            };
+            let (outbox, number) = hub.connect(&session, self.encoding, true)?;
             Some((session, outbox, number))
         });
         let Some((session, outbox, number)) = resumed else {
@@ -251,7 +255,6 @@ impl Attachment {
         let (fresh, its_number) = self.take_over(session, number, outbox);
         hub.disconnected(&fresh, its_number, now, true);
         tracing::debug!(client = %self.session.id(), "session resumed");
-        self.greet(true);
     }
 }
 
@@ -287,5 +290,5 @@ fn answer_special(hub: Arc<Hub>, session: Arc<Session>, request_id: RequestId, s
 /// Has the worker run something that reads, once all that is accepted by now is settled.
 fn read_settled(hub: &Arc<Hub>, read: impl FnOnce() + Send + 'static) {
     let worker = hub.config().worker.clone();
-    hub.after_commit(move |_| worker.run(Box::new(read)));
+    hub.engine().before_reading(Box::new(move || worker.run(Box::new(read))));
 }

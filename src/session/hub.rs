@@ -14,28 +14,85 @@ use super::outbox::{End, Outbox};
 use super::requests::{HostService, Provider, Requests};
 use super::session::{Session, Sessions};
 use super::special;
+use crate::engine::policy::CLIENT_MESSAGE;
 use crate::engine::{
-    Author, Engine, EngineConfig, Existence, Group, Submission, Submitted, TopicCell, Unavailable,
+    Author, Clock, Decision, Engine, EngineConfig, Group, Observer, OpenError, Submission,
+    Submitted, TopicCell, Unavailable,
 };
 use crate::journal::{JournalError, Operation, SessionRecord, TopicRecord};
+use crate::protocol::message::Hello;
 use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::{ClientId, TopicName, TopicOptions, Uptime};
 use crate::types::TypeRef;
 use crate::types::dict::{Dict, DictChange};
 use crate::types::string::{String as Text, StringChange};
-use crate::value::Value;
+use crate::value::{Value, limits};
+
+/// Keeps the server's own topics true to what happens in the engine, and passes all of it on to the
+/// observer that the server was set up with.
+struct Listing {
+    hub: Arc<OnceLock<Weak<Hub>>>,
+    also: Option<Arc<dyn Observer>>,
+}
+
+impl Listing {
+    fn both(&self, own: impl FnOnce(&Hub), pass_on: impl FnOnce(&dyn Observer)) {
+        if let Some(hub) = self.hub.get().and_then(Weak::upgrade) {
+            own(&hub);
+        }
+        if let Some(also) = &self.also {
+            pass_on(&**also);
+        }
+    }
+}
+
+impl Observer for Listing {
+    fn topic_made(&self, topic: &Arc<TopicCell>) {
+        self.both(|hub| hub.list_topic(topic, Existence::Made), |also| also.topic_made(topic));
+    }
+
+    fn topic_removed(&self, topic: &Arc<TopicCell>) {
+        self.both(
+            |hub| hub.list_topic(topic, Existence::Removed),
+            |also| also.topic_removed(topic),
+        );
+    }
+
+    fn topic_evicted(&self, name: &TopicName) {
+        self.both(|_| (), |also| also.topic_evicted(name));
+    }
+
+    fn topic_failed(&self, name: &TopicName, error: &OpenError) {
+        self.both(|_| (), |also| also.topic_failed(name, error));
+    }
+
+    fn journal(&self, state: Result<(), &str>) {
+        self.both(|hub| hub.tell_of_journal(state), |also| also.journal(state));
+    }
+
+    fn decided(&self, decision: &Decision<'_>) {
+        if let Some(also) = &self.also {
+            also.decided(decision);
+        }
+    }
+}
+
+/// Whether a topic was made or removed.
+enum Existence {
+    Made,
+    Removed,
+}
 
 /// What all sessions of a server share.
 pub struct Hub {
     me: Weak<Hub>,
     config: SessionConfig,
     engine: Engine,
-    /// The wall clock, as the engine has it.
-    clock: crate::engine::Clock,
+    /// The engine's; what is told here is the time of day.
+    clock: Arc<dyn Clock>,
     sessions: Sessions,
-    /// Sessions whose clients are away, by when they end; the number of the connection that was lost
-    /// tells whether the client was back meanwhile.
-    away: Mutex<BTreeSet<(Uptime, ClientId, u64)>>,
+    /// Sessions whose clients are away, by when they end. Locked after a session.
+    away: Mutex<BTreeSet<(Uptime, ClientId)>>,
     requests: Requests,
     counters: Counters,
     /// Makes the server's own changes.
@@ -60,24 +117,11 @@ impl Hub {
     ) -> Result<Arc<Hub>, JournalError> {
         // The engine tells of what happens in it before, and after, there is a hub.
         let later: Arc<OnceLock<Weak<Hub>>> = Arc::default();
-        let hub = {
-            let later = later.clone();
-            move || later.get().and_then(Weak::upgrade)
-        };
-        let (listed, told) = (hub.clone(), hub);
+        let observer = Listing { hub: later.clone(), also: engine.observer.clone() };
         let clock = engine.clock.clone();
         let (engine, sessions) = Engine::begin(EngineConfig {
             resumable_ms: (config.session_timeout + config.unnoticed_max).as_millis() as u64,
-            on_topic: Some(Arc::new(move |topic, existence| {
-                if let Some(hub) = listed() {
-                    hub.list_topic(topic, existence);
-                }
-            })),
-            on_journal: Some(Arc::new(move |state| {
-                if let Some(hub) = told() {
-                    hub.tell_of_journal(state);
-                }
-            })),
+            observer: Some(Arc::new(observer)),
             ..engine
         })?;
         let special = special::Topics::make(&engine);
@@ -169,7 +213,10 @@ impl Hub {
             self.requests.register(self, &name, Provider::Session(session.clone()));
         }
         self.list_client(&session, false, true);
-        self.end_in_time(&session, 0, now);
+        let ends = now.after(self.config.session_timeout);
+        if session.is_to_end(ends) {
+            self.away.lock().insert((ends, session.id()));
+        }
     }
 
     /// Says in `_topicsync/server_status` that the journal failed, or works again.
@@ -255,7 +302,7 @@ impl Hub {
 
     /// The topic of messages to one client, made when it is first needed.
     pub(super) fn client_messages(&self, client: ClientId) -> Arc<TopicCell> {
-        let name = TopicName::new(eco_format!("{}{client}", special::CLIENT_MESSAGE))
+        let name = TopicName::new(eco_format!("{}{client}", CLIENT_MESSAGE))
             .expect("the prefix and a number are a name");
         let options = TopicOptions { no_history: true, ..TopicOptions::default() };
         let made = self.engine.make(&name, TypeRef::of::<Text>(), options);
@@ -273,20 +320,44 @@ impl Hub {
             return None;
         }
         let id = self.engine.next_client()?;
-        let session = self.sessions.add(Session::new(id, (self.config.tokens)(), (self.clock)()));
-        let outbox = self.outbox(id, encoding);
-        let number = {
-            let (number, _acting) = session.connect(&outbox)?;
-            self.list_client(&session, true, true);
-            number
-        };
+        let session =
+            self.sessions.add(Session::new(id, (self.config.tokens)(), self.clock.wall()));
+        let (outbox, number) = self.connect(&session, encoding, false)?;
         tracing::debug!(client = %id, "session opened");
         Some(Attachment::new(self.clone(), session, number, outbox, encoding))
     }
 
-    /// A queue for a connection of this client's.
-    pub(super) fn outbox(&self, client: ClientId, encoding: Encoding) -> Arc<Outbox> {
-        Arc::new(Outbox::new(client, encoding, &self.config))
+    /// Gives a session a new connection, which greets its client. Gives the connection's outbox and number;
+    /// `None` if the session is over.
+    pub(super) fn connect(
+        &self,
+        session: &Session,
+        encoding: Encoding,
+        resumed: bool,
+    ) -> Option<(Arc<Outbox>, u64)> {
+        let config = &self.config;
+        let limits = [
+            ("message_bytes", Value::Int(config.message_bytes_max as i64)),
+            ("subscriptions", Value::Int(config.subscriptions_max as i64)),
+            ("name_bytes", Value::Int(TopicName::BYTES_MAX as i64)),
+            ("nesting", Value::Int(limits::NESTING_MAX as i64)),
+        ];
+        let hello = Hello {
+            id: session.id(),
+            session: session.token().clone(),
+            resumed,
+            protocol: 1,
+            server: concat!("topicsync ", env!("CARGO_PKG_VERSION")).into(),
+            limits: limits.into(),
+        };
+        let outbox = Arc::new(Outbox::new(session.id(), encoding, config));
+        outbox.answer(ServerMessage::Hello(hello));
+        let connected = session.connect(&outbox)?;
+        if let Some(ends) = connected.was_away {
+            self.away.lock().remove(&(ends, session.id()));
+        }
+        self.list_client(session, true, !resumed);
+        Some((outbox, connected.number))
     }
 
     /// Keeps `_topicsync/clients` true. To be called by who acts for the session.
@@ -310,29 +381,21 @@ impl Hub {
         now: Uptime,
         goodbye: bool,
     ) {
+        let ends = now.after(self.config.session_timeout);
         {
-            let Some(_acting) = session.disconnect(connection) else { return };
+            let Some(_acting) = session.disconnect(connection, ends) else { return };
             if !goodbye {
-                self.list_client(session, false, false);
+                self.away.lock().insert((ends, session.id()));
+                return self.list_client(session, false, false);
             }
         }
-        if goodbye {
-            self.end_session(session, connection);
-        } else {
-            self.end_in_time(session, connection, now);
-        }
+        self.end_session(session, ends);
     }
 
-    /// Has a session end whose client is away, unless the client comes back in time. The server's going
-    /// down ends no session: it can be resumed once the server is back.
-    fn end_in_time(&self, session: &Session, connection: u64, now: Uptime) {
-        let ends = now.after(self.config.session_timeout);
-        self.away.lock().insert((ends, session.id(), connection));
-    }
-
-    /// Ends a session whose client is away: its services, its presence, its place in the list.
-    fn end_session(&self, session: &Session, connection: u64) {
-        if !session.end_if_away(connection) {
+    /// Ends a session whose client is away and has until `ends`: its services, its presence, its place in
+    /// the list. The server's going down ends no session: it can be resumed once the server is back.
+    fn end_session(&self, session: &Session, ends: Uptime) {
+        if !session.end_if_away(ends) {
             return;
         }
         tracing::debug!(client = %session.id(), "session over");
@@ -346,26 +409,26 @@ impl Hub {
         self.engine.publish(&mut group);
         let key = EcoString::from(session.id().to_string());
         self.submit::<Dict>(&self.special.clients, DictChange::Remove { key });
-        let name = TopicName::new(eco_format!("{}{}", special::CLIENT_MESSAGE, session.id()));
+        let name = TopicName::new(eco_format!("{CLIENT_MESSAGE}{}", session.id()));
         if let Ok(name) = name {
             self.engine.remove(&name);
         }
     }
 
-    /// Ends a session whatever its client does, as an administrator or a test would: its connection ends as
-    /// if the session had been resumed elsewhere.
-    pub fn give_up(&self, id: ClientId) -> bool {
+    /// Ends a session whatever its client does, as an administrator would: the session's connection ends as
+    /// if the session had been resumed elsewhere. `false` if there is no such session.
+    pub fn end(&self, id: ClientId, now: Uptime) -> bool {
         let Some(session) = self.sessions.get(id) else { return false };
-        let connection = session.connection();
         session.end_connection(End::Resumed);
-        drop(session.disconnect(connection));
-        self.end_session(&session, connection);
+        let ends = session.until_away(now);
+        self.away.lock().remove(&(ends, id));
+        self.end_session(&session, ends);
         true
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do next, as far as is known by now.
     pub fn next_timeout(&self) -> Option<Uptime> {
-        let away = self.away.lock().first().map(|(ends, ..)| *ends);
+        let away = self.away.lock().first().map(|(ends, _)| *ends);
         away.into_iter().chain(self.requests.next_timeout()).min()
     }
 
@@ -376,13 +439,13 @@ impl Hub {
             let due = {
                 let mut away = self.away.lock();
                 match away.first() {
-                    Some((ends, ..)) if *ends <= now => away.pop_first(),
+                    Some((ends, _)) if *ends <= now => away.pop_first(),
                     _ => None,
                 }
             };
-            let Some((_, id, connection)) = due else { break };
+            let Some((ends, id)) = due else { break };
             if let Some(session) = self.sessions.get(id) {
-                self.end_session(&session, connection);
+                self.end_session(&session, ends);
             }
         }
         self.requests.handle_timeout(self, now);

@@ -44,6 +44,8 @@ mod requests;
 #[allow(clippy::module_inception)]
 mod session;
 pub(crate) mod special;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 pub use attachment::Attachment;
@@ -58,5 +60,4 @@ pub use peer::{Frames, Outgoing, Peer};
 pub(crate) use requests::Request;
 pub use requests::{Answer, HostService, Provider};
 pub use session::{Session, Sessions};
-pub(crate) use special::may_read;
-pub use translate::{item_message, reject_update, submitted, subscribed_message, unavailable};
+pub use translate::{item_message, lost, reject_update, submitted, subscribed_message};

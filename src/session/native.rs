@@ -111,7 +111,6 @@ impl Peer for Native {
 
     fn write(&mut self, _: &mut Attachment, outgoing: Outgoing, frames: &mut Frames) {
         match outgoing {
-            Outgoing::Hello(hello) => self.message(&ServerMessage::Hello(hello), frames),
             Outgoing::Message(message) => self.message(&message, frames),
             Outgoing::Changes(publication) => {
                 self.encoded(encoded_form(&publication, self.encoding), frames);

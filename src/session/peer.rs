@@ -7,7 +7,6 @@ use super::attachment::Attachment;
 use super::connection::Refused;
 use super::frame::Frame;
 use crate::engine::{CatchUp, Item, Publication, TopicCell};
-use crate::protocol::message::Hello;
 use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::{TopicName, Uptime, Version};
 
@@ -16,9 +15,7 @@ pub type Frames = VecDeque<Frame>;
 
 /// What a session has for its client, in order. A [`Peer`] puts it into frames.
 pub enum Outgoing {
-    /// Who the client is, and what the server takes.
-    Hello(Hello),
-    /// A message for this client alone.
+    /// A message for this client alone. The first one says who the client is.
     Message(ServerMessage),
     /// Published changes that the client does not have yet, of topics that it subscribes to.
     Changes(Arc<Publication>),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use ecow::{EcoString, eco_format};
+use futures_util::future::{AbortHandle, Abortable};
 use parking_lot::Mutex;
 
 use super::hub::Hub;
@@ -70,6 +71,17 @@ struct Pending {
     deadline: Uptime,
     /// What was asked, as long as it may have to be asked of another provider.
     asked: Option<(EcoString, Value)>,
+    /// What the host program does for it. Held here alone, so that it ends with the request.
+    _running: Option<Running>,
+}
+
+/// A future of the host program's, which is dropped once this is.
+struct Running(AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl AllPending {
@@ -190,27 +202,37 @@ impl Requests {
         deadline: Uptime,
     ) {
         let client_id = requester.session().id();
-        let pending =
-            |provider, asked| Pending { provider, requester, request_id, deadline, asked };
+        let pending = |provider, asked, _running| Pending {
+            provider,
+            requester,
+            request_id,
+            deadline,
+            asked,
+            _running,
+        };
         match provider {
             None => {
                 let reason = eco_format!("nobody provides {service_name:?}");
-                pending(None, None)
+                pending(None, None, None)
                     .respond(hub, Err(ServiceError::new(Code::NoSuchService, reason)));
             }
             Some(Provider::Host(service)) => {
-                let number = self.pending.lock().insert(pending(None, None));
+                let (abort, registration) = AbortHandle::new_pair();
+                let running = Some(Running(abort));
+                let number = self.pending.lock().insert(pending(None, None, running));
                 let reply = Reply { hub: hub.weak(), number };
-                hub.config().worker.drive(Box::pin(async move {
-                    // Made within, so that a panic of the service's is in here whenever it comes.
+                let answered = async move {
+                    // Called within, so that a panic of the service's is in here whenever it comes.
                     let outcome = service(args, client_id).await;
                     reply.give(outcome);
-                }));
+                };
+                let until_over = Abortable::new(answered, registration);
+                hub.config().worker.drive(Box::pin(async { _ = until_over.await }));
             }
             Some(Provider::Session(provider)) => {
                 // The arguments are a pointer, or shared with it.
                 let asked = Some((service_name.clone(), args.clone()));
-                let number = self.pending.lock().insert(pending(Some(provider.id()), asked));
+                let number = self.pending.lock().insert(pending(Some(provider.id()), asked, None));
                 let request = ServerMessage::Request {
                     service_name,
                     args,

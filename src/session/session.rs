@@ -9,11 +9,11 @@ use ecow::EcoString;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::outbox::{End, Entry, Outbox};
-use super::translate::unavailable;
+use super::translate::lost;
 use crate::engine::{Author, Item, Origin, Publication};
 use crate::journal::{Operation, SessionRecord};
 use crate::protocol::ServerMessage;
-use crate::topic::{ClientId, Timestamp};
+use crate::topic::{ClientId, Rejection, Timestamp, Uptime};
 
 /// One client's session.
 pub struct Session {
@@ -40,8 +40,8 @@ pub struct Session {
 pub(super) struct Owner {
     /// The number of the newest connection; connections are counted from 1.
     connection: u64,
-    /// That connection is gone.
-    away: bool,
+    /// That connection is gone: the session ends at this time.
+    ends: Option<Uptime>,
     /// The session ended: nobody acts for it any more.
     over: bool,
 }
@@ -67,10 +67,9 @@ impl Origin for Link {
         }
     }
 
-    fn unavailable(&self, item: &Item, reason: &str) {
+    fn lost(&self, item: &Item, rejection: &Rejection) {
         // A client that is away sends it again once it is back.
-        let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, unavailable(item, reason))
-        else {
+        let (Some(outbox), Some(reject)) = (&self.0.lock().outbox, lost(item, rejection)) else {
             return;
         };
         outbox.answer(ServerMessage::RejectUpdate(reject));
@@ -99,7 +98,6 @@ impl Session {
         let session = Session::new(id, token, since);
         Session {
             author: Author::from_before(id, Some(session.link.clone()), life),
-            owner: Mutex::new(Owner { away: true, ..Owner::default() }),
             services: Mutex::new(services.into_iter().collect()),
             recorded: AtomicBool::new(true),
             ..session
@@ -151,15 +149,14 @@ impl Session {
         (owner.connection == connection && !owner.over).then_some(Acting(owner))
     }
 
-    /// Makes `outbox` the session's connection; the one before ends. Gives the number of the connection,
-    /// and what keeps others from acting meanwhile. `None` if the session is over.
-    pub(super) fn connect(&self, outbox: &Arc<Outbox>) -> Option<(u64, Acting<'_>)> {
+    /// Makes `outbox` the session's connection; the one before ends. `None` if the session is over.
+    pub(super) fn connect(&self, outbox: &Arc<Outbox>) -> Option<Connected<'_>> {
         let mut owner = self.owner.lock();
         if owner.over {
             return None;
         }
         owner.connection += 1;
-        owner.away = false;
+        let was_away = owner.ends.take();
         let mut link = self.link.0.lock();
         if let Some(before) = link.outbox.replace(outbox.clone()) {
             before.end(End::Resumed);
@@ -169,22 +166,39 @@ impl Session {
             outbox.answer(message);
         }
         drop(link);
-        Some((owner.connection, Acting(owner)))
+        Some(Connected { number: owner.connection, was_away, _acting: Acting(owner) })
     }
 
-    /// Notes that the connection of this number is gone. `None` if it is not the session's any more.
-    pub(super) fn disconnect(&self, connection: u64) -> Option<Acting<'_>> {
+    /// Notes that the connection of this number is gone, and that the session ends at `ends` unless its
+    /// client comes back. `None` if the connection is not the session's any more.
+    pub(super) fn disconnect(&self, connection: u64, ends: Uptime) -> Option<Acting<'_>> {
         let mut acting = self.act(connection)?;
-        acting.0.away = true;
+        acting.0.ends = Some(ends);
         self.link.0.lock().outbox = None;
         Some(acting)
     }
 
-    /// Ends the session if its client is away, and no connection came since the one of this number. Tells
-    /// whether it was this that ended it.
-    pub(super) fn end_if_away(&self, connection: u64) -> bool {
+    /// Notes that a session which never had a connection ends at `ends`. `false` if it has one by now.
+    pub(super) fn is_to_end(&self, ends: Uptime) -> bool {
         let mut owner = self.owner.lock();
-        if owner.over || !owner.away || owner.connection != connection {
+        if owner.connection == 0 {
+            owner.ends = Some(ends);
+        }
+        owner.connection == 0
+    }
+
+    /// Until when the client may stay away. One that is not away counts as away from `now` on.
+    pub(super) fn until_away(&self, now: Uptime) -> Uptime {
+        let mut owner = self.owner.lock();
+        self.link.0.lock().outbox = None;
+        *owner.ends.get_or_insert(now)
+    }
+
+    /// Ends the session if its client is away, and was to be back by `ends`. Tells whether it was this that
+    /// ended it.
+    pub(super) fn end_if_away(&self, ends: Uptime) -> bool {
+        let mut owner = self.owner.lock();
+        if owner.over || owner.ends != Some(ends) {
             return false;
         }
         owner.over = true;
@@ -192,11 +206,6 @@ impl Session {
         link.over = true;
         (link.backlog, link.backlog_bytes) = (Vec::new(), 0);
         true
-    }
-
-    /// The number of the newest connection.
-    pub(super) fn connection(&self) -> u64 {
-        self.owner.lock().connection
     }
 
     /// Sends the answer to something that the client asked for.
@@ -250,6 +259,16 @@ impl Session {
         let link = self.link.0.lock();
         link.backlog_bytes + link.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
+}
+
+/// A session's new connection.
+pub(super) struct Connected<'a> {
+    /// The connections of a session are counted from 1.
+    pub number: u64,
+    /// When the session was to end, if its client was away.
+    pub was_away: Option<Uptime>,
+    /// Keeps everybody else from acting for the session meanwhile.
+    _acting: Acting<'a>,
 }
 
 /// What a message costs in a backlog beside its bytes.

@@ -17,15 +17,8 @@ pub fn submitted(change: TopicChange) -> Submitted {
 
 /// What the author of a rejected submission is told.
 pub fn reject_update(rejected: Rejected) -> RejectUpdate {
-    let Rejected { mut submission, index, rejection, head } = rejected;
-    let code = match &rejection {
-        rejection if rejection.is_stale() => RejectCode::Stale,
-        Rejection::UnknownTopic(_) => RejectCode::UnknownTopic,
-        Rejection::Forbidden(_) => RejectCode::Forbidden,
-        Rejection::Unavailable(_) => RejectCode::Unavailable,
-        Rejection::Busy => RejectCode::Busy,
-        _ => RejectCode::Invalid,
-    };
+    let Rejected { mut submission, index, rejection, head, .. } = rejected;
+    let code = code(&rejection);
     // The engine names a change that is there.
     let Submitted { topic, change, id, base, .. } = submission.changes.swap_remove(index);
     let fields = match change {
@@ -42,13 +35,24 @@ pub fn reject_update(rejected: Rejected) -> RejectUpdate {
     }
 }
 
-/// What the author of an accepted change, or action, that could not be made durable is told.
-pub fn unavailable(item: &Item, reason: &str) -> Option<RejectUpdate> {
+fn code(rejection: &Rejection) -> RejectCode {
+    match rejection {
+        rejection if rejection.is_stale() => RejectCode::Stale,
+        Rejection::UnknownTopic(_) => RejectCode::UnknownTopic,
+        Rejection::Forbidden(_) => RejectCode::Forbidden,
+        Rejection::Unavailable(_) => RejectCode::Unavailable,
+        Rejection::Busy => RejectCode::Busy,
+        _ => RejectCode::Invalid,
+    }
+}
+
+/// What the author of an accepted change, or action, that is as if it had never been is told.
+pub fn lost(item: &Item, rejection: &Rejection) -> Option<RejectUpdate> {
     let first = item.parts.first()?;
     Some(RejectUpdate {
         topic_name: first.topic.name().clone().into(),
-        code: RejectCode::Unavailable,
-        reason: reason.into(),
+        code: code(rejection),
+        reason: eco_format!("{rejection}"),
         version: None,
         action_id: item.action.as_ref().map(|action| action.id.clone().into()),
         change: SentChange { fields: first.fields(), id: first.id.clone(), base: None },

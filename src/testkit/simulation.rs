@@ -415,8 +415,10 @@ fn next(kind: StepKind, client: usize, world: &mut World, choices: &mut dyn Choi
         StepKind::Tick => vec![Step::Tick],
         StepKind::Pass => vec![Step::Pass(10 + choices.below(150) as u64)],
         StepKind::Commit => vec![Step::Commit],
-        StepKind::Full => vec![Step::Fail(Fault::Full)],
-        StepKind::Unsynced => vec![Step::Fail(Fault::Unsynced)],
+        StepKind::Full => vec![Step::Fail(choices.pick(&[Fault::Full, Fault::Unanswered]))],
+        StepKind::Unsynced => {
+            vec![Step::Fail(choices.pick(&[Fault::Unsynced, Fault::UnansweredAndThere]))]
+        }
         StepKind::Crash => vec![Step::Crash],
         StepKind::Refuse => vec![Step::Refuse],
         StepKind::Busy => vec![Step::Busy],

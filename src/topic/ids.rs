@@ -36,12 +36,11 @@ number! {
     ClientId
 }
 number! {
-    /// Milliseconds since 1970, UTC.
+    /// Milliseconds since 1970, UTC, by the wall clock.
     Timestamp
 }
-
 number! {
-    /// Milliseconds since the server's process began. Never goes back, whatever happens to the wall clock.
+    /// Milliseconds since the process began. Unlike a [`Timestamp`], it never jumps.
     Uptime
 }
 
@@ -67,10 +66,12 @@ impl ClientId {
 }
 
 impl Uptime {
-    /// The time `duration` later.
+    /// The first time that is at least `duration` later for certain: an uptime is rounded down, so a
+    /// millisecond more is added.
     #[must_use]
     pub fn after(self, duration: Duration) -> Uptime {
-        Uptime(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+        let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Uptime(self.0.saturating_add(ms).saturating_add(1))
     }
 }
 

@@ -59,17 +59,15 @@ pub struct VersionLog {
     entries: VecDeque<Entry>,
     /// The oldest version whose value is known. There is a checkpoint at it.
     base: Version,
-    /// Of the change that made `base`; 0 if there was none.
-    base_commit: CommitNumber,
-    /// Of the change that made `base`; 0 if there was none.
-    base_time: Timestamp,
+    /// Commit and time of what made `base`: a change, or a fork. Zeros at version 0, which was always
+    /// there; `None` if it is not known.
+    base_made: Option<(CommitNumber, Timestamp)>,
     /// Values at versions from `base` on, ascending.
     checkpoints: VecDeque<Checkpoint>,
     /// The versions of the kept entries, and of those in `remembered`, by their ids.
     ids: HashMap<ChangeId, Version, RandomState>,
-    /// The ids of entries before `base` that may still be sent again, and when those were accepted;
-    /// oldest first.
-    remembered: VecDeque<(Timestamp, ChangeId)>,
+    /// The ids of entries before `base` that may still be sent again, and their commits; oldest first.
+    remembered: VecDeque<(CommitNumber, ChangeId)>,
 }
 
 /// A value kept at some version.
@@ -122,25 +120,24 @@ impl VersionLog {
             kind,
             entries: VecDeque::new(),
             base,
-            base_commit: CommitNumber(0),
-            base_time: Timestamp(0),
+            base_made: (base == Version(0)).then(Default::default),
             checkpoints: VecDeque::from([Checkpoint::new(base, value)]),
             ids: HashMap::default(),
             remembered: VecDeque::new(),
         }
     }
 
-    /// Says when the change that made [`base`](Self::base) was accepted, where the log begins within a
-    /// longer one.
-    pub fn set_base(&mut self, commit: CommitNumber, time: Timestamp) {
-        (self.base_commit, self.base_time) = (commit, time);
+    /// Says with which commit and when [`base`](Self::base) was made, as far as that is known, where the
+    /// log begins within a longer one or with a fork.
+    pub fn set_base(&mut self, made: Option<(CommitNumber, Timestamp)>) {
+        self.base_made = made;
     }
 
     /// Remembers the id of a change that was accepted before [`base`](Self::base), until
     /// [`forget_ids`](Self::forget_ids). To be told of the oldest first.
-    pub fn remember(&mut self, id: ChangeId, version: Version, time: Timestamp) {
+    pub fn remember(&mut self, id: ChangeId, version: Version, commit: CommitNumber) {
         self.ids.insert(id.clone(), version);
-        self.remembered.push_back((time, id));
+        self.remembered.push_back((commit, id));
     }
 
     /// The newest version.
@@ -155,28 +152,29 @@ impl VersionLog {
 
     /// The commit of the newest change; 0 if there is none.
     pub fn commit(&self) -> CommitNumber {
-        self.entries.back().map_or(self.base_commit, |newest| newest.commit)
+        match self.entries.back() {
+            Some(newest) => newest.commit,
+            None => self.base_made.unwrap_or_default().0,
+        }
     }
 
-    /// The commit of the change that made [`base`](Self::base); 0 if there was none.
-    pub fn base_commit(&self) -> CommitNumber {
-        self.base_commit
-    }
-
-    /// When the change that made [`base`](Self::base) was accepted; 0 if there was none.
-    pub fn base_time(&self) -> Timestamp {
-        self.base_time
+    /// The commit and time of what made [`base`](Self::base); `None` if that is not known.
+    pub fn base_made(&self) -> Option<(CommitNumber, Timestamp)> {
+        self.base_made
     }
 
     /// When the newest change was accepted; 0 if there is none.
     pub fn time(&self) -> Timestamp {
-        self.entries.back().map_or(self.base_time, |newest| newest.time)
+        match self.entries.back() {
+            Some(newest) => newest.time,
+            None => self.base_made.unwrap_or_default().1,
+        }
     }
 
     /// The commit of the change that made `version`; `None` if it is not kept.
     pub fn commit_at(&self, version: Version) -> Option<CommitNumber> {
         match version == self.base {
-            true => Some(self.base_commit),
+            true => self.base_made.map(|(commit, _)| commit),
             false => self.entry(version).map(|entry| entry.commit),
         }
     }
@@ -280,7 +278,8 @@ impl VersionLog {
         Version(self.base.0 + self.entries.partition_point(is_before) as u64)
     }
 
-    /// Forgets the entries up to `base`, and leaves a checkpoint there. Amortized O(1) an entry.
+    /// Forgets the entries up to `base`, or up to the action before if that is within one, and leaves a
+    /// checkpoint there. Amortized O(1) an entry.
     pub fn trim(&mut self, base: Version) {
         self.drop_until(base, |log, entry| {
             log.ids.remove(&entry.id);
@@ -289,19 +288,26 @@ impl VersionLog {
 
     /// As [`trim`](Self::trim), but the ids of what is forgotten are still known: the entries are kept
     /// elsewhere.
-    pub fn shed(&mut self, base: Version) {
-        self.drop_until(base, |log, entry| log.remembered.push_back((entry.time, entry.id)));
+    pub fn evict_prefix(&mut self, base: Version) {
+        self.drop_until(base, |log, entry| log.remembered.push_back((entry.commit, entry.id)));
     }
 
-    /// Forgets the ids of changes before [`base`](Self::base) that were accepted before `time`.
-    pub fn forget_ids(&mut self, time: Timestamp) {
-        while let Some((_, id)) = self.remembered.pop_front_if(|(accepted, _)| *accepted < time) {
+    /// Forgets the ids of changes before [`base`](Self::base) of commits up to `commit`.
+    pub fn forget_ids(&mut self, commit: CommitNumber) {
+        while let Some((_, id)) = self.remembered.pop_front_if(|(of, _)| *of <= commit) {
             self.ids.remove(&id);
         }
     }
 
     fn drop_until(&mut self, base: Version, mut forget: impl FnMut(&mut VersionLog, Entry)) {
-        let base = base.min(self.head());
+        let mut base = base.min(self.head());
+        // An action is kept whole or not at all: half of it could be neither undone nor told of.
+        while base > self.base
+            && let (Some(last), Some(next)) = (self.entry(base), self.entry(base.next()))
+            && last.commit == next.commit
+        {
+            base = Version(base.0 - 1);
+        }
         if base <= self.base {
             return;
         }
@@ -313,7 +319,7 @@ impl VersionLog {
         for _ in self.base.0..base.0 {
             // The head is not before `base`.
             let entry = self.entries.pop_front().expect("an entry for each version up to the head");
-            (self.base_commit, self.base_time) = (entry.commit, entry.time);
+            self.base_made = Some((entry.commit, entry.time));
             forget(self, entry);
         }
         self.base = base;

@@ -74,6 +74,11 @@ impl Topic {
         Topic { kind, value, log }
     }
 
+    /// Says with which commit, and when, the value was taken that the log begins with.
+    pub fn begin_at(&mut self, commit: CommitNumber, time: Timestamp) {
+        self.log.set_base(Some((commit, time)));
+    }
+
     /// Checks that a change can have this base.
     ///
     /// # Errors
@@ -189,6 +194,18 @@ impl Topic {
         self.log.push(entry);
     }
 
+    /// Applies and appends an entry that was accepted elsewhere, on the value that is at the head here.
+    ///
+    /// # Errors
+    /// It does not apply; the topic is as it was.
+    pub fn take_over(&mut self, entry: Entry) -> Result<(), Invalid> {
+        if let Some(change) = &entry.change {
+            self.kind.apply(&mut self.value, change)?;
+        }
+        self.log.push(entry);
+        Ok(())
+    }
+
     /// Keeps a checkpoint of the value, if it is time for one. All that was applied is in the log.
     pub fn keep_checkpoint(&mut self) {
         self.log.keep_checkpoint(&self.value);
@@ -202,24 +219,26 @@ impl Topic {
         }
     }
 
-    /// The oldest version that `options` keep, as far as the log tells, `resumable_ms` being how long a
-    /// client may be away.
+    /// The oldest version that `options` keep, as far as the log tells; changes of commits after
+    /// `forgotten` are kept in any case, as they may be sent again.
     pub fn oldest_kept(
         &self,
         options: &TopicOptions,
         now: Timestamp,
-        resumable_ms: u64,
+        forgotten: CommitNumber,
     ) -> Version {
         let log = &self.log;
-        let before = |ms: u64| log.version_at_time(Timestamp(now.0.saturating_sub(ms)));
         let bound = match options.keep {
             _ if options.no_history => log.head(),
             Keep::All => return Version(0),
             Keep::Versions(count) => Version(log.head().0.saturating_sub(count)),
-            Keep::Seconds(seconds) => before(seconds.saturating_mul(1000)),
+            Keep::Seconds(seconds) => {
+                let since = now.0.saturating_sub(seconds.saturating_mul(1000));
+                log.version_at_time(Timestamp(since))
+            }
         };
         // Whatever the options say: what may be sent again has to be known.
-        bound.min(before(resumable_ms))
+        bound.min(log.version_at_commit(forgotten))
     }
 
     /// Forgets what is before `oldest`, in strides, as each leaves a checkpoint.
@@ -230,13 +249,13 @@ impl Topic {
     }
 
     /// Keeps in memory only the newest changes, those after `durable` in any case, as the others can be
-    /// read elsewhere; the ids of those accepted since `resumable_since` stay known.
-    pub fn shed(&mut self, durable: Version, resumable_since: Timestamp) {
+    /// read elsewhere; the ids of those of commits after `forgotten` stay known.
+    pub fn evict_prefix(&mut self, durable: Version, forgotten: CommitNumber) {
         let newest = Version(self.head().0.saturating_sub(ENTRIES_IN_MEMORY_MIN)).min(durable);
         if newest.0 >= self.log.base().0 + ENTRIES_IN_MEMORY_MIN {
-            self.log.shed(newest);
+            self.log.evict_prefix(newest);
         }
-        self.log.forget_ids(resumable_since);
+        self.log.forget_ids(forgotten);
     }
 }
 
@@ -327,9 +346,9 @@ mod tests {
         assert!(values.iter().enumerate().all(|(at, text)| text.as_ref().unwrap().len() == at));
         let options = TopicOptions { keep: Keep::Versions(300), ..TopicOptions::default() };
         let now = Timestamp(3 * log::CHECKPOINT_EVERY * 1000);
-        let oldest = topic.oldest_kept(&options, now, now.0);
+        let oldest = topic.oldest_kept(&options, now, CommitNumber(0));
         assert_eq!(oldest, Version(0), "all may be sent again");
-        topic.trim(topic.oldest_kept(&options, now, 0));
+        topic.trim(topic.oldest_kept(&options, now, CommitNumber(u64::MAX)));
         assert_eq!(topic.log().base(), Version(3 * log::CHECKPOINT_EVERY - 300));
         for (version, value) in values.into_iter().enumerate() {
             let kept = version as u64 >= topic.log().base().0;
@@ -341,14 +360,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_let_go_is_still_known_by_its_id_for_a_while() {
+    fn what_is_evicted_is_still_known_by_its_id_for_a_while() {
         let mut topic = topic(5_000);
-        topic.shed(Version(5_000), Timestamp(0));
+        topic.evict_prefix(Version(5_000), CommitNumber(0));
         assert_eq!(topic.log().base(), Version(5_000 - ENTRIES_IN_MEMORY_MIN));
-        assert_eq!(topic.log().base_commit(), CommitNumber(topic.log().base().0));
+        let (commit, _) = topic.log().base_made().unwrap();
+        assert_eq!(commit, CommitNumber(topic.log().base().0));
         let id = ChangeId::of(ClientId(1), 1_000);
         assert_eq!(topic.log().version_of(&id), Some(Version(1_000)));
-        topic.shed(Version(5_000), Timestamp(1_000_001));
+        topic.evict_prefix(Version(5_000), CommitNumber(1_000));
         assert_eq!(topic.log().version_of(&id), None);
         assert!(topic.log().version_of(&ChangeId::of(ClientId(1), 1_001)).is_some());
     }

@@ -1,5 +1,6 @@
 //! Why a change was sent back.
 
+use ecow::EcoString;
 use thiserror::Error;
 
 use super::{TopicName, Version};
@@ -18,8 +19,8 @@ pub enum Rejection {
     OtherEpoch,
     #[error("{conflict} in version {version}")]
     Conflict { conflict: Conflict, version: Version },
-    #[error("{}", no_longer_fits(.0))]
-    NoLongerFits(Invalid),
+    #[error("{}", no_longer_fits(.invalid))]
+    NoLongerFits { invalid: Invalid, head: Version },
 
     // Invalid: it could not be applied where nothing came in between either.
     #[error("{0}")]
@@ -45,11 +46,21 @@ pub enum Rejection {
     #[error("there is no topic {0:?}")]
     UnknownTopic(TopicName),
     #[error("{0}")]
-    Forbidden(&'static str),
+    Forbidden(EcoString),
 }
 
 impl Rejection {
-    /// Whether the change was fine at its base and cannot be carried to the head.
+    /// The version that the change lost to: the one that it conflicts with, or, if it no longer fits
+    /// after all that came in between, the head.
+    pub fn against(&self) -> Option<Version> {
+        match self {
+            Rejection::Conflict { version, .. } => Some(*version),
+            Rejection::NoLongerFits { head, .. } => Some(*head),
+            _ => None,
+        }
+    }
+
+    /// Whether the change was fine at its base and cannot be rebased to the head.
     pub fn is_stale(&self) -> bool {
         use Rejection::*;
         matches!(
@@ -58,7 +69,7 @@ impl Rejection {
                 | BaseTooOld { .. }
                 | OtherEpoch
                 | Conflict { .. }
-                | NoLongerFits(_)
+                | NoLongerFits { .. }
         )
     }
 }

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::{Rebased, Splice};
 use crate::value::text::count_chars;
-use crate::value::{Invalid, Text, Value};
+use crate::value::{Allowed, Invalid, Text, Value};
 
 /// One step through a text. Lengths count code points.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +162,8 @@ impl Edit {
                 Step::Delete(deletion) => position.saturating_add(deletion.len),
             };
             if end > len {
-                return Err(Invalid::OutOfBounds { position: end as i64, len });
+                let (position, allowed) = (end as i64, Allowed::Edit);
+                return Err(Invalid::OutOfBounds { position, len, allowed });
             }
             if let Step::Delete(Deletion { text: Some(deleted), .. }) = step
                 && text.slice(position..end) != *deleted
@@ -338,7 +339,7 @@ impl Edit {
             }
             // Steps of one kind become one, whose length has to be readable too.
             if reach > LEN_MAX {
-                return Err(Invalid::OutOfBounds { position: reach as i64, len: LEN_MAX });
+                return Err(Invalid::LengthRange { length: reach as i64 });
             }
         }
         Ok(edit.finish())
@@ -378,9 +379,7 @@ pub fn decode_len(value: &Value, field: &'static str) -> Result<usize, Invalid> 
         expected: "a whole number",
         found: value.kind(),
     })?;
-    u32::try_from(len)
-        .map(|len| len as usize)
-        .map_err(|_| Invalid::OutOfBounds { position: len, len: LEN_MAX })
+    u32::try_from(len).map(|len| len as usize).map_err(|_| Invalid::LengthRange { length: len })
 }
 
 /// Walks an edit, a part of a step at a time. Behind the last step it keeps on without end.
@@ -480,7 +479,7 @@ mod tests {
             serde_json::json!([u32::MAX, {"d": "x"}]),
         ];
         for json in too_far {
-            assert!(matches!(decoded(json), Err(Invalid::OutOfBounds { .. })));
+            assert!(matches!(decoded(json), Err(Invalid::LengthRange { .. })));
         }
     }
 }

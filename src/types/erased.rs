@@ -1,7 +1,7 @@
-//! Types without their type: one engine holds topics of every kind.
+//! Topic types as objects, so that one engine holds topics of every type.
 //!
 //! [`TypeRef`] is a [`TopicType`] behind a pointer; [`AnyValue`] and [`AnyChange`] are its values and
-//! changes, each behind one too, so that clones are cheap. A topic only ever handles values and
+//! changes, each behind a pointer too, so that clones are cheap. A topic only ever handles values and
 //! changes of its own type: to mix them up is a bug, and panics.
 
 use std::any::Any;
@@ -23,7 +23,7 @@ impl<T: PartialEq + Debug + Send + Sync + 'static> Object for T {
     }
 }
 
-macro_rules! erased {
+macro_rules! any {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone)]
@@ -43,17 +43,18 @@ macro_rules! erased {
     };
 }
 
-erased! {
+any! {
     /// A value of some type. A clone is a pointer.
     AnyValue
 }
 
-erased! {
+any! {
     /// A change of some type. A clone is a pointer.
     AnyChange
 }
 
 impl AnyValue {
+    /// A value of `T`, its own type forgotten.
     pub fn new<T: TopicType>(value: T::Value) -> AnyValue {
         AnyValue(Arc::new(value))
     }
@@ -72,13 +73,14 @@ impl AnyValue {
         if Arc::get_mut(&mut self.0).is_none() {
             *self = AnyValue::new::<T>(self.expect::<T>().clone());
         }
-        // It is unshared by now, and `expect` has seen its type in either case below.
+        // Unshared by now. A value of another type panics, here or in `expect` above.
         let object: &mut dyn Any = Arc::get_mut(&mut self.0).expect("unshared");
         object.downcast_mut().expect("a topic's value is of its own type")
     }
 }
 
 impl AnyChange {
+    /// A change of `T`, its own type forgotten.
     pub fn new<T: TopicType>(change: T::Change) -> AnyChange {
         AnyChange(Arc::new(change))
     }
@@ -97,98 +99,141 @@ fn mixed_up<T: TopicType>(what: &str, it: &dyn Debug) -> ! {
     panic!("a {what} of another type came to a {} topic: {it:?}", T::NAME)
 }
 
-/// [`TopicType`] as an object.
-trait AnyType: Send + Sync {
-    fn name(&self) -> &'static str;
-    fn stateful(&self) -> bool;
-    fn rebases_over_composed(&self) -> bool;
-    fn keyed(&self) -> bool;
-    fn parts(&self) -> Parts;
-    fn initial(&self) -> AnyValue;
-    fn decode_value(&self, value: &Value) -> Result<AnyValue, Invalid>;
-    fn encode_value(&self, value: &AnyValue) -> Value;
-    fn decode_change(&self, fields: &Fields) -> Result<AnyChange, Invalid>;
-    fn encode_change(&self, change: &AnyChange) -> Fields;
-    fn takes_base(&self, change: &AnyChange) -> bool;
-    fn resolve(&self, change: &AnyChange, value: &AnyValue) -> Result<Option<AnyChange>, Invalid>;
-    fn apply(&self, value: &mut AnyValue, change: &AnyChange) -> Result<(), Invalid>;
-    fn rebase(
-        &self,
-        incoming: &AnyChange,
-        accepted: &AnyChange,
-    ) -> Result<Rebased<AnyChange>, Conflict>;
-    fn invert(&self, change: &AnyChange, before: &AnyValue) -> Option<AnyChange>;
-    fn compose(&self, first: &AnyChange, second: &AnyChange) -> Composed<AnyChange>;
-    fn key<'a>(&self, change: &'a AnyChange) -> Option<&'a str>;
-    fn removal(&self, value: &AnyValue, key: &str) -> Option<AnyChange>;
-    fn writes(&self, change: &AnyChange, before: &AnyValue) -> Writes;
-    fn differences(&self, from: &AnyValue, to: &AnyValue) -> Option<Vec<AnyChange>>;
+/// Makes each function of [`TopicType`] one of [`TypeRef`]: what stands in the list below is once the
+/// declaration of an object-safe trait, once its implementation for every `T: TopicType`, and once the
+/// method that calls it. So a function that is added to `TopicType` is one more item of the list.
+///
+/// In the bodies `T` is the topic type.
+macro_rules! functions_of_a_type {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident $(<$life:lifetime>)? ($($arg:ident: $arg_type:ty),*) -> $result:ty $body:block
+    )*) => {
+        /// [`TopicType`] as an object.
+        trait AnyType: Send + Sync {
+            $(fn $name $(<$life>)? (&self, $($arg: $arg_type),*) -> $result;)*
+        }
+
+        impl<T: TopicType> AnyType for Erased<T> {
+            $(fn $name $(<$life>)? (&self, $($arg: $arg_type),*) -> $result $body)*
+        }
+
+        impl TypeRef {
+            $(
+                $(#[$doc])*
+                pub fn $name $(<$life>)? (self, $($arg: $arg_type),*) -> $result {
+                    self.0.$name($($arg),*)
+                }
+            )*
+        }
+    };
 }
 
 struct Erased<T>(PhantomData<fn() -> T>);
 
-impl<T: TopicType> AnyType for Erased<T> {
-    fn name(&self) -> &'static str {
+/// A topic type, known by reference: a [`TopicType`] behind a pointer. Its functions are those of the
+/// trait, on [`AnyValue`] and [`AnyChange`].
+///
+/// # Panics
+/// A function that is given a value or change of another type.
+#[derive(Clone, Copy)]
+pub struct TypeRef(&'static dyn AnyType);
+
+impl TypeRef {
+    /// The topic type `T`.
+    pub fn of<T: TopicType>() -> TypeRef {
+        TypeRef(&Erased::<T>(PhantomData))
+    }
+}
+
+functions_of_a_type! {
+    /// [`TopicType::NAME`].
+    fn name() -> &'static str {
         T::NAME
     }
 
-    fn stateful(&self) -> bool {
+    /// [`TopicType::STATEFUL`].
+    fn stateful() -> bool {
         T::STATEFUL
     }
 
-    fn rebases_over_composed(&self) -> bool {
+    /// [`TopicType::REBASES_OVER_COMPOSED`].
+    fn rebases_over_composed() -> bool {
         T::REBASES_OVER_COMPOSED
     }
 
-    fn keyed(&self) -> bool {
+    /// [`TopicType::KEYED`].
+    fn keyed() -> bool {
         T::KEYED
     }
 
-    fn parts(&self) -> Parts {
+    /// [`TopicType::PARTS`].
+    fn parts() -> Parts {
         T::PARTS
     }
 
-    fn initial(&self) -> AnyValue {
+    /// [`TopicType::initial`].
+    fn initial() -> AnyValue {
         AnyValue::new::<T>(T::initial())
     }
 
-    fn decode_value(&self, value: &Value) -> Result<AnyValue, Invalid> {
+    /// [`TopicType::decode_value`].
+    ///
+    /// # Errors
+    /// `value` is none of this type.
+    fn decode_value(value: &Value) -> Result<AnyValue, Invalid> {
         T::decode_value(value).map(AnyValue::new::<T>)
     }
 
-    fn encode_value(&self, value: &AnyValue) -> Value {
+    /// [`TopicType::encode_value`].
+    fn encode_value(value: &AnyValue) -> Value {
         T::encode_value(value.expect::<T>())
     }
 
-    fn decode_change(&self, fields: &Fields) -> Result<AnyChange, Invalid> {
+    /// [`TopicType::decode_change`].
+    ///
+    /// # Errors
+    /// The change's shape is wrong.
+    fn decode_change(fields: &Fields) -> Result<AnyChange, Invalid> {
         T::decode_change(fields).map(AnyChange::new::<T>)
     }
 
-    fn encode_change(&self, change: &AnyChange) -> Fields {
+    /// [`TopicType::encode_change`].
+    fn encode_change(change: &AnyChange) -> Fields {
         T::encode_change(change.expect::<T>())
     }
 
-    fn takes_base(&self, change: &AnyChange) -> bool {
+    /// [`TopicType::takes_base`].
+    fn takes_base(change: &AnyChange) -> bool {
         T::takes_base(change.expect::<T>())
     }
 
-    fn resolve(&self, change: &AnyChange, value: &AnyValue) -> Result<Option<AnyChange>, Invalid> {
-        let resolved = T::resolve(change.expect::<T>(), value.expect::<T>())?;
-        Ok(resolved.map(AnyChange::new::<T>))
+    /// The exact form of `change` on `value`, by [`TopicType::resolve`]; the change itself if it is exact
+    /// already.
+    ///
+    /// # Errors
+    /// The change does not fit `value`.
+    fn resolve(change: AnyChange, value: &AnyValue) -> Result<AnyChange, Invalid> {
+        let exact = T::resolve(change.expect::<T>(), value.expect::<T>())?;
+        Ok(exact.map_or(change, AnyChange::new::<T>))
     }
 
-    fn apply(&self, value: &mut AnyValue, change: &AnyChange) -> Result<(), Invalid> {
+    /// [`TopicType::apply`].
+    ///
+    /// # Errors
+    /// The change does not fit `value`, which is then as it was.
+    fn apply(value: &mut AnyValue, change: &AnyChange) -> Result<(), Invalid> {
         T::apply(value.make_mut::<T>(), change.expect::<T>())
     }
 
-    fn rebase(
-        &self,
-        incoming: &AnyChange,
-        accepted: &AnyChange,
-    ) -> Result<Rebased<AnyChange>, Conflict> {
+    /// [`TopicType::rebase`].
+    ///
+    /// # Errors
+    /// `incoming` can no longer do what its author meant.
+    fn rebase(incoming: &AnyChange, accepted: &AnyChange) -> Result<Rebased<AnyChange>, Conflict> {
         let (c, a) = (incoming.expect::<T>(), accepted.expect::<T>());
         let rebased = T::rebase(c, a)?;
-        // What came out as it went in stays the same pointer.
+        // A change that came out as it went in stays the same pointer.
         let keep = |new: Option<T::Change>, old: &T::Change, any: &AnyChange| {
             new.map(|new| if new == *old { any.clone() } else { AnyChange::new::<T>(new) })
         };
@@ -198,11 +243,13 @@ impl<T: TopicType> AnyType for Erased<T> {
         })
     }
 
-    fn invert(&self, change: &AnyChange, before: &AnyValue) -> Option<AnyChange> {
+    /// [`TopicType::invert`].
+    fn invert(change: &AnyChange, before: &AnyValue) -> Option<AnyChange> {
         T::invert(change.expect::<T>(), before.expect::<T>()).map(AnyChange::new::<T>)
     }
 
-    fn compose(&self, first: &AnyChange, second: &AnyChange) -> Composed<AnyChange> {
+    /// [`TopicType::compose`].
+    fn compose(first: &AnyChange, second: &AnyChange) -> Composed<AnyChange> {
         match T::compose(first.expect::<T>(), second.expect::<T>()) {
             Composed::One(change) => Composed::One(AnyChange::new::<T>(change)),
             Composed::Nothing => Composed::Nothing,
@@ -210,127 +257,25 @@ impl<T: TopicType> AnyType for Erased<T> {
         }
     }
 
-    fn key<'a>(&self, change: &'a AnyChange) -> Option<&'a str> {
+    /// [`TopicType::key`].
+    fn key<'a>(change: &'a AnyChange) -> Option<&'a str> {
         T::key(change.expect::<T>())
     }
 
-    fn removal(&self, value: &AnyValue, key: &str) -> Option<AnyChange> {
+    /// [`TopicType::removal`].
+    fn removal(value: &AnyValue, key: &str) -> Option<AnyChange> {
         T::removal(value.expect::<T>(), key).map(AnyChange::new::<T>)
     }
 
-    fn writes(&self, change: &AnyChange, before: &AnyValue) -> Writes {
+    /// [`TopicType::writes`].
+    fn writes(change: &AnyChange, before: &AnyValue) -> Writes {
         T::writes(change.expect::<T>(), before.expect::<T>())
     }
 
-    fn differences(&self, from: &AnyValue, to: &AnyValue) -> Option<Vec<AnyChange>> {
+    /// [`TopicType::differences`].
+    fn differences(from: &AnyValue, to: &AnyValue) -> Option<Vec<AnyChange>> {
         let changes = T::differences(from.expect::<T>(), to.expect::<T>())?;
         Some(changes.into_iter().map(AnyChange::new::<T>).collect())
-    }
-}
-
-/// A topic type, its own type forgotten. The functions are those of [`TopicType`].
-#[derive(Clone, Copy)]
-pub struct TypeRef(&'static dyn AnyType);
-
-impl TypeRef {
-    pub fn of<T: TopicType>() -> TypeRef {
-        TypeRef(&Erased::<T>(PhantomData))
-    }
-
-    pub fn name(self) -> &'static str {
-        self.0.name()
-    }
-
-    pub fn stateful(self) -> bool {
-        self.0.stateful()
-    }
-
-    pub fn rebases_over_composed(self) -> bool {
-        self.0.rebases_over_composed()
-    }
-
-    pub fn keyed(self) -> bool {
-        self.0.keyed()
-    }
-
-    pub fn parts(self) -> Parts {
-        self.0.parts()
-    }
-
-    pub fn initial(self) -> AnyValue {
-        self.0.initial()
-    }
-
-    /// # Errors
-    /// As [`TopicType::decode_value`].
-    pub fn decode_value(self, value: &Value) -> Result<AnyValue, Invalid> {
-        self.0.decode_value(value)
-    }
-
-    pub fn encode_value(self, value: &AnyValue) -> Value {
-        self.0.encode_value(value)
-    }
-
-    /// # Errors
-    /// As [`TopicType::decode_change`].
-    pub fn decode_change(self, fields: &Fields) -> Result<AnyChange, Invalid> {
-        self.0.decode_change(fields)
-    }
-
-    pub fn encode_change(self, change: &AnyChange) -> Fields {
-        self.0.encode_change(change)
-    }
-
-    pub fn takes_base(self, change: &AnyChange) -> bool {
-        self.0.takes_base(change)
-    }
-
-    /// The exact form of `change` on `value`; the change itself if it is exact already.
-    ///
-    /// # Errors
-    /// As [`TopicType::resolve`].
-    pub fn resolve(self, change: AnyChange, value: &AnyValue) -> Result<AnyChange, Invalid> {
-        Ok(self.0.resolve(&change, value)?.unwrap_or(change))
-    }
-
-    /// # Errors
-    /// As [`TopicType::apply`].
-    pub fn apply(self, value: &mut AnyValue, change: &AnyChange) -> Result<(), Invalid> {
-        self.0.apply(value, change)
-    }
-
-    /// # Errors
-    /// As [`TopicType::rebase`].
-    pub fn rebase(
-        self,
-        incoming: &AnyChange,
-        accepted: &AnyChange,
-    ) -> Result<Rebased<AnyChange>, Conflict> {
-        self.0.rebase(incoming, accepted)
-    }
-
-    pub fn invert(self, change: &AnyChange, before: &AnyValue) -> Option<AnyChange> {
-        self.0.invert(change, before)
-    }
-
-    pub fn compose(self, first: &AnyChange, second: &AnyChange) -> Composed<AnyChange> {
-        self.0.compose(first, second)
-    }
-
-    pub fn key(self, change: &AnyChange) -> Option<&str> {
-        self.0.key(change)
-    }
-
-    pub fn removal(self, value: &AnyValue, key: &str) -> Option<AnyChange> {
-        self.0.removal(value, key)
-    }
-
-    pub fn writes(self, change: &AnyChange, before: &AnyValue) -> Writes {
-        self.0.writes(change, before)
-    }
-
-    pub fn differences(self, from: &AnyValue, to: &AnyValue) -> Option<Vec<AnyChange>> {
-        self.0.differences(from, to)
     }
 }
 

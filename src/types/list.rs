@@ -220,33 +220,33 @@ impl TopicType for List {
         if List::takes_base(change) {
             return Ok(None);
         }
-        let last = list.len().checked_sub(1);
+        let len = list.len();
         Ok(Some(match change {
             ListChange::Set(_) => change.clone(),
-            Insert { item, .. } => Insert { position: At(list.len()), item: item.clone() },
-            Pop { position } => Pop { position: At(position.resolve(last)?) },
+            Insert { item, .. } => Insert { position: At(len), item: item.clone() },
+            Pop { position } => Pop { position: At(position.item(len)?) },
             Replace { position, item } => {
-                Replace { position: At(position.resolve(last)?), item: item.clone() }
+                Replace { position: At(position.item(len)?), item: item.clone() }
             }
-            Move { from, to } => Move { from: At(from.resolve(last)?), to: At(to.resolve(last)?) },
+            Move { from, to } => Move { from: At(from.item(len)?), to: At(to.item(len)?) },
         }))
     }
 
     fn apply(list: &mut ListValue<Value>, change: &ListChange) -> Result<(), Invalid> {
-        let last = list.len().checked_sub(1);
+        let len = list.len();
         match change {
             ListChange::Set(new) => *list = new.clone(),
             Insert { position, item } => {
-                list.insert(position.resolve(Some(list.len()))?, item.clone())?;
+                list.insert(position.gap(len)?, item.clone())?;
             }
             Pop { position } => {
-                list.remove(position.resolve(last)?)?;
+                list.remove(position.item(len)?)?;
             }
             Replace { position, item } => {
-                list.replace(position.resolve(last)?, item.clone())?;
+                list.replace(position.item(len)?, item.clone())?;
             }
             Move { from, to } => {
-                let (from, to) = (from.resolve(last)?, to.resolve(last)?);
+                let (from, to) = (from.item(len)?, to.item(len)?);
                 let item = list.remove(from)?;
                 list.insert(to, item)?;
             }
@@ -291,14 +291,12 @@ impl TopicType for List {
 
     fn invert(change: &ListChange, before: &ListValue<Value>) -> Option<ListChange> {
         // `before` took the change, so its positions are there.
-        let last = before.len().saturating_sub(1);
-        let at = |position: &Place| position.resolve(Some(last)).unwrap_or(last);
+        let len = before.len();
+        let at = |position: &Place| position.item(len).unwrap_or(0);
         let old = |position: usize| before.get(position).cloned().unwrap_or_default();
         Some(match change {
             ListChange::Set(_) => ListChange::Set(before.clone()),
-            Insert { position, .. } => {
-                Pop { position: At(position.resolve(Some(before.len())).unwrap_or(last)) }
-            }
+            Insert { position, .. } => Pop { position: At(position.gap(len).unwrap_or(len)) },
             Pop { position } => {
                 let position = at(position);
                 Insert { position: At(position), item: old(position) }
@@ -313,11 +311,11 @@ impl TopicType for List {
 
     fn writes(change: &ListChange, before: &ListValue<Value>) -> Writes {
         // A position that is not there fits no value: it would not have been accepted.
-        let at = |position: &Place| position.resolve(before.len().checked_sub(1)).unwrap_or(0);
+        let at = |position: &Place| position.item(before.len()).unwrap_or(0);
         match change {
             ListChange::Set(_) => Writes::Whole,
             Insert { position, .. } => {
-                Writes::splice(position.resolve(Some(before.len())).unwrap_or(0), 0, 1)
+                Writes::splice(position.gap(before.len()).unwrap_or(0), 0, 1)
             }
             Pop { position } => Writes::splice(at(position), 1, 0),
             Replace { position, .. } => Writes::splice(at(position), 1, 1),

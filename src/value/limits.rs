@@ -37,8 +37,15 @@ pub enum Invalid {
     ValueType { expected: &'static str, found: &'static str },
     #[error("a {topic_type} topic has no change {change_type:?}")]
     ChangeType { topic_type: String, change_type: String },
-    #[error("position {position} is out of bounds, the length is {len}")]
-    OutOfBounds { position: i64, len: usize },
+    #[error("position {position} is out of bounds, the length is {len}{}", allowed.range(*len))]
+    OutOfBounds { position: i64, len: usize, allowed: Allowed },
+    #[error(
+        "position {position} is out of range: a position goes from 0 to {}, or is -1 for the end",
+        u32::MAX
+    )]
+    PositionRange { position: i64 },
+    #[error("length {length} is out of range: a text has from 0 to {} code points", u32::MAX)]
+    LengthRange { length: i64 },
     #[error("key {key:?} is there already")]
     KeyExists { key: String },
     #[error("key {key:?} is not there")]
@@ -64,6 +71,27 @@ pub enum Invalid {
     Other(String),
 }
 
+/// What a position that is out of bounds was meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allowed {
+    /// An item: one of those there.
+    Item,
+    /// An insert: before an item, or behind the last.
+    Insert,
+    /// An edit of a text, which reaches up to its end.
+    Edit,
+}
+
+impl Allowed {
+    /// What the length alone does not say of the range, where there are `len` items.
+    pub(super) fn range(self, len: usize) -> String {
+        match self {
+            Allowed::Insert => format!(", an insert may go from 0 to {len}"),
+            Allowed::Item | Allowed::Edit => String::new(),
+        }
+    }
+}
+
 impl Invalid {
     /// Whether the whole value decides it, which a rebase does not see. A change that was carried and
     /// is refused for this is stale, and its type is right all the same.
@@ -74,7 +102,8 @@ impl Invalid {
 
 impl From<super::list::OutOfBounds> for Invalid {
     fn from(error: super::list::OutOfBounds) -> Invalid {
-        Invalid::OutOfBounds { position: error.position as i64, len: error.len }
+        let super::list::OutOfBounds { position, len, allowed } = error;
+        Invalid::OutOfBounds { position: position as i64, len, allowed }
     }
 }
 

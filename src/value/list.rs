@@ -58,6 +58,8 @@ use std::ops::Range;
 use std::slice;
 use std::sync::Arc;
 
+use super::limits::Allowed;
+
 /// Most items in a leaf. Larger leaves read faster, smaller ones cost less to copy. Under test
 /// nodes are small, so that short inputs grow deep trees.
 const LEAF_MAX: usize = if cfg!(test) { 4 } else { 32 };
@@ -97,12 +99,14 @@ pub struct List<T>(Arc<Node<T>>);
 
 /// A position that the list does not have. The list is left as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("position {position} is out of bounds, the list has {len} items")]
+#[error("position {position} is out of bounds, the length is {len}{}", allowed.range(*len))]
 pub struct OutOfBounds {
     /// The position that was asked for.
     pub position: usize,
     /// The number of items in the list.
     pub len: usize,
+    /// What the position was for.
+    pub allowed: Allowed,
 }
 
 impl<T> List<T> {
@@ -157,8 +161,8 @@ impl<T> List<T> {
         self.0.assert_invariants();
     }
 
-    fn out_of_bounds(&self, position: usize) -> OutOfBounds {
-        OutOfBounds { position, len: self.len() }
+    fn out_of_bounds(&self, position: usize, allowed: Allowed) -> OutOfBounds {
+        OutOfBounds { position, len: self.len(), allowed }
     }
 }
 
@@ -171,7 +175,7 @@ impl<T: Clone> List<T> {
     /// [`OutOfBounds`] if `position > self.len()`.
     pub fn insert(&mut self, position: usize, item: T) -> Result<(), OutOfBounds> {
         if position > self.len() {
-            return Err(self.out_of_bounds(position));
+            return Err(self.out_of_bounds(position, Allowed::Insert));
         }
         self.insert_inside(position, item);
         Ok(())
@@ -190,7 +194,7 @@ impl<T: Clone> List<T> {
     /// [`OutOfBounds`] if `position >= self.len()`.
     pub fn remove(&mut self, position: usize) -> Result<T, OutOfBounds> {
         if position >= self.len() {
-            return Err(self.out_of_bounds(position));
+            return Err(self.out_of_bounds(position, Allowed::Item));
         }
         let item = remove_below(&mut self.0, position);
         self.drop_root_with_one_child();
@@ -205,7 +209,7 @@ impl<T: Clone> List<T> {
     /// [`OutOfBounds`] if `position >= self.len()`.
     pub fn replace(&mut self, position: usize, item: T) -> Result<T, OutOfBounds> {
         if position >= self.len() {
-            return Err(self.out_of_bounds(position));
+            return Err(self.out_of_bounds(position, Allowed::Item));
         }
         Ok(mem::replace(item_mut(&mut self.0, position), item))
     }
@@ -674,17 +678,20 @@ mod tests {
     /// Makes one edit on both and expects one answer, error included.
     fn check_edit(list: &mut List<u16>, model: &mut Vec<u16>, edit: &Edit) {
         let len = model.len();
-        let error = |position| Err(OutOfBounds { position, len });
+        let error = |position| Err(OutOfBounds { position, len, allowed: Allowed::Item });
         match *edit {
-            Edit::Insert(at, item) if at > len => assert_eq!(list.insert(at, item), error(at)),
+            Edit::Insert(at, item) if at > len => {
+                let error = OutOfBounds { position: at, len, allowed: Allowed::Insert };
+                assert_eq!(list.insert(at, item), Err(error));
+            }
             Edit::Insert(at, item) => {
                 assert_eq!(list.insert(at, item), Ok(()));
                 model.insert(at, item);
             }
-            Edit::Remove(at) if at >= len => assert_eq!(list.remove(at), error(at).map(|()| 0)),
+            Edit::Remove(at) if at >= len => assert_eq!(list.remove(at), error(at)),
             Edit::Remove(at) => assert_eq!(list.remove(at), Ok(model.remove(at))),
             Edit::Replace(at, item) if at >= len => {
-                assert_eq!(list.replace(at, item), error(at).map(|()| 0));
+                assert_eq!(list.replace(at, item), error(at));
             }
             Edit::Replace(at, item) => {
                 assert_eq!(list.replace(at, item), Ok(mem::replace(&mut model[at], item)));
@@ -826,12 +833,13 @@ mod tests {
             let mut list: List<usize> = (0..len).collect();
             let before = list.clone();
             for position in [len, len + 1, usize::MAX] {
-                let error = OutOfBounds { position, len };
+                let error = OutOfBounds { position, len, allowed: Allowed::Item };
                 assert_eq!(list.get(position), None);
                 assert_eq!(list.iter_from(position).next(), None);
                 assert_eq!(list.remove(position), Err(error));
                 assert_eq!(list.replace(position, 7), Err(error));
                 if position > len {
+                    let error = OutOfBounds { allowed: Allowed::Insert, ..error };
                     assert_eq!(list.insert(position, 7), Err(error));
                 }
             }
@@ -842,7 +850,11 @@ mod tests {
     #[test]
     fn an_error_says_what_was_asked_and_what_there_is() {
         let error = List::from(vec![1, 2]).remove(2).unwrap_err();
-        assert_eq!(error.to_string(), "position 2 is out of bounds, the list has 2 items");
+        let words = "position 2 is out of bounds, the length is 2";
+        assert_eq!(error.to_string(), words);
+        let error = List::<u8>::new().insert(99, 1).unwrap_err();
+        let words = "position 99 is out of bounds, the length is 0, an insert may go from 0 to 0";
+        assert_eq!(error.to_string(), words);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | [`fields`] | [`Fields`], the named parts of one encoded change |
 //! | [`decode`] | values out of JSON and MessagePack, within the [`limits`] |
 //! | [`json`] | to and from `serde_json::Value`, for hosts |
+//! | `wide` | whole numbers in JSON that do not fit in 64 bits |
 
 pub mod decode;
 pub mod dict;
@@ -20,6 +21,7 @@ pub mod json;
 pub mod limits;
 pub mod list;
 pub mod text;
+pub(crate) mod wide;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -28,7 +30,7 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 
 pub use dict::{Dict, Key};
 pub use fields::Fields;
-pub use limits::{Invalid, LimitError};
+pub use limits::{Allowed, Invalid, LimitError};
 pub use list::List;
 pub use text::Text;
 

@@ -37,7 +37,7 @@ fn new_engine() -> Engine {
     EPOCHS.set(0);
     REFUSALS.set(0);
     Engine::new(EngineConfig {
-        validators: vec![Arc::new(|_, _, _| match REFUSALS.get() {
+        validators: vec![Arc::new(|_| match REFUSALS.get() {
             0 => Ok(()),
             left => {
                 REFUSALS.set(left - 1);
@@ -103,7 +103,7 @@ impl Origin for Link {
         }
     }
 
-    fn unavailable(&self, _: &Item, _: &str) {}
+    fn lost(&self, _: &Item, _: &topicsync::topic::Rejection) {}
 }
 
 /// One client's session, which outlives its connections.

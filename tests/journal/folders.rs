@@ -65,10 +65,35 @@ fn a_database_of_another_program_is_left_alone() {
 fn a_newer_format_is_refused() {
     let folder = Folder::new();
     filled(&folder);
-    run_sql(&folder, "PRAGMA user_version = 2");
+    run_sql(&folder, "PRAGMA user_version = 3");
     for error in [open_error(&folder), read_only_error(&folder)] {
-        assert!(matches!(error, JournalError::Newer { found: 2, supported: 1, .. }), "{error}");
+        assert!(matches!(error, JournalError::Newer { found: 3, supported: 2, .. }), "{error}");
     }
+}
+
+#[test]
+fn what_an_older_format_says_is_read_as_it_was() {
+    let folder = Folder::new();
+    let everything = filled(&folder);
+    run_sql(&folder, "PRAGMA user_version = 1");
+    assert_eq!(all_of(&SqliteJournal::open_read_only(folder.path()).unwrap()), everything);
+    assert_eq!(all_of(&SqliteJournal::open(folder.path()).unwrap()), everything);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_removed_under_its_server_takes_nothing_more() {
+    let folder = Folder::new();
+    let (mut groups, server) = (groups().into_iter(), SqliteJournal::open(folder.path()).unwrap());
+    server.commit(&groups.next().unwrap()).unwrap();
+    fs::remove_dir_all(folder.path()).unwrap();
+    let error = server.commit(&groups.next().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("was removed or replaced"), "{error}");
+    // Another server begins there: that one's folder is not to be written to.
+    let other = SqliteJournal::open(folder.path()).unwrap();
+    assert!(server.reopen(&[]).is_err());
+    assert!(server.commit(&[]).is_err());
+    assert_eq!(other.topics().unwrap(), []);
 }
 
 #[test]

@@ -4,4 +4,5 @@ mod damage;
 mod faults;
 mod folders;
 mod story;
-mod vfs;
+
+use topicsync_test_support::vfs;

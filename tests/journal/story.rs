@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use topicsync::journal::{
-    Append, Checkpoint, Extent, Journal, JournalError, Logged, Numbers, Operation, SessionRecord,
-    TopicRecord,
+    Append, Checkpoint, Extent, Head, Journal, JournalError, Logged, Numbers, Operation,
+    SessionRecord, TopicRecord,
 };
 use topicsync::topic::{
     ChangeId, ClientId, CommitNumber, Epoch, Moment, Timestamp, TopicName, TopicOptions, Version,
@@ -94,7 +94,7 @@ pub fn append(topic: &str, after: u64, count: u64, len: usize) -> Operation {
 
 pub fn checkpoint(topic: &str, version: u64) -> Operation {
     let value = noise(version, 300).into();
-    let checkpoint = Checkpoint { version: Version(version), value };
+    let checkpoint = Checkpoint { version: Version(version), value, stamp: None };
     Operation::Checkpoint { topic: name(topic), checkpoint }
 }
 
@@ -113,19 +113,23 @@ pub fn groups() -> Vec<Vec<Operation>> {
         vec![append("a", 6, 4, 40), make("c"), append("c", 0, 1, 40)],
         vec![checkpoint("b", 11), Operation::Trim { topic: name("b"), oldest: Version(11) }],
         vec![append("a", 10, 1, 40), checkpoint("a", 11), append("b", 11, 1, 40)],
-        vec![Operation::Remove { topic: name("c") }, session(2, "three"), append("a", 11, 1, 40)],
+        vec![
+            Operation::Remove { topic: name("c"), epoch: None },
+            session(2, "three"),
+            append("a", 11, 1, 40),
+        ],
         vec![make("c"), append("c", 0, 5, 40), Operation::Reserve(numbers(200))],
         vec![append("a", 12, 1, 40), append("b", 12, 1, 40), append("c", 5, 1, 40)],
     ]
 }
 
 /// The heads of all topics that are there.
-pub fn heads(journal: &dyn Journal) -> Vec<(TopicName, Version)> {
+pub fn heads(journal: &dyn Journal) -> Vec<Head> {
     let topics = journal.topics().unwrap().into_iter();
     topics
         .map(|topic| {
-            let head = journal.extent(&topic.name).unwrap().head;
-            (topic.name, head)
+            let version = journal.extent(&topic.name).unwrap().head;
+            Head { topic: topic.name, epoch: Some(topic.epoch), version }
         })
         .collect()
 }

@@ -50,9 +50,9 @@ async fn the_client_s_order_of_liking_chooses_the_subprotocol() {
 async fn an_unknown_subprotocol_means_json_and_none() {
     // The library refuses an answer without the subprotocol that it offered: this goes by hand.
     let server = TestServer::start();
-    let answer = super::hostile::raw_exchange(
+    let answer = raw_exchange(
         server.address,
-        format!("{}Sec-WebSocket-Protocol: mqtt\r\n\r\n", super::hostile::HANDSHAKE).as_bytes(),
+        format!("{}Sec-WebSocket-Protocol: mqtt\r\n\r\n", HANDSHAKE).as_bytes(),
         |answer| answer.windows(9).any(|it| it == b"\"nesting\""),
     )
     .await;

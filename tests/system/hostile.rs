@@ -1,39 +1,13 @@
 //! Bad input: each gets the protocol's clear answer, and another session keeps working.
 
-use std::net::SocketAddr;
-
 use futures_util::SinkExt;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use topicsync::server::ServerConfig;
 
 use super::common::*;
-
-/// A WebSocket handshake but for its last line break.
-pub const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-/// Writes bytes to a port and reads until `enough`, or the end.
-pub async fn raw_exchange(
-    address: SocketAddr,
-    bytes: &[u8],
-    enough: impl Fn(&[u8]) -> bool,
-) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    // The server may hang up before it has read all.
-    let _ = stream.write_all(bytes).await;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while !enough(&answer) {
-        match within(stream.read(&mut buffer)).await {
-            Ok(0) | Err(_) => break,
-            Ok(len) => answer.extend_from_slice(&buffer[..len]),
-        }
-    }
-    answer
-}
 
 /// Sends frames, each of which has to be answered with `malformed`, beside a session that works.
 async fn check_malformed(encoding: Encoding, frames: Vec<Message>) {
@@ -131,6 +105,10 @@ async fn values_beyond_the_limits_are_rejected_under_the_change_s_own_id() {
         "9007199254740992",
         "-9007199254740992",
         "18446744073709551615",
+        // Beyond 64 bits, where a JSON reader would make floats of them.
+        "18446744073709551616",
+        "-9223372036854775809",
+        &"9".repeat(400),
         "{\"a\":1,\"a\":2}",
         "{\"x\":[9007199254740992]}",
         &nested(101),
@@ -149,11 +127,31 @@ async fn values_beyond_the_limits_are_rejected_under_the_change_s_own_id() {
             .await;
         other.check_works().await;
     }
+    // A float may be as large, and a text may look like it.
+    for value in ["18446744073709551616.0", "1e300", "\"18446744073709551616\""] {
+        let text = format!(
+            r#"{{"type":"update","content":{{"topic_name":"a","change":{{"type":"set","value":{value}}}}}}}"#
+        );
+        client.send_frame(Message::text(text)).await;
+        client.expect_type("update", json!({"topic_name": "a"})).await;
+    }
     // A field of the change twice.
     let text = r#"{"type":"update","content":{"topic_name":"a","change":{"type":"set","value":1,"value":2}}}"#;
     client.send_frame(Message::text(text)).await;
     client.expect_type("reject_update", json!({"code": "invalid"})).await;
-    assert_eq!(client.value("a").await, json!(null));
+    assert_eq!(client.value("a").await, json!("18446744073709551616"));
+}
+
+#[tokio::test]
+async fn whole_numbers_beyond_the_range_are_invalid_by_messagepack_too() {
+    let server = TestServer::start();
+    let mut client = server.client_in(Encoding::MessagePack).await;
+    client.subscribe("a", "generic").await;
+    for number in [json!(1_u64 << 53), json!(-(1_i64 << 53)), json!(u64::MAX), json!(i64::MIN)] {
+        let set = json!({"type": "set", "value": [number]});
+        let rejected = client.rejected("a", set, "invalid").await;
+        assert_eq!(rejected["reason"], "a whole number is beyond ±(2^53 − 1)");
+    }
 }
 
 #[tokio::test]

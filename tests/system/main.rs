@@ -12,18 +12,19 @@
 //! | [`closing`] | close codes, pings, floods |
 //! | [`durable`] | what a restart keeps; a folder or disk that is not as it should be |
 //! | [`hostile`] | bad input, each time beside a session that keeps working |
-//! | [`process`] | the command line: pages, signals, environment |
+//! | [`pages`] | what the port has beside the socket |
 
 mod actions;
 mod changes;
 mod closing;
-mod common;
 mod durable;
 mod hello;
 mod hostile;
-mod process;
+mod pages;
 mod services;
 mod sessions;
 mod slow;
 mod special;
 mod subscribing;
+
+use topicsync_test_support::system as common;

@@ -236,14 +236,6 @@ async fn latest_delivers_one_composed_update_a_tick_author_included() {
     }
 }
 
-impl Client {
-    /// Makes a change of a `latest` topic and waits for the update that names it.
-    async fn changed_latest(&mut self, topic_name: &str) -> Value {
-        let id = self.change(topic_name, json!({"type": "add", "value": 1})).await;
-        self.expect_type("update", json!({"topic_name": topic_name, "ids": [id]})).await
-    }
-}
-
 #[tokio::test]
 async fn latest_delivers_a_snapshot_where_changes_cannot_be_composed() {
     let server = ticking(200);

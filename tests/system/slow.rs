@@ -86,14 +86,6 @@ async fn check_slow(encoding: Encoding, options: Value) {
     slow.changed("a", json!({"type": "set", "value": "in step again"})).await;
 }
 
-impl Client {
-    /// Makes a change and reads until it is confirmed.
-    async fn changed_among_others(&mut self, topic_name: &str, change: Value) {
-        let id = self.change(topic_name, change).await;
-        self.skip_to(json!({"content": {"change": {"id": id}}})).await;
-    }
-}
-
 #[tokio::test]
 async fn who_fell_behind_is_brought_up_from_the_log() {
     check_slow(Encoding::Json, json!({})).await;

@@ -1,5 +1,7 @@
 //! Subscriptions: how topics are made, what follows `subscribed`, and how they end.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use topicsync::server::ServerConfig;
 
@@ -180,7 +182,11 @@ async fn since_before_what_is_kept_is_answered_by_a_snapshot() {
     let options = json!({"keep": {"versions": 1}});
     let content = json!({"topic_name": "a", "type": "int", "options": options});
     let (subscribed, _) = client.subscribe_with(content).await;
-    for _ in 0..600 {
+    for version in 1..=600 {
+        if version == 600 {
+            // By then, what went before cannot be sent again.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
         client.change("a", json!({"type": "add", "value": 1})).await;
     }
     client.skip_to(json!({"content": {"version": 600}})).await;

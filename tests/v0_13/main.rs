@@ -1,9 +1,6 @@
 //! The dialect of topicsync 0.13 over real sockets: what its clients send and get, and what they and
 //! clients of this server's own protocol see of each other. A fresh server for each test.
 
-#[allow(dead_code)]
-#[path = "../system/common.rs"]
-mod common;
 mod converge;
 mod exchanges;
 mod hostile;
@@ -12,3 +9,5 @@ mod model;
 mod old;
 mod texts;
 mod together;
+
+use topicsync_test_support::system as common;

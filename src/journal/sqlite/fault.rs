@@ -6,8 +6,8 @@ use std::path::Path;
 use rusqlite::ffi::{self, ErrorCode};
 
 use super::bytes::Malformed;
-use crate::journal::{CommitError, JournalError};
-use crate::topic::{TopicName, Version};
+use crate::journal::{CommitError, Found, JournalError};
+use crate::topic::TopicName;
 use crate::value::LimitError;
 
 #[derive(Debug)]
@@ -19,10 +19,8 @@ pub(super) enum Fault {
         reason: String,
     },
     UnknownTopic,
-    Conflict {
-        expected: Version,
-        head: Version,
-    },
+    /// Somebody else has written to the topic.
+    Fenced(Found),
     /// What was to be written cannot be kept.
     Unfit(String),
     /// Nothing more is written, for this reason.
@@ -79,7 +77,7 @@ impl Fault {
                 return JournalError::Corrupt { path, reason: format!("{place}: {reason}") };
             }
             Fault::UnknownTopic => "a topic is not there".to_owned(),
-            Fault::Conflict { expected, head } => format!("the head is {head}, not {expected}"),
+            Fault::Fenced(found) => format!("a topic {found}"),
             Fault::Unfit(reason) | Fault::Closed(reason) => reason,
         };
         JournalError::Storage { path, reason }
@@ -88,8 +86,8 @@ impl Fault {
     /// What it is to somebody who wanted a group committed; `topic` is that of the failed operation.
     pub fn of_commit(self, path: &Path, topic: Option<&TopicName>) -> CommitError {
         match (self, topic) {
-            (Fault::Conflict { expected, head }, Some(topic)) => {
-                CommitError::Conflict { topic: topic.clone(), expected, head }
+            (Fault::Fenced(found), Some(topic)) => {
+                CommitError::Fenced { topic: topic.clone(), found }
             }
             (fault, Some(topic)) => CommitError::Failed(fault.of_topic(path, topic)),
             (fault, None) => CommitError::Failed(fault.of_journal(path)),

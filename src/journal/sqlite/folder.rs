@@ -3,8 +3,10 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::Settings;
+use super::fault::Fault;
 use crate::journal::JournalError;
 
 const DATABASE: &str = "topicsync.db";
@@ -17,12 +19,30 @@ pub(super) struct Place {
     pub path: PathBuf,
     pub database: PathBuf,
     pub settings: Settings,
+    /// The file that was opened for writing, once it was.
+    opened: OnceLock<FileId>,
+}
+
+/// Tells one file of this machine from others.
+type FileId = (u64, u64);
+
+#[cfg(unix)]
+fn file_id(path: &Path) -> io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// Elsewhere, a file that is open cannot be removed or replaced.
+#[cfg(not(unix))]
+fn file_id(path: &Path) -> io::Result<FileId> {
+    fs::metadata(path).map(|_| (0, 0))
 }
 
 impl Place {
     /// The place of a journal that may be written; its folder is made if need be.
     pub fn for_writing(path: &Path, settings: Settings) -> Result<Place, JournalError> {
-        let place = Place { path: path.into(), database: path.join(DATABASE), settings };
+        let (database, opened) = (path.join(DATABASE), OnceLock::new());
+        let place = Place { path: path.into(), database, settings, opened };
         make_folder(path).map_err(|source| place.cannot("make", source))?;
         let is_there = place.database.try_exists();
         if !is_there.map_err(|source| place.cannot("read", source))? {
@@ -34,11 +54,32 @@ impl Place {
     /// The place of a journal that is there: a folder, or the database in a file.
     pub fn for_reading(path: &Path, settings: Settings) -> Result<Place, JournalError> {
         let database = if path.is_dir() { path.join(DATABASE) } else { path.to_path_buf() };
-        let place = Place { path: path.into(), database, settings };
+        let place = Place { path: path.into(), database, settings, opened: OnceLock::new() };
         match place.database.try_exists() {
             Ok(true) => Ok(place),
             Ok(false) => Err(JournalError::NotThere { path: place.database }),
             Err(source) => Err(place.cannot("read", source)),
+        }
+    }
+
+    /// Notes which file is written to from here on.
+    pub fn note_opened(&self) {
+        if let Ok(id) = file_id(&self.database) {
+            let _ = self.opened.set(id);
+        }
+    }
+
+    /// Checks that the file that is written to still is the one in the folder: what is written to one that
+    /// was removed is gone with the process.
+    pub fn check_there(&self) -> Result<(), Fault> {
+        let Some(opened) = self.opened.get() else { return Ok(()) };
+        match file_id(&self.database) {
+            Ok(found) if found == *opened => Ok(()),
+            _ => {
+                let database = self.database.display();
+                let reason = format!("{database} was removed or replaced while it was in use");
+                Err(Fault::Closed(reason))
+            }
         }
     }
 

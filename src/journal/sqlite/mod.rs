@@ -8,7 +8,8 @@
 //!
 //! One process writes: it holds a lock on the folder, and one connection, which only `begin`, `commit` and
 //! `reopen` use. Reads go through connections of their own and wait for nobody. After a failed commit
-//! nothing is written until [`reopen`](Journal::reopen).
+//! nothing is written until [`reopen`](Journal::reopen). A group that was written to a database which is no
+//! longer in its folder counts as failed.
 //!
 //! It never interprets a change, and never starts a thread.
 //!
@@ -40,7 +41,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 
 use super::{
-    Beginning, Checkpoint, CommitError, Extent, Journal, JournalError, Logged, Operation,
+    Beginning, Checkpoint, CommitError, Extent, Head, Journal, JournalError, Logged, Operation,
     TopicRecord,
 };
 use crate::topic::{ClientId, Moment, TopicName, Version};
@@ -103,6 +104,7 @@ impl SqliteJournal {
         if !place.database.exists() {
             make(&place)?;
         }
+        place.note_opened();
         // Before anything is written: it may be somebody else's.
         let readers = Readers::open(place.clone(), Mode::Read)?;
         let writer = Writer::open(&place).map_err(failed)?;
@@ -224,20 +226,52 @@ impl Journal for SqliteJournal {
         let path = &self.place.path;
         let mut state = self.writer().map_err(|fault| fault.of_commit(path, None))?;
         let committed = match &mut *state {
-            WriterState::Open(writer) => writer.commit(group),
+            WriterState::Open(writer) => writer
+                .commit(group)
+                .and_then(|()| self.place.check_there().map_err(|fault| (fault, None))),
             WriterState::Failed(reason) => Err((Fault::Closed(reason.clone()), None)),
         };
         let Err((fault, topic)) = committed else { return Ok(()) };
         let is_open = matches!(&*state, WriterState::Open(_));
-        if is_open && !matches!(fault, Fault::Conflict { .. } | Fault::UnknownTopic) {
+        // Who was fenced reads what it missed and tries again; nothing is wrong with the folder.
+        if is_open && !matches!(fault, Fault::Fenced(_)) {
             let reason = format!("an earlier group could not be committed ({fault:?})");
             *state = WriterState::Failed(reason);
         }
         Err(fault.of_commit(path, topic.as_ref()))
     }
 
-    fn reopen(&self, heads: &[(TopicName, Version)]) -> Result<(), JournalError> {
+    /// One transaction, which waits for the disk once. Until it ends, the database's log grows by all that
+    /// is written.
+    fn together(&self, work: &mut dyn FnMut() -> bool) -> Result<bool, CommitError> {
+        let path = &self.place.path;
+        let failed = |fault: Fault| fault.of_commit(path, None);
+        // The lock is free while `work` commits its groups.
+        match &mut *self.writer().map_err(failed)? {
+            WriterState::Open(writer) => writer.begin_together().map_err(failed)?,
+            WriterState::Failed(reason) => return Err(failed(Fault::Closed(reason.clone()))),
+        }
+        let is_wanted = work();
+        let mut state = self.writer().map_err(failed)?;
+        let committed = match &mut *state {
+            WriterState::Open(writer) if is_wanted => writer.commit_together(),
+            WriterState::Open(_) => Ok(()),
+            WriterState::Failed(reason) => Err(Fault::Closed(reason.clone())),
+        };
+        if is_wanted && committed.is_ok() {
+            return Ok(true);
+        }
+        // Closing the connection takes all of it back.
+        *state = WriterState::Failed("several groups were taken back".to_owned());
+        *state = WriterState::Open(Box::new(Writer::open(&self.place).map_err(failed)?));
+        committed.map_err(failed)?;
+        Ok(false)
+    }
+
+    fn reopen(&self, heads: &[Head]) -> Result<(), JournalError> {
         let mut state = self.writer().map_err(|fault| self.failed(fault))?;
+        // What lies there by now may be another server's.
+        self.place.check_there().map_err(|fault| self.failed(fault))?;
         // The failed connection is closed before another is opened.
         *state = WriterState::Failed("it could not be opened again".to_owned());
         let mut writer = Writer::open(&self.place).map_err(|fault| self.failed(fault))?;

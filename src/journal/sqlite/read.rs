@@ -10,7 +10,7 @@ use super::packed::unpack;
 use super::rows::{Log, bound, check_sum, number, one, text};
 use super::run::{self, Span, take_value};
 use super::sum::Sum;
-use crate::journal::{Checkpoint, Logged};
+use crate::journal::{Checkpoint, Logged, Stamp};
 use crate::topic::{ClientId, CommitNumber, Moment, Timestamp, Version};
 use crate::value::limits::NESTING_MAX;
 
@@ -165,13 +165,22 @@ pub(super) fn checkpoint(
     let place = || format!("the checkpoint at version {version}");
     let data = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
     check_sum(row, 1, checkpoint_sum(log.id, version, data), &place())?;
-    let value = unpack(data, |bytes| {
+    let read = unpack(data, |bytes| {
         let mut reader = Reader(bytes);
         let value = take_value(&mut reader, NESTING_MAX)?;
+        // Format 1 had none.
+        let stamp = match reader.end() {
+            Ok(()) => None,
+            Err(_) => {
+                let (commit, time) = (reader.number()?, reader.number()?);
+                Some(Stamp { commit: CommitNumber(commit), time: Timestamp(time) })
+            }
+        };
         reader.end()?;
-        Ok(value)
+        Ok((value, stamp))
     });
-    Ok(Some(Checkpoint { version, value: value.map_err(at(place))? }))
+    let (value, stamp) = read.map_err(at(place))?;
+    Ok(Some(Checkpoint { version, value, stamp }))
 }
 
 /// The version of the newest checkpoint that is not after `version`.

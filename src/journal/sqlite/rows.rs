@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::fault::{Fault, damage};
 use super::sum::Sum;
 use crate::journal::{Numbers, SessionRecord, TopicRecord};
-use crate::topic::{ClientId, CommitNumber, Epoch, Timestamp, TopicName, TopicOptions, Version};
+use crate::topic::{
+    ClientId, CommitNumber, Durability, Epoch, Timestamp, TopicName, TopicOptions, Version,
+};
 use crate::value::Value;
 
 /// Numbers are kept as SQLite has them, with a sign: what is beyond comes back as it was.
@@ -39,13 +41,32 @@ pub(super) fn check_sum(row: &Row, index: usize, sum: Sum, place: &str) -> Resul
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Meta {
     pub numbers: Numbers,
-    /// Whether the present life has not ended.
-    pub open: bool,
+    /// 0 once the present life has ended; before, how durable it is, as [`open`] has it.
+    pub open: u64,
     pub unclean_life: u64,
     pub last_written: Timestamp,
     pub topics: Tally,
     /// Of the pairs of an author and a topic.
     pub authors: Tally,
+}
+
+/// What the column `open` says while a life has not ended.
+pub(super) fn open(durability: Durability) -> u64 {
+    match durability {
+        Durability::Commit => 2,
+        Durability::Relaxed => 3,
+        Durability::Memory => 4,
+    }
+}
+
+/// How durable a life is that has not ended; `None` if it has. Format 1 had 1 for all that had not.
+pub(super) fn opened(column: u64) -> Option<Durability> {
+    match column {
+        0 => None,
+        2 => Some(Durability::Commit),
+        4 => Some(Durability::Memory),
+        _ => Some(Durability::Relaxed),
+    }
 }
 
 /// How many rows there are in a table, and the sum of what makes each one up, so that one which is
@@ -81,7 +102,7 @@ pub(super) fn author_sum(author: ClientId, topic: i64) -> Sum {
 impl Meta {
     fn columns(&self) -> [u64; 10] {
         let Numbers { life, commit, client } = self.numbers;
-        let (open, last_written) = (self.open.into(), self.last_written.0);
+        let (open, last_written) = (self.open, self.last_written.0);
         let (topics, authors) = (self.topics, self.authors);
         let tallies = [topics.count, topics.sum, authors.count, authors.sum];
         let [a, b, c, d] = tallies;
@@ -106,7 +127,7 @@ impl Meta {
         };
         let meta = Meta {
             numbers,
-            open: row.get::<_, i64>(1)? != 0,
+            open: number(row, 1)?,
             unclean_life: number(row, 2)?,
             last_written: Timestamp(number(row, 5)?),
             topics: Tally { count: number(row, 6)?, sum: number(row, 7)? },

@@ -7,8 +7,9 @@ use super::fault::{Fault, damage};
 /// "tops", in the file's header.
 pub(super) const APPLICATION_ID: i32 = 0x746f_7073;
 
-/// The version of the format that this program writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 1;
+/// The version of the format that this program writes, and the newest that it reads. It reads all before.
+/// In format 1 checkpoints bore no stamps, and `open` did not tell how durable a life is.
+pub(super) const FORMAT: u32 = 2;
 
 /// Each as SQLite keeps it, so that a damaged one is noticed.
 const TABLES: [(&str, &str); 8] = [
@@ -65,6 +66,15 @@ pub(super) fn create(connection: &Connection) -> Result<(), Fault> {
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", FORMAT)?;
+    Ok(())
+}
+
+/// Makes a file of an older format one of this.
+pub(super) fn upgrade(connection: &Connection) -> Result<(), Fault> {
+    // The tables are the same: what was written in them before is read as what it is.
+    if header(connection)?.format < FORMAT {
+        connection.pragma_update(None, "user_version", FORMAT)?;
+    }
     Ok(())
 }
 

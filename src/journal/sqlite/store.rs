@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::Connection;
 
+use super::bytes::put_number;
 use super::fault::Fault;
 use super::packed::{Effort, pack};
 use super::read::{self, checkpoint_sum, run_data_sum, run_sum};
 use super::rows::{Log, Meta, TopicRow, author_sum, bound, column, one, topic_sum};
 use super::run::{self, Span, put_value};
-use crate::journal::{Checkpoint, Logged, TopicRecord};
+use crate::journal::{Checkpoint, Logged, Stamp, TopicRecord};
 use crate::topic::{ClientId, CommitNumber, Timestamp, TopicName, Version};
 
 /// Longer runs are cut: a run is read as a whole.
@@ -141,6 +142,10 @@ impl Store<'_> {
         checkpoint.value.check()?;
         let mut bytes = Vec::new();
         put_value(&mut bytes, &checkpoint.value);
+        if let Some(Stamp { commit, time }) = checkpoint.stamp {
+            put_number(&mut bytes, commit.0);
+            put_number(&mut bytes, time.0);
+        }
         let data = pack(&bytes, Effort::Lasting);
         let version = bound(checkpoint.version);
         let sql = "SELECT length(data) FROM checkpoints WHERE topic = ?1 AND version = ?2";

@@ -4,17 +4,19 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Deref;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Savepoint, Transaction, TransactionBehavior};
 
 use super::connect::{Mode, connect};
 use super::fault::{Fault, damage};
 use super::folder::Place;
 use super::packed::Effort;
 use super::rows::{self, Log, Meta, TopicRow};
+use super::schema;
 use super::store::Store;
-use crate::journal::{Append, Beginning, Logged, Operation};
-use crate::topic::{ClientId, TopicName, Version};
+use crate::journal::{Append, Beginning, Found, Head, Logged, Operation};
+use crate::topic::{ClientId, Durability, Epoch, TopicName, Version};
 
 /// How many pairs of an author and a topic are kept in memory, before they are looked up anew.
 const NOTED_MAX: usize = 100_000;
@@ -27,6 +29,43 @@ pub(super) struct Writer {
     /// Of topics written to since the journal was opened.
     logs: HashMap<TopicName, Log>,
     noted: HashSet<(ClientId, i64)>,
+    /// Whether all groups are parts of one transaction, until that ends.
+    together: bool,
+}
+
+/// What a group is written in.
+enum Scope<'a> {
+    /// A transaction of its own.
+    Own(Transaction<'a>),
+    /// A part of the transaction that is open.
+    Part(Savepoint<'a>),
+}
+
+impl<'a> Scope<'a> {
+    fn begin(connection: &'a mut Connection, together: bool) -> rusqlite::Result<Scope<'a>> {
+        if together {
+            return connection.savepoint().map(Scope::Part);
+        }
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map(Scope::Own)
+    }
+
+    fn commit(self) -> rusqlite::Result<()> {
+        match self {
+            Scope::Own(transaction) => transaction.commit(),
+            Scope::Part(savepoint) => savepoint.commit(),
+        }
+    }
+}
+
+impl Deref for Scope<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Scope::Own(transaction) => transaction,
+            Scope::Part(savepoint) => savepoint,
+        }
+    }
 }
 
 /// Why a group failed, and at which topic, if it was one.
@@ -35,30 +74,47 @@ pub(super) type Failure = (Fault, Option<TopicName>);
 impl Writer {
     pub fn open(place: &Place) -> Result<Writer, Fault> {
         let connection = connect(place, &place.database, Mode::Write)?;
+        schema::upgrade(&connection)?;
         let meta = Meta::read(&connection)?;
-        Ok(Writer { connection, meta, logs: HashMap::new(), noted: HashSet::new() })
+        let (logs, noted) = (HashMap::new(), HashSet::new());
+        Ok(Writer { connection, meta, logs, noted, together: false })
+    }
+
+    /// Has all groups from here on be parts of one transaction.
+    pub fn begin_together(&mut self) -> Result<(), Fault> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.together = true;
+        Ok(())
+    }
+
+    /// Makes the groups since [`begin_together`](Self::begin_together) durable. Where they are not wanted,
+    /// the writer is dropped instead, and opened again: what it knows is of groups that are gone.
+    pub fn commit_together(&mut self) -> Result<(), Fault> {
+        self.connection.execute_batch("COMMIT")?;
+        self.together = false;
+        Ok(())
     }
 
     pub fn begin(&mut self) -> Result<Beginning, Fault> {
         let mut meta = self.meta;
-        if meta.open {
+        let unclean = rows::opened(meta.open);
+        if unclean.is_some() {
             meta.unclean_life = meta.numbers.life;
         }
-        meta.open = true;
+        // A life that was not opened yet has lost nothing of its own.
+        meta.open = rows::open(unclean.unwrap_or(Durability::Commit));
         meta.numbers.life += 1;
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = Scope::begin(&mut self.connection, self.together)?;
         meta.write(&transaction)?;
         let sessions = rows::sessions(&transaction)?;
         transaction.commit()?;
         self.meta = meta;
         let Meta { numbers, unclean_life, last_written, .. } = meta;
-        Ok(Beginning { numbers, unclean_life, last_written, sessions })
+        Ok(Beginning { numbers, unclean_life, unclean, last_written, sessions })
     }
 
     pub fn commit(&mut self, operations: &[Operation]) -> Result<(), Failure> {
-        let behavior = TransactionBehavior::Immediate;
-        let transaction = self.connection.transaction_with_behavior(behavior);
+        let transaction = Scope::begin(&mut self.connection, self.together);
         let transaction = transaction.map_err(|error| (error.into(), None))?;
         let mut group = Group {
             store: Store {
@@ -98,15 +154,15 @@ impl Writer {
     }
 
     /// Cuts topics back to what is known to be durable, and makes sure that the disk is written to.
-    pub fn cut(&mut self, heads: &[(TopicName, Version)]) -> Result<(), Failure> {
+    pub fn cut(&mut self, heads: &[Head]) -> Result<(), Failure> {
         let failed = |fault: Fault| (fault, None);
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior);
         let transaction = transaction.map_err(|error| failed(error.into()))?;
         let (noted, newly_noted) = (None, Vec::new());
         let mut store = Store { connection: &transaction, meta: self.meta, noted, newly_noted };
-        for (name, head) in heads {
-            cut(&mut store, name, *head).map_err(|fault| (fault, Some(name.clone())))?;
+        for head in heads {
+            cut(&mut store, head).map_err(|fault| (fault, Some(head.topic.clone())))?;
         }
         // Whatever a failed commit left behind the end of the log, this takes its place.
         store.meta.write(&transaction).map_err(failed)?;
@@ -114,8 +170,15 @@ impl Writer {
     }
 }
 
-fn cut(store: &mut Store, name: &TopicName, head: Version) -> Result<(), Fault> {
+fn cut(store: &mut Store, head: &Head) -> Result<(), Fault> {
+    let Head { topic: name, epoch, version: head } = head;
     let Some(mut log) = Log::find(store.connection, name)? else { return Ok(()) };
+    if let Some(epoch) = epoch
+        && TopicRow::find(store.connection, name)?.is_none_or(|row| row.record.epoch != *epoch)
+    {
+        return Ok(());
+    }
+    let head = *head;
     if log.head < head {
         let place = format!("versions {} to {head}", log.head.next());
         return Err(damage(place, "they were committed, and are not there any more"));
@@ -132,11 +195,12 @@ fn topic_of(operation: &Operation) -> Option<&TopicName> {
         Operation::Make { record, .. } => Some(&record.name),
         Operation::Append(append) => Some(&append.topic),
         Operation::Renew { topic, .. }
-        | Operation::Remove { topic }
+        | Operation::Remove { topic, .. }
         | Operation::Checkpoint { topic, .. }
         | Operation::Trim { topic, .. } => Some(topic),
         Operation::Session(_) | Operation::EndSession(_) => None,
-        Operation::Reserve(_) | Operation::Close => None,
+        Operation::Reserve(_) | Operation::Release { .. } => None,
+        Operation::Open(_) | Operation::Close => None,
     }
 }
 
@@ -186,7 +250,11 @@ impl<'a> Group<'a> {
     fn apply(&mut self, operation: &'a Operation) -> Result<(), Fault> {
         match operation {
             Operation::Make { record, start } => {
-                self.remove(&record.name)?;
+                match self.life(&record.name)? {
+                    None => {}
+                    Some(epoch) if epoch == record.epoch => return Ok(()),
+                    Some(_) => return Err(Fault::Fenced(Found::OtherLife)),
+                }
                 if let Some(start) = start {
                     check_number(start.version.0)?;
                 }
@@ -201,7 +269,11 @@ impl<'a> Group<'a> {
                     row.write(connection)?;
                 }
             }
-            Operation::Remove { topic } => self.remove(topic)?,
+            Operation::Remove { topic, epoch } => {
+                if epoch.is_none() || self.life(topic)? == *epoch {
+                    self.remove(topic)?;
+                }
+            }
             Operation::Append(append) => self.append(append)?,
             Operation::Checkpoint { topic, checkpoint } => {
                 let Some((store, staged)) = self.staged(topic)? else { return Ok(()) };
@@ -223,9 +295,28 @@ impl<'a> Group<'a> {
                 own.commit = own.commit.max(numbers.commit);
                 own.client = own.client.max(numbers.client);
             }
-            Operation::Close => self.store.meta.open = false,
+            Operation::Release { used, reserved } => {
+                let own = &mut self.store.meta.numbers;
+                if own.commit == reserved.commit {
+                    own.commit = used.commit;
+                }
+                if own.client == reserved.client {
+                    own.client = used.client;
+                }
+            }
+            Operation::Open(durability) => self.store.meta.open = rows::open(*durability),
+            Operation::Close => self.store.meta.open = 0,
         }
         Ok(())
+    }
+
+    /// Which life of a topic there is by now; `None` if there is none.
+    fn life(&mut self, name: &TopicName) -> Result<Option<Epoch>, Fault> {
+        if self.staged(name)?.is_none() {
+            return Ok(None);
+        }
+        let row = TopicRow::find(self.store.connection, name)?;
+        Ok(row.map(|row| row.record.epoch))
     }
 
     fn remove(&mut self, name: &TopicName) -> Result<(), Fault> {
@@ -238,11 +329,11 @@ impl<'a> Group<'a> {
 
     fn append(&mut self, append: &'a Append) -> Result<(), Fault> {
         let Some((store, staged)) = self.staged(&append.topic)? else {
-            return Err(Fault::UnknownTopic);
+            return Err(Fault::Fenced(Found::Nothing));
         };
         let (log, expected) = (&mut staged.log, append.after);
         if log.head != expected {
-            return Err(Fault::Conflict { expected, head: log.head });
+            return Err(Fault::Fenced(Found::Head { expected, head: log.head }));
         }
         for change in &append.changes {
             if change.version != log.head.next() {

@@ -37,10 +37,11 @@ use ecow::eco_format;
 use foldhash::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::engine::policy::Operation;
 use crate::engine::{CatchUp, Publication, TopicCell};
 use crate::protocol::message::{Hello, RequestId};
 use crate::protocol::{RejectCode, ServerMessage};
-use crate::session::{Attachment, Frame, Frames, Outgoing, Refused, Request, may_read};
+use crate::session::{Attachment, Frame, Frames, Outgoing, Refused, Request};
 use crate::topic::{ActionId, Delivery, TopicName, Uptime};
 use crate::value::{Dict, Fields, Key, Value};
 use mirror::Mirror;
@@ -158,7 +159,9 @@ impl V0_13 {
     fn subscribe(&mut self, attachment: &mut Attachment, topic_name: Key) {
         let Ok(name) = TopicName::new(topic_name) else { return };
         let hub = attachment.hub().clone();
-        if !attachment.has_room_for(&name) || !may_read(attachment.session().id(), &name) {
+        if !attachment.has_room_for(&name)
+            || attachment.authorize(&Operation::Read { topic: &name }).is_err()
+        {
             return;
         }
         if let Some(topic) = hub.engine().get(&name) {
@@ -188,7 +191,6 @@ impl V0_13 {
     /// Puts what the session has for the client into frames.
     pub fn write(&mut self, attachment: &mut Attachment, outgoing: Outgoing, frames: &mut Frames) {
         match outgoing {
-            Outgoing::Hello(message) => frames.push_back(hello(&message)),
             Outgoing::Message(message) => self.message(message, frames),
             Outgoing::Changes(publication) => self.changes(attachment, &publication, frames),
             // It is told of the topics that it subscribes to, and of no other.

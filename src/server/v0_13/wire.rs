@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::protocol::message::Hello;
 use crate::topic::ClientId;
 use crate::value::decode::ValueSeed;
+use crate::value::wide::narrowed_text;
 use crate::value::{Dict, Fields, Key, Value, limits};
 
 /// How deep a frame nests: a value of a topic, and the message around it.
@@ -85,8 +86,8 @@ pub fn read(text: &str) -> Result<Said, NoMessage> {
 
 /// The JSON of a frame, and the first limit that a value in it breaks.
 fn parse(text: &str) -> Option<(Value, Option<String>)> {
-    let mut problem = None;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let (mut problem, text) = (None, narrowed_text(text));
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
     let seed = ValueSeed { problem: &mut problem, nesting: NESTING_MAX };
     let value = seed.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;

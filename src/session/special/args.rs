@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use ecow::{EcoString, eco_format};
 
-use super::may_read;
-use crate::engine::{PastError, TopicCell};
+use crate::engine::policy::Operation;
+use crate::engine::{PastError, Principal, TopicCell};
 use crate::protocol::ServiceErrorCode as Code;
 use crate::protocol::message::ServiceError;
 use crate::session::hub::Hub;
-use crate::topic::{ClientId, CommitNumber, Moment, Timestamp, TopicName, Version};
+use crate::topic::{CommitNumber, Moment, Timestamp, TopicName, Version};
 use crate::value::Value;
 
 pub fn invalid(reason: impl Into<EcoString>) -> ServiceError {
@@ -20,7 +20,7 @@ pub fn invalid(reason: impl Into<EcoString>) -> ServiceError {
 pub fn unreadable(error: PastError) -> ServiceError {
     let code = match error {
         PastError::NotKept => Code::Invalid,
-        PastError::Journal(_) | PastError::Change { .. } => Code::Failed,
+        PastError::Unsettled | PastError::Journal(_) | PastError::Change { .. } => Code::Failed,
     };
     ServiceError::new(code, eco_format!("{error}"))
 }
@@ -28,7 +28,7 @@ pub fn unreadable(error: PastError) -> ServiceError {
 /// The arguments of one request, and who makes it.
 pub struct Args {
     pub hub: Arc<Hub>,
-    pub client: ClientId,
+    pub principal: Principal,
     pub args: Value,
 }
 
@@ -58,17 +58,16 @@ impl Args {
         TopicName::new(name).map_err(|error| invalid(eco_format!("{error}")))
     }
 
-    /// The name of a topic that the client may read.
-    pub fn topic_name(&self) -> Result<TopicName, ServiceError> {
-        let name = self.name_of("topic_name")?;
-        match may_read(self.client, &name) {
-            true => Ok(name),
-            false => Err(ServiceError::new(Code::Forbidden, "that is another client's")),
-        }
+    /// Asks whether the client may do that.
+    pub fn authorize(&self, operation: &Operation<'_>) -> Result<(), ServiceError> {
+        let denied = self.hub.engine().authorize(&self.principal, operation);
+        denied.map_err(|denied| ServiceError::new(Code::Forbidden, denied.reason))
     }
 
+    /// The topic whose past the client wants, and may read.
     pub fn topic(&self) -> Result<Arc<TopicCell>, ServiceError> {
-        let name = self.topic_name()?;
+        let name = self.name_of("topic_name")?;
+        self.authorize(&Operation::ReadPast { topic: &name })?;
         match self.hub.engine().find(&name) {
             Ok(Some(topic)) => Ok(topic),
             Ok(None) => {

@@ -15,17 +15,15 @@ use ecow::{EcoString, eco_format};
 
 use super::hub::Hub;
 use super::session::Session;
+use crate::engine::policy::Operation;
 use crate::engine::undo::Reversed;
 use crate::engine::{Direction, Engine, Group, TopicCell};
 use crate::protocol::ServiceErrorCode as Code;
 use crate::protocol::message::{Outcome, ServiceError};
-use crate::topic::{ClientId, Epoch, TopicName, TopicOptions};
+use crate::topic::{Epoch, TopicName, TopicOptions};
 use crate::types::TypeRef;
 use crate::value::{Dict, Fields, Value};
 use args::Args;
-
-/// The prefix of the topics with messages to one client.
-pub const CLIENT_MESSAGE: &str = "_topicsync/client_message/";
 
 /// The special topics that are always there.
 pub struct Topics {
@@ -74,14 +72,6 @@ pub fn lists_epoch(entry: &Value, epoch: &Epoch) -> bool {
     listed.is_some_and(|listed| *listed == **epoch)
 }
 
-/// Whether `client` may read a topic: messages to one client are for it alone.
-pub fn may_read(client: ClientId, name: &TopicName) -> bool {
-    match name.strip_prefix(CLIENT_MESSAGE) {
-        Some(of) => of == eco_format!("{client}"),
-        None => true,
-    }
-}
-
 /// What a request for a special service comes to.
 pub enum Served {
     /// The outcome stands.
@@ -103,7 +93,8 @@ pub fn serve(
     args: &Value,
     group: &mut Group,
 ) -> Option<Served> {
-    let args = Args { hub: hub.clone(), client: session.id(), args: args.clone() };
+    let principal = session.author.principal().clone();
+    let args = Args { hub: hub.clone(), principal, args: args.clone() };
     let mut reverse = |direction| {
         let reversal = hub.engine().reverse(&session.author, direction, group);
         Served::OnceDurable(Ok(reversed(reversal)))
@@ -125,10 +116,8 @@ pub fn serve(
 
 impl Args {
     fn remove_topic(&self) -> Outcome {
-        let name = self.topic_name()?;
-        if name.is_special() {
-            return Err(ServiceError::new(Code::Forbidden, "special topics are the server's"));
-        }
+        let name = self.name_of("topic_name")?;
+        self.authorize(&Operation::Remove { topic: &name })?;
         match self.hub.engine().remove(&name) {
             true => Ok(Value::Dict(Dict::new())),
             false => match self.hub.engine().find(&name) {

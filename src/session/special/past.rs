@@ -4,7 +4,8 @@ use ecow::{EcoString, eco_format};
 
 use super::args::{Args, invalid, unreadable};
 use super::fields_value;
-use crate::engine::history::Stood;
+use crate::engine::history::{CutError, Stood};
+use crate::engine::policy::Operation;
 use crate::engine::{OpenError, TopicCell};
 use crate::journal::JournalError;
 use crate::protocol::ServiceErrorCode as Code;
@@ -21,7 +22,8 @@ const BLAME_PIECE: usize = 1_024;
 impl Args {
     pub fn value_at(&self) -> Outcome {
         let topic = self.topic()?;
-        let snapshot = topic.value_at(self.moment()?).map_err(unreadable)?;
+        let snapshot =
+            self.hub.engine().settled_value_at(&topic, self.moment()?).map_err(unreadable)?;
         let value = topic.kind().encode_value(&snapshot.value);
         Ok(Value::Dict(
             [
@@ -53,7 +55,9 @@ impl Args {
         let prefix = self.text("prefix")?;
         let names = self.topic_names()?;
         let choose = |name: &TopicName| {
+            // The server's own topics have no past, and what may not be read is as if it were not there.
             !name.is_special()
+                && self.authorize(&Operation::ReadPast { topic: name }).is_ok()
                 && prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix.as_str()))
                 && names.as_ref().is_none_or(|names| names.iter().any(|it| **it == **name))
         };
@@ -62,10 +66,10 @@ impl Args {
             (None, Some(time)) => engine.commit_at(Timestamp(time), choose).map_err(failed)?,
             _ => return Err(invalid("either \"commit\" or \"time\" says when")),
         };
-        if commit > engine.commit() {
-            return Err(invalid("that commit is not there yet"));
-        }
-        let cut = engine.cut(commit, choose).map_err(failed)?;
+        let cut = engine.settled_cut(commit, choose).map_err(|error| match error {
+            CutError::Journal(error) => failed(error),
+            error => invalid(eco_format!("{error}")),
+        })?;
         let topic_entry = |Stood { name, kind, snapshot }: Stood| {
             let entry = [
                 ("type", kind.name().into()),
@@ -84,9 +88,9 @@ impl Args {
     pub fn diff(&self) -> Outcome {
         let topic = self.topic()?;
         let from = self.moment_of("from")?.ok_or_else(|| invalid("\"from\" is missing"))?;
-        let from = topic.value_at(from).map_err(unreadable)?;
+        let from = self.hub.engine().settled_value_at(&topic, from).map_err(unreadable)?;
         let to = match self.moment_of("to")? {
-            Some(to) => topic.value_at(to).map_err(unreadable)?,
+            Some(to) => self.hub.engine().settled_value_at(&topic, to).map_err(unreadable)?,
             None => topic.settled(),
         };
         let plain = |value| topic.kind().encode_value(value);
@@ -106,7 +110,9 @@ impl Args {
     pub fn blame(&self) -> Outcome {
         let topic = self.topic()?;
         let to = match self.optional_moment()? {
-            Some(moment) => topic.value_at(moment).map_err(unreadable)?.version,
+            Some(moment) => {
+                self.hub.engine().settled_value_at(&topic, moment).map_err(unreadable)?.version
+            }
             None => topic.settled().version,
         };
         let oldest = topic.oldest();
@@ -131,15 +137,15 @@ impl Args {
     pub fn fork(&self) -> Outcome {
         let topic = self.topic()?;
         let name = self.name_of("new_name")?;
-        if name.is_special() {
-            return Err(ServiceError::new(Code::Forbidden, "special topics are the server's"));
-        }
+        self.authorize(&Operation::Fork { from: topic.name(), to: &name })?;
         let (engine, max) = (&self.hub.engine(), self.hub.config().topics_max);
         if engine.topics_len() >= max {
             return Err(ServiceError::new(Code::Failed, "the server has too many topics"));
         }
         let version = match self.optional_moment()? {
-            Some(moment) => topic.value_at(moment).map_err(unreadable)?.version,
+            Some(moment) => {
+                self.hub.engine().settled_value_at(&topic, moment).map_err(unreadable)?.version
+            }
             None => topic.settled().version,
         };
         let made = engine.fork(&topic, version, &name).map_err(|error| {

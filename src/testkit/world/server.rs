@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::Setup;
 use super::record::Record;
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{Clock, Engine, EngineConfig};
 use crate::journal::{Fault, Journal, MemoryJournal};
 use crate::session::{Hub, SessionConfig, Worker};
 use crate::testkit::broken::Found;
@@ -24,7 +24,10 @@ use crate::value::Value;
 /// What an engine of a world hears of time and chance: both are the world's own.
 #[derive(Debug, Clone)]
 pub struct Outside {
-    ms: Arc<AtomicU64>,
+    /// The wall clock's time, in milliseconds.
+    wall: Arc<AtomicU64>,
+    /// How long the server has been running, in milliseconds.
+    uptime: Arc<AtomicU64>,
     epochs: Arc<AtomicU64>,
     /// So many changes more are refused by the validator.
     refusals: Arc<AtomicU32>,
@@ -36,26 +39,23 @@ impl Outside {
     fn new() -> Outside {
         Outside {
             // Far enough from the beginning of time for a clock to be put back.
-            ms: Arc::new(AtomicU64::new(1_000_000)),
+            wall: Arc::new(AtomicU64::new(1_000_000)),
+            uptime: Arc::default(),
             epochs: Arc::default(),
             refusals: Arc::default(),
             panics: Arc::default(),
         }
     }
 
-    /// The wall clock's time within the world.
-    pub fn now(&self) -> Timestamp {
-        Timestamp(self.ms.load(Relaxed))
-    }
-
     /// So many milliseconds pass.
     pub fn pass(&self, ms: u64) {
-        self.ms.fetch_add(ms, Relaxed);
+        self.wall.fetch_add(ms, Relaxed);
+        self.uptime.fetch_add(ms, Relaxed);
     }
 
     /// The wall clock is put forward, or back.
     pub fn jump(&self, ms: i64) {
-        self.ms.store(self.ms.load(Relaxed).saturating_add_signed(ms), Relaxed);
+        self.wall.store(self.wall.load(Relaxed).saturating_add_signed(ms), Relaxed);
     }
 
     fn new_epoch(&self) -> Epoch {
@@ -68,11 +68,11 @@ impl Outside {
         let (clock, epochs, validators) = (self.clone(), self.clone(), self.clone());
         EngineConfig {
             registry,
-            validators: vec![Arc::new(move |cell, _, _| match cell.name().is_special() {
+            validators: vec![Arc::new(move |it| match it.topic.name().is_special() {
                 true => Ok(()),
                 false => validators.validate(),
             })],
-            clock: Arc::new(move || clock.now()),
+            clock: Arc::new(clock),
             epochs: Arc::new(move || epochs.new_epoch()),
             journal,
             ..EngineConfig::default()
@@ -88,6 +88,16 @@ impl Outside {
             panic!("{VALIDATOR_PANIC}");
         }
         if take(&self.refusals) { Err("refused".into()) } else { Ok(()) }
+    }
+}
+
+impl Clock for Outside {
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.wall.load(Relaxed))
+    }
+
+    fn uptime(&self) -> Uptime {
+        Uptime(self.uptime.load(Relaxed))
     }
 }
 
@@ -165,7 +175,6 @@ pub struct Server {
     names: Vec<TopicName>,
     /// The default durability from the next start on.
     durability: Durability,
-    uptime: Uptime,
 }
 
 impl Server {
@@ -192,7 +201,6 @@ impl Server {
             setup: setup.clone(),
             names: setup.all_topics().map(|topic| topic.name.clone()).collect(),
             durability,
-            uptime: Uptime(0),
         }
     }
 
@@ -203,14 +211,13 @@ impl Server {
 
     /// The time since the server's start.
     pub fn now(&self) -> Uptime {
-        self.uptime
+        self.outside.uptime()
     }
 
     /// So many milliseconds pass, by every clock.
     pub fn pass_time(&mut self, ms: u64) {
         self.outside.pass(ms);
-        self.uptime = self.uptime.after(Duration::from_millis(ms));
-        self.hub.handle_timeout(self.uptime);
+        self.hub.handle_timeout(self.now());
     }
 
     /// The next change that comes to the validator is refused.
@@ -276,7 +283,7 @@ impl Server {
 
     /// Gives up a session, whatever its client does.
     pub fn forget(&mut self, session: ClientId) {
-        self.hub.give_up(session);
+        self.hub.end(session, self.now());
     }
 
     /// Ends the server's life in good order. Every connection is to be closed by then.
@@ -291,7 +298,7 @@ impl Server {
     /// connection is to be gone by then.
     pub fn restart(&mut self) {
         self.jobs = Arc::default();
-        self.uptime = Uptime(0);
+        self.outside.uptime.store(0, Relaxed);
         let (setup, registry) = (&self.setup, self.registry.clone());
         self.hub =
             start(setup, &self.outside, registry, &self.journal, &self.jobs, self.durability);

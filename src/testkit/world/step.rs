@@ -114,11 +114,13 @@ pub enum ClientStep {
 }
 
 /// How steps are written that are always the same.
-const STEPS: [(&str, Step); 16] = [
+const STEPS: [(&str, Step); 18] = [
     ("the server publishes", Step::Publish),
     ("the journal commits", Step::Commit),
     ("the journal is full, and works again", Step::Fail(Fault::Full)),
     ("the journal cannot sync, and works again", Step::Fail(Fault::Unsynced)),
+    ("the journal takes it and does not answer", Step::Fail(Fault::UnansweredAndThere)),
+    ("the journal takes nothing and does not answer", Step::Fail(Fault::Unanswered)),
     ("the server crashes and restarts", Step::Crash),
     ("the server stops and restarts", Step::Stop),
     ("the next default durability is commit", Step::Default(Durability::Commit)),

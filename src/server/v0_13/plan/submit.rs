@@ -33,7 +33,7 @@ impl Plan<'_> {
         };
         let as_server = std::ptr::eq(author, self.hub.author());
         if as_server && self.drafts.iter().any(|draft| draft.topic.options().presence) {
-            return Err(Rejection::Forbidden("presence is changed in an action of its own"));
+            return Err(Rejection::Forbidden("presence is changed in an action of its own".into()));
         }
         let submitted = |step: &Step| {
             let draft = &self.drafts[step.draft];
