@@ -232,9 +232,10 @@ impl Ledger {
         if id.client() != self.client {
             return Ok(());
         }
-        // The server's own name for it.
-        if author == Some(self.client) && !record.knows(id) {
-            self.unnamed -= 1;
+        if !record.knows(id) {
+            // The server's own name for it, or an undo.
+            let is_own = author.is_none_or(|author| author == self.client);
+            self.unnamed -= i64::from(is_own && !record.is_reversal(topic, id));
             return Ok(());
         }
         self.answer_change(id, Some(topic), false)

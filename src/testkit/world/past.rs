@@ -112,7 +112,9 @@ impl Question {
                     }
                     check_value(topic, Some(topic.version_at(commit)), held)?;
                 }
-                None if trims(topic) || commit < topic.made_after => {}
+                // One without a change is left out; and at that very commit it was made, or just after.
+                None if trims(topic) || commit <= topic.made_after => {}
+                None if topic.version_at(commit) == Version(0) => {}
                 None => return Err(format!("the cut at {commit} lacks {name:?}")),
             }
         }

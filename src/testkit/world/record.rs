@@ -304,6 +304,14 @@ impl Record {
         sent.map(|sent| sent.iter().map(|(_, id)| id.clone()).collect()).unwrap_or_default()
     }
 
+    /// Whether the change of this id is an undo's, or a redo's.
+    pub fn is_reversal(&self, topic: &TopicName, id: &ChangeId) -> bool {
+        let lives = self.lives.iter().rev().filter(|life| life.name == *topic);
+        let entry = lives.flat_map(|life| life.entries.iter().rev()).find(|entry| entry.id == *id);
+        let action = entry.and_then(|entry| entry.action.as_ref());
+        action.is_some_and(|action| action.reverses.is_some())
+    }
+
     /// Whether a change with this id was sent by a client.
     pub fn knows(&self, id: &ChangeId) -> bool {
         self.sent_under.contains_key(id)
