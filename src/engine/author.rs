@@ -128,6 +128,15 @@ impl Author {
         }
     }
 
+    /// Puts back what was [`take`](Self::take)n, and not reversed.
+    pub(super) fn put_back(&self, direction: Direction, done: Done) {
+        let mut stack = self.undo.lock();
+        match direction {
+            Direction::Undo => stack.push_undoable(done),
+            Direction::Redo => stack.redoable.push(done),
+        }
+    }
+
     /// Notes the undo or redo that was made of what was [`take`](Self::take)n.
     pub(super) fn reversed(&self, direction: Direction, done: Done) {
         let mut stack = self.undo.lock();

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
+use super::ahead::guarded;
 use super::past::{self, PastError};
 use super::publication::{Body, Composed, Item, Origin, Part, Publication, Subscriber};
 use crate::journal::{CHECKPOINT_EVERY, Journal};
 use crate::topic::{
-    ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch, Topic, TopicName,
-    TopicOptions, Version,
+    ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch, Rejection, Topic,
+    TopicName, TopicOptions, Version,
 };
 use crate::types::{AnyValue, TypeRef, run};
 
@@ -153,6 +154,12 @@ impl TopicCell {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+
+    /// Whether nobody holds the topic's lock.
+    #[cfg(test)]
+    pub(super) fn try_lock(&self) -> bool {
+        self.state.try_lock().is_some()
     }
 
     /// Notes that somebody asked for the topic.
@@ -389,6 +396,16 @@ impl State {
         Snapshot { version: self.topic.head(), commit, value }
     }
 
+    /// Checks that a change can have this base.
+    pub fn check_base(&self, base: Version) -> Result<(), Rejection> {
+        let (head, oldest) = (self.topic.head(), self.oldest);
+        match () {
+            () if base > head => Err(Rejection::BasePastHead { base, head }),
+            () if base < oldest => Err(Rejection::BaseTooOld { base, oldest }),
+            () => Ok(()),
+        }
+    }
+
     /// The value that subscribers have. A pointer, but while something waits to be published.
     fn published_snapshot(&self) -> Snapshot {
         self.snapshot_at(self.published)
@@ -513,9 +530,11 @@ impl State {
         let news = self.entries(since, version);
         let ids = news.iter().map(|entry| entry.id.clone()).collect();
         let changes: Vec<_> = news.into_iter().filter_map(|entry| entry.change).collect();
-        let mut composed = run::compose_all(topic.kind, &changes);
+        // If the type's own code fails on it, a snapshot says the same.
+        let compose = || Ok(run::compose_all(topic.kind, &changes));
+        let composed = guarded(topic.kind, compose).ok().filter(|composed| composed.len() <= 1);
         let Snapshot { commit, value, .. } = self.published_snapshot();
-        let mut item = if composed.len() <= 1 {
+        let mut item = if let Some(mut composed) = composed {
             let body = Body::Change(composed.pop());
             let part = Part { topic: topic.clone(), version, id: None, body };
             let parts = [part].into_iter().collect();

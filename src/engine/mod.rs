@@ -20,7 +20,7 @@
 //! |---|---|
 //! | [`topics`] | topics by name: made, loaded, let go, removed |
 //! | [`cell`] | [`TopicCell`]: a topic, its lock, its subscribers |
-//! | [`submit`] | the decision on a change or action |
+//! | [`submit`], `ahead` | the decision on a change or action; what of it needs no lock |
 //! | [`commit`], [`queue`], `failure`, `fence` | from accepted to durable to published, or back |
 //! | `numbers` | commit numbers and client ids, never given twice |
 //! | [`clock`], `resend` | the time; how long what may be sent again is remembered |
@@ -30,6 +30,7 @@
 //! | [`observer`] | what the engine tells of itself |
 //! | [`history`], [`past`] | past values; the part of a log that is in the journal alone |
 
+mod ahead;
 pub mod author;
 pub mod cell;
 pub mod clock;

@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use ecow::eco_format;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
+use super::ahead::{Ahead, guarded};
 use super::author::{Author, Done};
 use super::cell::{State, TopicCell};
 
@@ -90,7 +92,7 @@ pub(super) type Guards<'a> = SmallVec<[MutexGuard<'a, State>; 1]>;
 pub(super) type Heads = SmallVec<[Version; 1]>;
 pub(super) type Drafts = SmallVec<[Draft; 1]>;
 /// The index of the change that failed, and why.
-type Failure = (usize, Rejection);
+pub(super) type Failure = (usize, Rejection);
 
 /// Whose change it is.
 #[derive(Clone)]
@@ -114,10 +116,6 @@ pub(super) struct Draft {
     pub id: ChangeId,
     pub base: Option<Version>,
 }
-
-/// How many missed changes are read from the journal to rebase over: what is older is stale, as reading
-/// more would keep everybody else from the topic for too long.
-const MISSED_READ_MAX: u64 = 250_000;
 
 impl Engine {
     /// Decides a change or action. If it is accepted, the topics that now have something to publish are
@@ -222,28 +220,46 @@ impl Engine {
     ) -> Result<Receipt, Failure> {
         self.restore_undo(author);
         let (cells, mut drafts) = self.draft(author, submission)?;
-        let mut guards: Guards = cells.iter().map(|cell| cell.lock()).collect();
-        self.check_journal(&cells, &drafts)?;
-        if let Some(index) = drafts.iter().position(|draft| guards[draft.slot].is_removed()) {
-            return Err((index, Rejection::UnknownTopic(submission.changes[index].topic.clone())));
-        }
         let asked = Asked::Submission(submission);
-        if let Some(receipt) = confirm_again(author, &cells, &mut guards, &drafts)? {
-            let outcome = Outcome::Known(&receipt);
-            self.observe(|observer| observer.decided(&Decision { author, asked, outcome }));
-            // Should it not be durable yet, that is known once all is that was accepted by now.
-            let is_settled =
-                |(draft, version): (&Draft, &Version)| *version <= guards[draft.slot].settled;
-            if !drafts.iter().zip(&receipt.versions).all(is_settled)
-                && let Some(then) = then.take()
-            {
-                drop(guards);
-                self.after_commit(Asker { receipt: receipt.clone(), then }.into_then());
+        let mut ahead = Ahead::default();
+        // What takes long is done without the locks, as often as it takes until the rest is short.
+        let mut guards = loop {
+            let mut guards: Guards = cells.iter().map(|cell| cell.lock()).collect();
+            self.check_journal(&cells, &drafts)?;
+            if let Some(index) = drafts.iter().position(|draft| guards[draft.slot].is_removed()) {
+                let topic = submission.changes[index].topic.clone();
+                return Err((index, Rejection::UnknownTopic(topic)));
             }
-            return Ok(receipt);
-        }
-        check(author, &cells, submission, &drafts)?;
-        rebase(&cells, &guards, &mut drafts)?;
+            match confirm_again(author, &cells, &mut guards, &drafts, &ahead)? {
+                Known::No => {}
+                Known::Confirmed(receipt) => {
+                    let outcome = Outcome::Known(&receipt);
+                    self.observe(|it| it.decided(&Decision { author, asked, outcome }));
+                    // Should it not be durable yet, that is known once all is that was accepted by now.
+                    let settled = |(draft, version): (&Draft, &Version)| {
+                        *version <= guards[draft.slot].settled
+                    };
+                    let all_settled = drafts.iter().zip(&receipt.versions).all(settled);
+                    drop(guards);
+                    if let Some(then) = then.take_if(|_| !all_settled) {
+                        let asker = Asker { receipt: receipt.clone(), then };
+                        self.after_commit(asker.into_then());
+                    }
+                    return Ok(receipt);
+                }
+                Known::InJournal(slot, version) => {
+                    drop(guards);
+                    ahead.older.insert((slot, version), read_entry(&cells[slot], version)?);
+                    continue;
+                }
+            }
+            check(author, &cells, submission, &drafts)?;
+            if ahead.rebase_locked(&cells, &guards, &mut drafts)? {
+                break guards;
+            }
+            drop(guards);
+            ahead.rebase(&cells, &drafts)?;
+        };
         self.apply(author, &cells, &mut guards, &mut drafts)?;
         let mark = |id: &ActionId| Arc::new(ActionMark { id: id.clone(), reverses: None });
         let action = submission.action_id.as_ref().map(mark);
@@ -273,7 +289,11 @@ impl Engine {
     }
 
     /// Reads every change and finds its topic, before anything is locked.
-    fn draft(&self, author: &Author, submission: &Submission) -> Result<(Cells, Drafts), Failure> {
+    pub(super) fn draft(
+        &self,
+        author: &Author,
+        submission: &Submission,
+    ) -> Result<(Cells, Drafts), Failure> {
         let changes = &submission.changes;
         if changes.is_empty() {
             return Err((0, Rejection::EmptyAction));
@@ -288,7 +308,8 @@ impl Engine {
                 }
                 Err(error) => return Err((index, Rejection::Unavailable(error.to_string()))),
             };
-            let (change, id) = self.read(author, submitted, &cell).map_err(|why| (index, why))?;
+            let read = || self.read(author, submitted, &cell).map_err(|why| (index, why));
+            let (change, id) = guarded(cell.kind(), read)?;
             drafts.push(Draft { slot: index, change: Some(change), id, base: submitted.base });
             cells.push(cell);
         }
@@ -315,6 +336,11 @@ impl Engine {
             Some(id) if id.client() != author.id() => {
                 let reason = "the id is not under the session's client id";
                 return Err(Rejection::Forbidden(reason.into()));
+            }
+            // The server makes such ids for changes that come without one.
+            Some(id) if id.is_of_server() && author.id() != ClientId::SERVER => {
+                let reason = eco_format!("the id {id} is of a form that the server makes");
+                return Err(Rejection::Forbidden(reason));
             }
             Some(id) => id.clone(),
             None => author.fresh_id(),
@@ -346,7 +372,7 @@ impl Engine {
     }
 
     /// Applies the changes in order and has them validated. If one fails, every topic is as it was.
-    fn apply(
+    pub(super) fn apply(
         &self,
         author: &Author,
         cells: &Cells,
@@ -361,10 +387,14 @@ impl Engine {
             false => SmallVec::new(),
         };
         for (index, draft) in drafts.iter_mut().enumerate() {
-            let state = &mut guards[draft.slot];
-            let Err(rejection) = self.apply_one(author, &cells[draft.slot], state, draft) else {
-                continue;
-            };
+            let (cell, state) = (&cells[draft.slot], &mut guards[draft.slot]);
+            let slot = draft.slot;
+            let apply = || self.apply_one(author, cell, state, draft).map_err(|why| (index, why));
+            let Err((_, rejection)) = guarded(cell.kind(), apply) else { continue };
+            if before.is_empty() && matches!(rejection, Rejection::Panicked { .. }) {
+                // It may be half applied, and nobody has kept the value before it.
+                guards[slot].topic.rebuild();
+            }
             for (state, value) in guards.iter_mut().zip(before) {
                 state.topic.restore(value);
             }
@@ -515,9 +545,18 @@ fn appended(cells: &Cells, guards: &mut Guards<'_>, before: &Heads) -> SmallVec<
 fn check_ids(drafts: &Drafts) -> Result<(), Failure> {
     let mut seen = std::collections::HashSet::with_capacity(drafts.len());
     match drafts.iter().position(|draft| !seen.insert(&draft.id)) {
-        Some(index) => Err((index, Rejection::IdTwice)),
+        Some(index) => Err((index, Rejection::IdTwice(drafts[index].id.clone()))),
         None => Ok(()),
     }
+}
+
+/// Whether changes were accepted before, under the same ids.
+enum Known {
+    No,
+    /// They were, and their author was told again.
+    Confirmed(Receipt),
+    /// The entry of a topic's version tells, which is to be read from the journal.
+    InJournal(usize, Version),
 }
 
 /// If the changes were accepted before under the same ids, tells their author again.
@@ -526,18 +565,23 @@ fn confirm_again(
     cells: &Cells,
     guards: &mut Guards<'_>,
     drafts: &Drafts,
-) -> Result<Option<Receipt>, Failure> {
+    ahead: &Ahead,
+) -> Result<Known, Failure> {
     let find = |draft: &Draft| Some((draft.slot, guards[draft.slot].version_of(&draft.id)?));
     let known: SmallVec<[(usize, Version); 1]> = drafts.iter().filter_map(find).collect();
     if known.is_empty() {
-        return Ok(None);
+        return Ok(Known::No);
     }
     if known.len() < drafts.len() {
         return Err((0, Rejection::PartlyKnown));
     }
     let mut entries: SmallVec<[Entry; 1]> = SmallVec::with_capacity(known.len());
     for (slot, version) in &known {
-        entries.push(accepted(&cells[*slot], &guards[*slot], *version)?);
+        let here = guards[*slot].topic.log().entry(*version);
+        match here.or_else(|| ahead.older.get(&(*slot, *version))) {
+            Some(entry) => entries.push(entry.clone()),
+            None => return Ok(Known::InJournal(*slot, *version)),
+        }
     }
     if entries.iter().any(|entry| entry.commit != entries[0].commit) {
         return Err((0, Rejection::PartlyKnown));
@@ -564,18 +608,15 @@ fn confirm_again(
     if let Some(origin) = author.origin.as_ref().filter(|_| !waits) {
         origin.confirm(&Publication::new(vec![item]));
     }
-    Ok(Some(receipt))
+    Ok(Known::Confirmed(receipt))
 }
 
-/// The entry that made a version which the topic still knows the id of.
-fn accepted(cell: &TopicCell, state: &State, version: Version) -> Result<Entry, Failure> {
-    if let Some(entry) = state.topic.log().entry(version) {
-        return Ok(entry.clone());
-    }
+/// The entry that made a version which is in the journal alone.
+fn read_entry(cell: &TopicCell, version: Version) -> Result<Entry, Failure> {
     let before = Version(version.0.saturating_sub(1));
     let read = past::entries(&*cell.journal, cell.kind(), cell.name(), before, version);
     let entry = read.ok().and_then(|mut entries| entries.pop());
-    // It was there when it was let go of.
+    // It was there when it was evicted.
     entry.ok_or_else(|| (0, Rejection::Unavailable("the journal cannot be read".into())))
 }
 
@@ -590,7 +631,9 @@ fn check(
     for (index, (draft, submitted)) in drafts.iter().zip(&submission.changes).enumerate() {
         let epoch = submitted.epoch.as_ref();
         if epoch.is_some_and(|epoch| epoch != cells[draft.slot].epoch()) {
-            return Err((index, Rejection::OtherEpoch));
+            let is = cells[draft.slot].epoch().clone();
+            let asked = epoch.unwrap_or(&is).clone();
+            return Err((index, Rejection::OtherEpoch { asked, is }));
         }
         let first_of_topic = drafts.iter().find(|other| other.slot == draft.slot);
         if first_of_topic.is_some_and(|first| first.base != draft.base) {
@@ -598,41 +641,6 @@ fn check(
         }
     }
     Ok(())
-}
-
-/// Carries what was made on a base below the head to the head, a run a topic.
-fn rebase(cells: &Cells, guards: &Guards<'_>, drafts: &mut Drafts) -> Result<(), Failure> {
-    for (slot, state) in guards.iter().enumerate() {
-        let base = drafts.iter().find(|draft| draft.slot == slot).and_then(|draft| draft.base);
-        let Some(base) = base.filter(|base| *base != state.topic.head()) else { continue };
-        let indices: SmallVec<[usize; 1]> =
-            (0..drafts.len()).filter(|index| drafts[*index].slot == slot).collect();
-        let mut run: SmallVec<[MaybeChange; 1]> =
-            indices.iter().map(|index| drafts[*index].change.take()).collect();
-        rebase_run(&cells[slot], state, &mut run, base)
-            .map_err(|(index, rejection)| (indices[index], rejection))?;
-        for (index, change) in indices.iter().zip(run) {
-            drafts[*index].change = change;
-        }
-    }
-    Ok(())
-}
-
-/// Carries a run made at `base` to the head: over what is in the journal alone, then over the rest.
-fn rebase_run(
-    cell: &TopicCell,
-    state: &State,
-    run: &mut [MaybeChange],
-    base: Version,
-) -> Result<(), Failure> {
-    let in_memory = state.topic.log().base();
-    if base >= in_memory || base < state.oldest || in_memory.0 - base.0 > MISSED_READ_MAX {
-        return state.topic.rebase(run, base);
-    }
-    let older = past::entries(&*cell.journal, cell.kind(), cell.name(), base, in_memory);
-    let older = older.map_err(|error| (0, Rejection::Unavailable(error.to_string())))?;
-    state.topic.rebase_over(run, &older)?;
-    state.topic.rebase(run, in_memory)
 }
 
 /// Whether what is done in a topic can be taken back.

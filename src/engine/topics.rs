@@ -227,7 +227,20 @@ impl Engine {
         kind: TypeRef,
         options: TopicOptions,
     ) -> Result<Arc<TopicCell>, OpenError> {
-        self.make_from(name, kind, options, None)
+        self.make_from(name, kind, options, None, false)
+    }
+
+    /// As [`make`](Self::make), where there must not be a topic of this name yet.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); there is a topic of this name already.
+    pub fn make_new(
+        &self,
+        name: &TopicName,
+        kind: TypeRef,
+        options: TopicOptions,
+    ) -> Result<Arc<TopicCell>, OpenError> {
+        self.make_from(name, kind, options, None, true)
     }
 
     /// Makes a topic that goes on from another one's past: its value at `version`, under that version.
@@ -240,9 +253,6 @@ impl Engine {
         version: Version,
         name: &TopicName,
     ) -> Result<Arc<TopicCell>, OpenError> {
-        if self.find(name)?.is_some() {
-            return Err(OpenError::Exists(name.clone()));
-        }
         if from.options().presence {
             return Err(OpenError::Presence(from.name().clone()));
         }
@@ -250,7 +260,7 @@ impl Engine {
         let start = start.map_err(|error| OpenError::Unavailable(error.to_string()))?;
         let log = VersionLog::new(from.kind(), version, start.value.clone());
         let topic = Topic::of_log(from.kind(), log, start.value);
-        self.make_from(name, from.kind(), from.options().clone(), Some(topic))
+        self.make_from(name, from.kind(), from.options().clone(), Some(topic), true)
     }
 
     fn make_from(
@@ -259,6 +269,7 @@ impl Engine {
         kind: TypeRef,
         options: TopicOptions,
         start: Option<Topic>,
+        new: bool,
     ) -> Result<Arc<TopicCell>, OpenError> {
         options.check(kind)?;
         if self.durability(name, &options) != Durability::Memory {
@@ -270,6 +281,9 @@ impl Engine {
         // is durable, and there were two.
         let loading = self.loading(name).lock();
         if let Some(cell) = self.find_loading(name, Some(kind))? {
+            if new {
+                return Err(OpenError::Exists(name.clone()));
+            }
             return check_type(cell, Some(kind.name()));
         }
         let durability = self.durability(name, &options);

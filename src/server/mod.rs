@@ -42,6 +42,8 @@ pub use builder::ServerBuilder;
 pub use config::ServerConfig;
 pub use host::{Changed, Host, Listening, TopicHandle};
 pub use shared::Shared;
+#[doc(hidden)]
+pub use v0_13::Clients as V0_13Clients;
 
 /// How long connections have to take what waits for them when the server goes down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);

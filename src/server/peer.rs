@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::v0_13::{self, V0_13};
+use super::v0_13::{self, Clients, V0_13};
 use crate::protocol::decode::RawMessage;
 use crate::protocol::{Encoding, ServerMessage};
 use crate::session::{Attachment, Frame, Frames, Native, Outgoing, Peer, Refused};
@@ -17,7 +17,7 @@ pub(super) enum AnyPeer {
     /// The vocabulary of `docs/protocol.md`.
     Native(Native),
     /// A client that named no subprotocol, before its first frame.
-    Undecided(Arc<v0_13::Shared>),
+    Undecided(Arc<Clients>),
     /// The vocabulary of topicsync 0.13.
     V0_13(Box<V0_13>),
 }
@@ -25,15 +25,15 @@ pub(super) enum AnyPeer {
 /// A message in one of the vocabularies.
 pub(super) enum AnyMessage {
     Native(RawMessage),
-    V0_13(v0_13::wire::Said),
+    V0_13(v0_13::Message),
 }
 
 impl AnyPeer {
     /// A client that agreed on `subprotocol`, or on none.
-    pub fn new(subprotocol: Option<Encoding>, shared: &Arc<v0_13::Shared>) -> AnyPeer {
+    pub fn new(subprotocol: Option<Encoding>, clients: &Arc<Clients>) -> AnyPeer {
         match subprotocol {
             Some(_) => AnyPeer::Native(Native::new(subprotocol)),
-            None => AnyPeer::Undecided(shared.clone()),
+            None => AnyPeer::Undecided(clients.clone()),
         }
     }
 }
@@ -54,15 +54,18 @@ impl Peer for AnyPeer {
         frame: Frame,
         inbox: &mut VecDeque<AnyMessage>,
     ) -> Result<(), Refused> {
-        if let AnyPeer::Undecided(shared) = self {
-            *self = match v0_13::is_spoken(&frame) {
-                true => AnyPeer::V0_13(Box::new(V0_13::new(shared.clone()))),
-                false => AnyPeer::Native(Native::new(None)),
+        if let AnyPeer::Undecided(clients) = self {
+            *self = if v0_13::is_message(&frame) {
+                AnyPeer::V0_13(Box::new(V0_13::new(clients.clone())))
+            } else {
+                AnyPeer::Native(Native::new(None))
             };
         }
         match self {
             AnyPeer::V0_13(peer) => {
-                inbox.push_back(AnyMessage::V0_13(peer.read_frame(&frame)?));
+                let mut read = VecDeque::new();
+                peer.read(attachment, frame, &mut read)?;
+                inbox.extend(read.into_iter().map(AnyMessage::V0_13));
                 Ok(())
             }
             AnyPeer::Native(native) => native.read_each(attachment, frame, |message| {
@@ -77,8 +80,8 @@ impl Peer for AnyPeer {
             (AnyPeer::Native(native), AnyMessage::Native(message)) => {
                 native.handle(attachment, now, message);
             }
-            (AnyPeer::V0_13(peer), AnyMessage::V0_13(said)) => {
-                peer.handle(attachment, now, said);
+            (AnyPeer::V0_13(peer), AnyMessage::V0_13(message)) => {
+                peer.handle(attachment, now, message);
             }
             // A client is read in the vocabulary that it speaks.
             _ => {}

@@ -24,7 +24,7 @@ pub struct Shared {
     /// The settings.
     pub config: ServerConfig,
     /// What clients of topicsync 0.13 share.
-    pub(super) v0_13: Arc<v0_13::Shared>,
+    pub(super) v0_13: Arc<v0_13::Clients>,
     /// Cancelled when the server goes down.
     pub(super) shutdown: CancellationToken,
     /// Every connection, and what runs beside them.

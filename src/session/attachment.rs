@@ -172,7 +172,7 @@ impl Attachment {
     }
 
     /// Whether a topic is subscribed to in this life, by what the client sent.
-    fn is_asked(&self, topic: &Arc<TopicCell>) -> bool {
+    pub(crate) fn is_asked(&self, topic: &Arc<TopicCell>) -> bool {
         self.asked.get(topic.name()).is_some_and(|it| Arc::ptr_eq(it, topic))
     }
 

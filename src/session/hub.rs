@@ -83,6 +83,29 @@ enum Existence {
     Removed,
 }
 
+/// A topic that was just made and is put on the topic list by who made it. Once this is dropped, the list
+/// follows what happens to the topic by itself.
+pub(crate) struct UnlistedTopic {
+    hub: Arc<Hub>,
+    topic: Arc<TopicCell>,
+}
+
+impl UnlistedTopic {
+    /// The topic.
+    pub(crate) fn topic(&self) -> &Arc<TopicCell> {
+        &self.topic
+    }
+}
+
+impl Drop for UnlistedTopic {
+    fn drop(&mut self) {
+        self.hub.list_again(self.topic.name());
+        if self.topic.is_removed() {
+            self.hub.list_topic(&self.topic, Existence::Removed);
+        }
+    }
+}
+
 /// What all sessions of a server share.
 pub struct Hub {
     me: Weak<Hub>,
@@ -100,7 +123,7 @@ pub struct Hub {
     special: special::Topics,
     /// Held while the topic list is read and changed. Taken before a topic's lock.
     listing: Mutex<()>,
-    /// Topics that are made or removed just now by an action that changes the topic list itself.
+    /// The names of topics that are put on the topic list by who makes them.
     unlisted: Mutex<HashSet<TopicName>>,
     going_down: AtomicBool,
 }
@@ -274,6 +297,7 @@ impl Hub {
                 let value = special::topic_entry(kind, options, topic.epoch());
                 match listed {
                     None => DictChange::Add { key, value },
+                    Some(entry) if special::lists_epoch(entry, topic.epoch()) => return,
                     // Its life before this one is not yet told to be over.
                     Some(_) => DictChange::ChangeValue { key, value },
                 }
@@ -287,12 +311,30 @@ impl Hub {
         self.submit::<Dict>(&self.special.topic_list, change);
     }
 
-    /// Makes or removes a topic that the caller puts on the topic list, or takes off it, itself.
-    pub(crate) fn unlisted<R>(&self, topic: &TopicName, act: impl FnOnce() -> R) -> R {
-        self.unlisted.lock().insert(topic.clone());
-        let result = act();
-        self.unlisted.lock().remove(topic);
-        result
+    /// Makes a topic that the caller puts on the topic list itself, as long as it keeps what this gives.
+    ///
+    /// # Errors
+    /// There is a topic of this name, or one is just being made; else as [`Engine::make`].
+    pub(crate) fn make_unlisted(
+        self: &Arc<Self>,
+        name: &TopicName,
+        kind: TypeRef,
+        options: TopicOptions,
+    ) -> Result<UnlistedTopic, OpenError> {
+        if !self.unlisted.lock().insert(name.clone()) {
+            return Err(OpenError::Exists(name.clone()));
+        }
+        let made = self.engine.make_new(name, kind, options);
+        let hub = self.clone();
+        made.map(|topic| UnlistedTopic { hub, topic }).inspect_err(|_| self.list_again(name))
+    }
+
+    /// Has topics of this name listed as usual again, and makes up for what was not listed meanwhile.
+    fn list_again(&self, name: &TopicName) {
+        self.unlisted.lock().remove(name);
+        if let Some(topic) = self.engine.get(name) {
+            self.list_topic(&topic, Existence::Made);
+        }
     }
 
     /// Says in `_topicsync/server_status` what happened, in words.

@@ -54,6 +54,7 @@ pub use connection::{Connection, Refused};
 pub use counters::Counters;
 pub use frame::{Frame, encode_items, encoded_form};
 pub use hub::Hub;
+pub(crate) use hub::UnlistedTopic;
 pub use native::Native;
 pub use outbox::{End, Outbox};
 pub use peer::{Frames, Outgoing, Peer};

@@ -216,6 +216,17 @@ impl ChangeId {
         }
     }
 
+    /// Whether this is an id as [`of_server_for`](Self::of_server_for) makes them.
+    pub fn is_of_server(&self) -> bool {
+        let Some((_, counter)) = self.parts() else { return false };
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+        match counter.strip_prefix('s').map(|counter| (counter, counter.split_once('.'))) {
+            None => false,
+            Some((counter, None)) => is_number(counter),
+            Some((_, Some((life, counter)))) => is_number(life) && is_number(counter),
+        }
+    }
+
     /// Each change that comes without an id is given one: `format!` would take a tenth of its time.
     fn numbered(client: ClientId, infix: &str, counter: u64) -> ChangeId {
         let mut digits = itoa::Buffer::new();
@@ -275,6 +286,12 @@ mod tests {
         assert_eq!(ChangeId::new("3_17"), Ok(ChangeId::of(ClientId(3), 17)));
         let of_server = ChangeId::of_server_for(ClientId(u64::MAX), u64::MAX, u64::MAX);
         assert_eq!(ChangeId::new(&*of_server), Ok(of_server));
+        for life in [1, 2, u64::MAX] {
+            assert!(ChangeId::of_server_for(ClientId(3), life, 7).is_of_server());
+        }
+        for other in ["3_17", "3_s", "3_s1x", "3_s1.", "3_s.1", "3_x1", "3_s1.2.3"] {
+            assert!(!ChangeId::new(other).unwrap().is_of_server(), "{other}");
+        }
         for bad in ["", "3", "_1", "3_", "x_1", "+3_1", "-3_1"] {
             assert!(ChangeId::new(bad).is_err(), "{bad}");
         }

@@ -7,13 +7,14 @@
 
 use std::collections::vec_deque::Iter;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
+use super::rebase::{ComposedSlot, Missed};
 use super::{ActionId, ChangeId, ClientId, CommitNumber, Timestamp, Version};
-use crate::types::run::{self, MaybeChange};
-use crate::types::{AnyChange, AnyValue, TypeRef};
+use crate::types::run::MaybeChange;
+use crate::types::{AnyValue, TypeRef};
 
 /// How many versions lie between two checkpoints, at least; one action more at most.
 pub const CHECKPOINT_EVERY: u64 = 256;
@@ -31,6 +32,16 @@ pub struct Entry {
     /// The action that it was part of, if it did not come alone.
     pub action: Option<Arc<ActionMark>>,
     pub time: Timestamp,
+}
+
+impl Entry {
+    /// Applies the change to the value before it.
+    pub fn apply_to(&self, kind: TypeRef, value: &mut AnyValue) {
+        if let Some(change) = &self.change {
+            // It was applied to an equal value when it was accepted.
+            kind.apply(value, change).expect("an accepted change applies");
+        }
+    }
 }
 
 /// What the entries of one action share.
@@ -76,19 +87,18 @@ struct Checkpoint {
     version: Version,
     value: AnyValue,
     /// The changes from here to the next checkpoint, composed; made when somebody first asks for it.
-    composed: OnceLock<Arc<[AnyChange]>>,
+    composed: Arc<ComposedSlot>,
 }
 
 impl Checkpoint {
     fn new(version: Version, value: AnyValue) -> Checkpoint {
-        Checkpoint { version, value, composed: OnceLock::new() }
+        Checkpoint { version, value, composed: Arc::default() }
     }
 }
 
 /// Entries one after the other, none of them beyond the next checkpoint.
 pub struct Stretch<'a> {
     entries: Iter<'a, Entry>,
-    kind: TypeRef,
     /// The checkpoint at which it begins, if it also reaches to the next one.
     checkpoint: Option<&'a Checkpoint>,
 }
@@ -99,17 +109,15 @@ impl<'a> Stretch<'a> {
         self.entries.clone()
     }
 
-    /// The changes, composed into as few as can be. Composing takes O(n log n) for n entries; what lies
-    /// between two checkpoints is composed once.
-    pub fn composed(&self) -> Arc<[AnyChange]> {
-        let compose = || {
-            let changes = self.entries().filter_map(|entry| entry.change.clone());
-            run::compose_all(self.kind, &changes.collect::<Vec<_>>()).into()
-        };
-        match self.checkpoint {
-            Some(checkpoint) => checkpoint.composed.get_or_init(compose).clone(),
-            None => compose(),
-        }
+    /// Where the composition of the entries is kept, if they reach from one checkpoint to the next.
+    pub(super) fn composed_slot(&self) -> Option<&'a ComposedSlot> {
+        self.checkpoint.map(|checkpoint| &*checkpoint.composed)
+    }
+
+    /// The changes by themselves.
+    pub fn to_missed(&self) -> Missed {
+        let changes = self.entries().map(|entry| (entry.version, entry.change.clone())).collect();
+        Missed { changes, composed: self.checkpoint.map(|checkpoint| checkpoint.composed.clone()) }
     }
 }
 
@@ -232,7 +240,6 @@ impl VersionLog {
             let is_whole = next.is_some() && start == checkpoint.version;
             Stretch {
                 entries: self.entries.range(index(start)..index(end)),
-                kind: self.kind,
                 checkpoint: is_whole.then_some(checkpoint),
             }
         })
@@ -258,10 +265,7 @@ impl VersionLog {
 
     /// Applies an entry of this log to the value before it.
     pub fn apply(&self, value: &mut AnyValue, entry: &Entry) {
-        if let Some(change) = &entry.change {
-            // It was applied to an equal value when it was accepted.
-            self.kind.apply(value, change).expect("an accepted change applies");
-        }
+        entry.apply_to(self.kind, value);
     }
 
     /// The newest version not after `commit`, among those kept.
@@ -336,7 +340,7 @@ impl VersionLog {
         }
         // What it composed reached to a checkpoint that is gone.
         if let Some(newest) = self.checkpoints.back_mut() {
-            newest.composed = OnceLock::new();
+            newest.composed = Arc::default();
         }
     }
 }

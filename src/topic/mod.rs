@@ -8,12 +8,14 @@
 //! | [`ids`] | names and numbers: [`TopicName`], [`Version`], [`ChangeId`], … |
 //! | [`options`] | [`TopicOptions`] |
 //! | [`log`] | [`VersionLog`] and its [`Entry`]s |
+//! | [`rebase`] | runs of changes over what their author had missed |
 //! | [`rejection`] | [`Rejection`] |
 //! | [`undo`] | the inverse of an author's own action, as it stands today |
 
 pub mod ids;
 pub mod log;
 pub mod options;
+pub mod rebase;
 pub mod rejection;
 pub mod undo;
 
@@ -23,14 +25,12 @@ pub use ids::{
 };
 pub use log::{ActionMark, Entry, Reverses, VersionLog};
 pub use options::{Delivery, Durability, Keep, OptionError, TopicOptions};
+pub use rebase::{Budget, Missed};
 pub use rejection::Rejection;
 
-use crate::types::run::{self, MaybeChange};
+use crate::types::run::MaybeChange;
 use crate::types::{AnyChange, AnyValue, TypeRef};
 use crate::value::Invalid;
-
-/// From how many missed changes on they are composed before a change is rebased over them.
-const COMPOSE_MISSED_MIN: usize = 8;
 
 /// How many of its newest changes a topic has in memory, even if they are elsewhere too; up to twice as
 /// many, as they are let go in strides.
@@ -92,78 +92,26 @@ impl Topic {
         }
     }
 
-    /// Carries a run of changes made at `base` to the head: O(r · m), r changes over m missed ones.
-    ///
-    /// Where the type rebases over compositions, what was missed is composed a stretch at a time: then
-    /// it takes O(m) once each stretch was composed, however many edits a change of the run is made of.
+    /// Rebases a run of changes made at `base` onto the head.
     ///
     /// # Errors
-    /// The first change of the run that cannot be carried, by its index, and why.
+    /// The first change of the run that cannot be rebased, by its index, and why.
     pub fn rebase(&self, run: &mut [MaybeChange], base: Version) -> Result<(), (usize, Rejection)> {
         self.check_base(base).map_err(|rejection| (0, rejection))?;
+        let mut budget = Budget::new(u64::MAX);
         for stretch in self.log.stretches_after(base) {
-            let missed = stretch.entries();
-            let composes = self.kind.rebases_over_composed() && missed.len() >= COMPOSE_MISSED_MIN;
-            if composes && self.carry_over(run, &stretch.composed()) {
-                continue;
-            }
-            // A conflict, maybe: going one by one tells with which version.
-            self.rebase_over_each(run, missed)?;
+            let missed = stretch.entries().map(|entry| (entry.version, &entry.change));
+            rebase::over(self.kind, run, missed, stretch.composed_slot(), &mut budget)?;
         }
         Ok(())
     }
 
-    /// Carries a run of changes over entries that are older than the log, oldest first.
-    ///
-    /// # Errors
-    /// As [`rebase`](Self::rebase).
-    pub fn rebase_over(
-        &self,
-        run: &mut [MaybeChange],
-        older: &[Entry],
-    ) -> Result<(), (usize, Rejection)> {
-        for missed in older.chunks(log::CHECKPOINT_EVERY as usize) {
-            if self.kind.rebases_over_composed() && missed.len() >= COMPOSE_MISSED_MIN {
-                let changes = missed.iter().filter_map(|entry| entry.change.clone());
-                let composed = run::compose_all(self.kind, &changes.collect::<Vec<_>>());
-                if self.carry_over(run, &composed) {
-                    continue;
-                }
-            }
-            self.rebase_over_each(run, missed)?;
+    /// Makes the value anew from the log, when what was tried on top of it has broken it.
+    pub fn rebuild(&mut self) {
+        // The head's value is always known: the log begins at one that is.
+        if let Some(value) = self.log.value_at(self.head()) {
+            self.value = value;
         }
-        Ok(())
-    }
-
-    fn rebase_over_each<'a>(
-        &self,
-        run: &mut [MaybeChange],
-        missed: impl IntoIterator<Item = &'a Entry>,
-    ) -> Result<(), (usize, Rejection)> {
-        for entry in missed {
-            run::carry(self.kind, run, entry.change.clone()).map_err(|(index, conflict)| {
-                (index, Rejection::Conflict { conflict, version: entry.version })
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Carries a run over a stretch of composed changes. If it tells `false`, something may be in
-    /// conflict, and the run is as it was.
-    fn carry_over(&self, run: &mut [MaybeChange], composed: &[AnyChange]) -> bool {
-        // What cancelled out has still changed the value: a `set` must not slip through.
-        if composed.is_empty() {
-            return false;
-        }
-        let mut attempt = run.to_vec();
-        let mut carry = |accepted: &AnyChange| {
-            run::carry(self.kind, &mut attempt, Some(accepted.clone())).is_ok()
-        };
-        let carried = composed.iter().all(&mut carry);
-        if carried {
-            run.clone_from_slice(&attempt);
-        }
-        carried
     }
 
     /// Applies a change to the value and gives it in its exact form. It counts once it is
@@ -262,6 +210,7 @@ impl Topic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::run;
     use crate::types::string::{String, StringChange};
 
     fn accept(topic: &mut Topic, change: StringChange) {
@@ -295,7 +244,7 @@ mod tests {
     #[test]
     fn a_set_does_not_slip_over_changes_that_cancel_out() {
         let mut topic = Topic::new(TypeRef::of::<String>());
-        for _ in 0..COMPOSE_MISSED_MIN {
+        for _ in 0..8 {
             accept(&mut topic, StringChange::insert(0, "x"));
             accept(&mut topic, StringChange::delete(0, 1));
         }

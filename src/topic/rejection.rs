@@ -3,7 +3,7 @@
 use ecow::EcoString;
 use thiserror::Error;
 
-use super::{TopicName, Version};
+use super::{ChangeId, Epoch, TopicName, Version};
 use crate::types::Conflict;
 use crate::value::Invalid;
 
@@ -15,8 +15,14 @@ pub enum Rejection {
     BasePastHead { base: Version, head: Version },
     #[error("base {base} is older than version {oldest}, the oldest kept")]
     BaseTooOld { base: Version, oldest: Version },
-    #[error("the topic lives in another epoch by now")]
-    OtherEpoch,
+    #[error("epoch mismatch: the change is for {asked}, the topic is at {is}")]
+    OtherEpoch { asked: Epoch, is: Epoch },
+    /// There is too much to rebase over.
+    #[error(
+        "rebasing {run} changes over all that came since their base would take more than {} steps",
+        super::rebase::STEPS_MAX
+    )]
+    TooFarBehind { run: usize },
     #[error("{conflict} in version {version}")]
     Conflict { conflict: Conflict, version: Version },
     #[error("{}", no_longer_fits(.invalid))]
@@ -32,8 +38,11 @@ pub enum Rejection {
     MixedBases,
     #[error("an action has at least one change")]
     EmptyAction,
-    #[error("the id stands twice in the action")]
-    IdTwice,
+    #[error("duplicate change id {0} in the action")]
+    IdTwice(ChangeId),
+    /// A panic in the code of the topic's type, or of a validator. The topic is as it was.
+    #[error("the server's own code failed on this change of a {type_name} topic")]
+    Panicked { type_name: &'static str },
     #[error("some changes of this action were accepted under these ids, and some were not")]
     PartlyKnown,
 
@@ -67,7 +76,8 @@ impl Rejection {
             self,
             BasePastHead { .. }
                 | BaseTooOld { .. }
-                | OtherEpoch
+                | OtherEpoch { .. }
+                | TooFarBehind { .. }
                 | Conflict { .. }
                 | NoLongerFits { .. }
         )

@@ -234,17 +234,22 @@ async fn a_cut_shows_actions_whole_or_not_at_all() {
         let stats = reader.ask("_topicsync/stats", json!({})).await;
         commits.push(stats["commit"].as_u64().unwrap());
     }
-    let last = loop {
+    let mut done = Vec::new();
+    while done.len() < 20 {
         let action = writer.expect_type("action", json!({})).await;
-        if action["action_id"] == "19" {
-            break action["commit"].as_u64().unwrap();
-        }
-    };
+        done.push(action["commit"].as_u64().unwrap());
+    }
+    let (first, last) = (done[0], done[19]);
     commits.extend([0, last - 1, last]);
     for commit in commits {
         let cut = reader.ask("_topicsync/cut", json!({"commit": commit, "prefix": "x/"})).await;
         assert_eq!(cut["commit"], commit);
         let topics = cut["topics"].as_object().unwrap();
+        if topics.is_empty() {
+            // Before the first action, no topic had a change.
+            assert!(commit < first, "{cut}");
+            continue;
+        }
         assert_eq!(topics.len(), 2);
         let values = ["x/a", "x/b"].map(|name| topics[name]["value"].as_u64().unwrap());
         assert_eq!(values[0] * 2, values[1], "{cut}");
@@ -252,7 +257,8 @@ async fn a_cut_shows_actions_whole_or_not_at_all() {
     }
     let named = json!({"commit": last, "topic_names": ["y", "none"]});
     let cut = reader.ask("_topicsync/cut", named).await;
-    assert_eq!(cut["topics"], json!({"y": {"type": "int", "version": 0, "value": 0}}));
+    // Of a topic without a change nobody can say since when it is there.
+    assert_eq!(cut["topics"], json!({}));
     let now = reader.ask("_topicsync/cut", json!({"time": (1_u64 << 53) - 1})).await;
     assert_eq!(now["topics"]["x/b"]["value"], 40);
     assert!(now["topics"].get("_topicsync/clients").is_none());

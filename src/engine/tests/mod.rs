@@ -1,11 +1,14 @@
 //! The engine over a journal: what is published when, what a failure leaves, what a restart finds.
 
 mod lives;
+mod locks;
 mod observing;
+mod past;
 mod policing;
 mod sharing;
 mod subscribing;
 mod timing;
+mod trouble;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

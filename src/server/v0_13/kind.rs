@@ -1,12 +1,14 @@
-//! The topic types of the dialect, and those of ours that stand behind them.
+//! The topic types of 0.13, and this server's types that stand behind them.
+//!
+//! Nothing here knows of values or changes: only of names.
 
 use crate::types::TypeRef;
 
-/// A type that clients of the dialect know.
+/// A type that clients of 0.13 know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Generic,
-    /// A `generic` to them.
+    /// Shown to clients of 0.13 as a `generic`.
     Bool,
     String,
     Int,
@@ -30,30 +32,31 @@ const ALL: [Kind; 9] = [
 ];
 
 impl Kind {
-    /// The dialect's type for a topic of ours; it has none for a host's own types.
+    /// What stands for a type of this server; `None` for a host's own types, which 0.13 does not have.
     pub fn of(kind: TypeRef) -> Option<Kind> {
-        Kind::of_our(kind.name())
+        Kind::by_server_name(kind.name())
     }
 
-    pub fn of_our(name: &str) -> Option<Kind> {
-        ALL.into_iter().find(|kind| kind.our_name() == name)
+    /// The type that this server calls `name`.
+    pub fn by_server_name(name: &str) -> Option<Kind> {
+        ALL.into_iter().find(|kind| kind.server_name() == name)
     }
 
-    /// The type that the dialect calls `name`.
-    pub fn of_their(name: &str) -> Option<Kind> {
-        ALL.into_iter().find(|kind| kind.name() == name)
+    /// The type that clients of 0.13 call `name`.
+    pub fn by_client_name(name: &str) -> Option<Kind> {
+        ALL.into_iter().find(|kind| kind.client_name() == name)
     }
 
-    /// Its name in the dialect.
-    pub fn name(self) -> &'static str {
+    /// The type's name in 0.13.
+    pub fn client_name(self) -> &'static str {
         match self {
             Kind::Bool => "generic",
-            other => other.our_name(),
+            other => other.server_name(),
         }
     }
 
-    /// Its name here.
-    pub fn our_name(self) -> &'static str {
+    /// The type's name on this server.
+    pub fn server_name(self) -> &'static str {
         match self {
             Kind::Generic => "generic",
             Kind::Bool => "bool",

@@ -1,8 +1,11 @@
-//! One topic as a client of the dialect was told of it, and how it is told of changes.
+//! One topic as one client of 0.13 has it, and how the client is told of changes.
 //!
-//! What the dialect says of a change takes the value before it: the old value of what is set, positions in
-//! UTF-16 units, the items that a list's changes move. So each connection keeps the value that it told
-//! last, which is a pointer to what the topic holds itself.
+//! To tell of a change as 0.13 does takes the value before the change: the old value of what is set,
+//! positions in UTF-16 units, the items that a list's changes move. So each connection keeps, for each
+//! topic, the value that it told last. That is a pointer to what the topic holds itself.
+//!
+//! A mirror follows what is published. It does not know who may see what, and it never looks at the
+//! topic's newest value, but for a client that is to be told everything again.
 
 use std::sync::Arc;
 
@@ -10,11 +13,10 @@ use ecow::{EcoString, eco_format};
 
 use super::kind::Kind;
 use super::list;
-use super::names::{Names, Told};
-use super::text::{self, Single};
-use super::wire;
+use super::names::{ClientWords, Names};
+use super::text::{self, SingleEdit};
 use crate::engine::{Body, CatchUp, Item, Part, TopicCell};
-use crate::topic::Version;
+use crate::topic::{ChangeId, Epoch, Version};
 use crate::types::dict::{Dict, DictChange};
 use crate::types::event::{Emit, Event};
 use crate::types::float::{Float, FloatChange};
@@ -28,27 +30,38 @@ use crate::value::{Fields, Value, limits};
 
 /// A topic as one client has it.
 pub struct Mirror {
+    /// The topic, in the life that the client was told of.
     pub topic: Arc<TopicCell>,
     kind: Kind,
     /// The version that was told last, and the value there.
     pub version: Version,
     value: AnyValue,
-    /// Of a text, what the client calls it.
-    name: EcoString,
+    /// Of a text, what this client was told that its version is called.
+    text_name: EcoString,
 }
 
-/// The fields of one change in the making, and what comes first in all of them.
+/// What a published change is called where the client is told of it.
+struct Naming {
+    /// What its author said of it, if that speaks 0.13.
+    words: Option<ClientWords>,
+    /// The change's id.
+    id: Value,
+    /// The name of the text that the change leads to.
+    text_name: EcoString,
+}
+
+/// Changes of 0.13 in the making: one change of this server's can come to several.
 struct Changes<'a> {
     topic_name: &'a str,
     topic_type: &'static str,
-    /// What names the change, unless it came to several.
+    /// The id of the first; those of the others are made from it.
     id: Value,
     made: Vec<Fields>,
 }
 
 impl Changes<'_> {
     fn new<'a>(mirror: &'a Mirror, id: Value) -> Changes<'a> {
-        let (topic_name, topic_type) = (mirror.topic.name(), mirror.kind.name());
+        let (topic_name, topic_type) = (mirror.topic.name(), mirror.kind.client_name());
         Changes { topic_name, topic_type, id, made: Vec::new() }
     }
 
@@ -72,68 +85,110 @@ fn position(position: usize) -> Value {
     Value::Int(position as i64)
 }
 
-fn at(place: Place) -> usize {
+/// The position that a place in a list stands for. What is published bears positions alone.
+fn index(place: Place) -> usize {
     match place {
         Place::At(position) => position,
-        // What is published is exact.
         Place::End => 0,
     }
 }
 
-/// A float as the dialect writes it: a whole number without a fraction.
+/// A float as 0.13 writes it: a whole number without a fraction.
 fn number(float: f64) -> Value {
     limits::whole(float).map_or(Value::Float(float), Value::Int)
 }
 
+/// What the author of a published change said of it, if that speaks 0.13. Of changes that were composed
+/// into one, the last one's words hold.
+fn words_of(names: &Names, item: &Item, part: &Part) -> Option<ClientWords> {
+    let last_composed = || item.composed.as_ref()?.ids.last();
+    names.words(&part.topic, part.id.as_ref().or_else(last_composed)?)
+}
+
+/// The id of the action that a published change is part of: its author's name for it, if that speaks 0.13.
+pub fn action_id(names: &Names, item: &Item, part: &Part) -> Value {
+    if item.composed.is_some() {
+        return "clock".into();
+    }
+    words_of(names, item, part).map_or_else(|| "".into(), |words| words.action_id)
+}
+
+/// The name of a text at a published version: that which the author of the change gave it, if the log
+/// still tells whose change it was.
+fn text_name_at(names: &Names, topic: &TopicCell, version: Version) -> EcoString {
+    let by_author = || {
+        let id = change_at(topic, version)?;
+        names.words(topic, &id)?.text_at(version).cloned()
+    };
+    by_author().unwrap_or_else(|| names.name_of(topic, version))
+}
+
+/// The id of the change that made a version, if the topic still has it.
+fn change_at(topic: &TopicCell, version: Version) -> Option<ChangeId> {
+    let before = Version(version.0.checked_sub(1)?);
+    let (_, entries) = topic.accepted(before).ok()?;
+    entries.into_iter().next().map(|entry| entry.id)
+}
+
 impl Mirror {
-    /// A topic whose value is told for the first time, or again; `None` if the dialect has not its type.
+    /// A topic whose value is to be told as a whole; `None` if 0.13 does not have its type.
     pub fn new(names: &Names, topic: Arc<TopicCell>, catch_up: &CatchUp) -> Option<Mirror> {
         let kind = Kind::of(topic.kind())?;
         let snapshot = catch_up.items.iter().flat_map(|item| &item.parts).next();
         let value = match snapshot.map(|part| &part.body) {
             Some(Body::Snapshot(value)) => value.clone(),
+            // An event has no value.
             _ => topic.kind().initial(),
         };
         let version = catch_up.version;
-        let name = names.text_at(&topic, version);
-        Some(Mirror { topic, kind, version, value, name })
+        let text_name = match kind {
+            Kind::String => text_name_at(names, &topic, version),
+            _ => EcoString::new(),
+        };
+        Some(Mirror { topic, kind, version, value, text_name })
     }
 
-    fn is_list(&self) -> bool {
+    fn is_topic_list(&self) -> bool {
         **self.topic.name() == *list::TOPIC_LIST
     }
 
-    /// A value of the topic as the dialect writes it.
-    fn written(&self, names: &Names, value: &AnyValue) -> Value {
+    /// The life of a topic that the client has on its topic list, which this is the mirror of.
+    pub fn listed_life(&self, topic_name: &str) -> Option<Epoch> {
+        list::epoch_of(self.value.get::<Dict>()?.get(topic_name)?)
+    }
+
+    /// A value of the topic as 0.13 writes it.
+    fn encode(&self, names: &Names, value: &AnyValue) -> Value {
         match (value.get::<Float>(), value.get::<Dict>()) {
             (Some(float), _) => number(*float),
-            (_, Some(entries)) if self.is_list() => list::whole(names, entries),
+            (_, Some(entries)) if self.is_topic_list() => list::client_list(names, entries),
             _ => self.topic.kind().encode_value(value),
         }
     }
 
-    /// The whole value, as a message.
-    pub fn init(&self, names: &Names) -> String {
-        let id = (self.kind == Kind::String).then_some(&*self.name);
-        wire::init(self.topic.name(), &self.written(names, &self.value), id)
+    /// The value for an `init`, and a text's version.
+    pub fn init(&self, names: &Names) -> (Value, Option<&str>) {
+        let text_name = (self.kind == Kind::String).then_some(&*self.text_name);
+        (self.encode(names, &self.value), text_name)
     }
 
-    /// Goes to the value as it is by now, and tells that as a change: a client that shows changes ahead of
-    /// the server takes them back for it, all of them, which it does not for an `init`. `None` for what has
-    /// no value.
-    pub fn tell_anew(&mut self, names: &Names) -> Option<Fields> {
+    /// Goes to the value that is published by now, and gives the change that sets the client's value to
+    /// it. `None` if the topic has no value.
+    ///
+    /// For a change, a client takes back all that it shows ahead of the server; for an `init` it does not.
+    pub fn reset(&mut self, names: &Names) -> Option<Fields> {
         let fresh = Mirror::new(names, self.topic.clone(), &self.topic.catch_up(None))?;
         let old = std::mem::replace(self, fresh);
         let id = match self.kind {
             Kind::Event => return None,
-            Kind::String => self.name.clone(),
+            Kind::String => self.text_name.clone(),
             _ => eco_format!("0_{}", self.version),
         };
-        self.told_set(names, &old.value, &Told::default(), id.into()).pop()
+        self.set_change(names, &old.value, id.into()).pop()
     }
 
-    /// Whether a part follows on what the client was told.
-    pub fn follows(&self, item: &Item, part: &Part) -> bool {
+    /// Whether a published change follows on what the client was told.
+    pub fn is_followed_by(&self, item: &Item, part: &Part) -> bool {
         let since = match &item.composed {
             Some(composed) => composed.since,
             None => Version(part.version.0.saturating_sub(1)),
@@ -141,97 +196,110 @@ impl Mirror {
         since == self.version
     }
 
-    /// Goes on by one published change, and tells it.
-    pub fn tell(&mut self, names: &Names, part: &Part) -> Vec<Fields> {
-        let told = names.told(&self.topic, part.version).cloned().unwrap_or_default();
-        let name = names.text_at(&self.topic, part.version);
-        let own_id = || match &part.id {
-            Some(id) => Value::from(id.to_string()),
-            None => eco_format!("0_{}", part.version).into(),
-        };
-        let id = told.id.clone().unwrap_or_else(own_id);
-        let made = match &part.body {
+    /// Goes on by one published change, and gives what the client is told of it.
+    pub fn advance(&mut self, names: &Names, item: &Item, part: &Part) -> Vec<Fields> {
+        let naming = self.naming(names, item, part);
+        let changes = match &part.body {
             Body::Snapshot(value) => {
                 let old = std::mem::replace(&mut self.value, value.clone());
-                self.told_set(
-                    names,
-                    &old,
-                    &told,
-                    if self.kind == Kind::String { name.clone().into() } else { id },
-                )
+                self.set_change(names, &old, self.set_id(&naming))
             }
-            Body::Change(None) => self.told_nothing(&told, &name, id),
+            Body::Change(None) => self.empty_change(&naming),
             Body::Change(Some(change)) => {
                 let old = self.value.clone();
                 if self.topic.kind().apply(&mut self.value, change).is_err() {
                     // What is published fits what was published before.
                     tracing::error!(topic = %self.topic.name(), "a published change does not fit");
                 }
-                self.told_change(names, change, &old, &told, &name, id)
+                self.change(names, change, &old, &naming)
             }
         };
-        (self.version, self.name) = (part.version, name);
-        made
+        (self.version, self.text_name) = (part.version, naming.text_name);
+        changes
     }
 
-    /// A change of which nothing is left. A text's version moves all the same.
-    fn told_nothing(&self, told: &Told, name: &EcoString, id: Value) -> Vec<Fields> {
+    /// What to call a published change: by its author's words, as far as they hold at the version that
+    /// the change made.
+    fn naming(&self, names: &Names, item: &Item, part: &Part) -> Naming {
+        let words = words_of(names, item, part);
+        let by_author = words.as_ref().and_then(|words| words.id_at(part.version));
+        let id = by_author.unwrap_or_else(|| match &part.id {
+            Some(id) => Value::from(id.to_string()),
+            None => eco_format!("0_{}", part.version).into(),
+        });
+        let text_name = words.as_ref().and_then(|words| words.text_at(part.version)).cloned();
+        let text_name = text_name.unwrap_or_else(|| names.name_of(&self.topic, part.version));
+        Naming { words, id, text_name }
+    }
+
+    /// The id of a change that sets the value. The id of what sets a text is the text's name from then
+    /// on.
+    fn set_id(&self, naming: &Naming) -> Value {
+        match self.kind {
+            Kind::String => naming.text_name.clone().into(),
+            _ => naming.id.clone(),
+        }
+    }
+
+    /// A change of which nothing is left. A text's version moves all the same, and versions chain.
+    fn empty_change(&self, naming: &Naming) -> Vec<Fields> {
         if self.kind != Kind::String {
             return Vec::new();
         }
         let text = self.value.get::<TextType>().cloned().unwrap_or_default();
-        let (change, at) = told.nothing.unwrap_or(("insert", 0));
+        let wanted = naming.words.as_ref().and_then(|words| words.empty_edit);
+        let (insert, at) = wanted.map_or((true, 0), |wanted| (wanted.insert, wanted.position));
         let at = at.min(text.units_before(usize::MAX));
-        let mut changes = Changes::new(self, id);
-        let field = if change == "insert" { "insertion" } else { "deletion" };
+        let (change, field) = if insert { ("insert", "insertion") } else { ("delete", "deletion") };
+        let mut changes = Changes::new(self, naming.id.clone());
         changes.push(
             change,
             [
-                ("topic_version", self.name.clone().into()),
+                ("topic_version", self.text_name.clone().into()),
                 ("position", position(at)),
                 (field, "".into()),
-                ("result_topic_version", name.clone().into()),
+                ("result_topic_version", naming.text_name.clone().into()),
             ],
         );
         changes.made
     }
 
-    /// The value was set: it is what the mirror holds by now.
-    fn told_set(&self, names: &Names, old: &AnyValue, told: &Told, id: Value) -> Vec<Fields> {
-        let value = told.entry.clone().unwrap_or_else(|| self.written(names, &self.value));
+    /// The change that sets the value to what the mirror holds by now.
+    fn set_change(&self, names: &Names, old: &AnyValue, id: Value) -> Vec<Fields> {
+        let (value, old) = (self.encode(names, &self.value), self.encode(names, old));
         let mut changes = Changes::new(self, id);
-        changes.push("set", [("value", value), ("old_value", self.written(names, old))]);
+        changes.push("set", [("value", value), ("old_value", old)]);
         changes.made
     }
 
-    fn told_change(
+    /// What a change of this server's, by which `old` became the mirror's value, is in 0.13.
+    fn change(
         &self,
         names: &Names,
         change: &AnyChange,
         old: &AnyValue,
-        told: &Told,
-        name: &EcoString,
-        id: Value,
+        naming: &Naming,
     ) -> Vec<Fields> {
-        let mut changes = Changes::new(self, id.clone());
+        let set = || self.set_change(names, old, self.set_id(naming));
+        let mut changes = Changes::new(self, naming.id.clone());
         match self.kind {
-            Kind::Generic | Kind::Bool => return self.told_set(names, old, told, id),
+            Kind::Generic | Kind::Bool => return set(),
             Kind::Int => match change.get::<Int>() {
                 Some(IntChange::Add(summand)) => {
                     changes.push("add", [("value", Value::Int(*summand))]);
                 }
-                _ => return self.told_set(names, old, told, id),
+                _ => return set(),
             },
             Kind::Float => match change.get::<Float>() {
                 Some(FloatChange::Add(summand)) => {
-                    changes.push("add", [("value", number(*summand))])
+                    changes.push("add", [("value", number(*summand))]);
                 }
-                _ => return self.told_set(names, old, told, id),
+                _ => return set(),
             },
             Kind::Set => match change.get::<Set>() {
                 Some(SetChange::Append(item)) => changes.push("append", [("item", item.clone())]),
                 Some(SetChange::Remove(item)) => changes.push("remove", [("item", item.clone())]),
-                _ => return self.told_set(names, old, told, id),
+                _ => return set(),
             },
             Kind::Event => {
                 if let Some(Emit(args)) = change.get::<Event>() {
@@ -239,42 +307,43 @@ impl Mirror {
                 }
             }
             Kind::List => match change.get::<List>() {
-                Some(ListChange::Set(_)) | None => return self.told_set(names, old, told, id),
-                Some(change) => tell_list(&mut changes, change, old),
+                Some(ListChange::Set(_)) | None => return set(),
+                Some(change) => push_list_change(&mut changes, change, old),
             },
             Kind::Dict => match change.get::<Dict>() {
-                Some(DictChange::Set(_)) | None => return self.told_set(names, old, told, id),
-                Some(change) => self.tell_dict(names, &mut changes, change, old, told),
+                Some(DictChange::Set(_)) | None => return set(),
+                Some(change) if self.is_topic_list() => {
+                    push_list_entry(names, &mut changes, change, old);
+                }
+                Some(change) => push_dict_change(&mut changes, change, old),
             },
             Kind::String => match change.get::<TextType>() {
-                // The id of what sets a text is its name from then on.
-                Some(StringChange::Set(_)) => {
-                    return self.told_set(names, old, told, name.clone().into());
-                }
+                Some(StringChange::Set(_)) => return set(),
                 Some(StringChange::Edit(edit)) if !edit.is_empty() => {
                     let text = old.get::<TextType>().cloned().unwrap_or_default();
-                    self.tell_edit(&mut changes, text::singles(edit, &text), name);
+                    let edits = text::single_edits(edit, &text);
+                    self.push_edits(&mut changes, edits, &naming.text_name);
                 }
-                _ => return self.told_nothing(told, name, id),
+                _ => return self.empty_change(naming),
             },
         }
         changes.made
     }
 
-    /// Each step leads from one name of the text to the next, the last to the name of the version.
-    fn tell_edit(&self, changes: &mut Changes<'_>, singles: Vec<Single>, name: &EcoString) {
-        let count = singles.len();
-        let mut from = self.name.clone();
-        for (index, single) in singles.into_iter().enumerate() {
-            let to = match index + 1 == count {
-                true => name.clone(),
-                false => eco_format!("{name}.{index}"),
-            };
-            let (change, at, field, text) = match single {
-                Single::Insert { position, insertion } => {
+    /// Each edit leads from one name of the text to the next, the last one to the name of the version.
+    fn push_edits(&self, changes: &mut Changes<'_>, edits: Vec<SingleEdit>, name: &EcoString) {
+        let count = edits.len();
+        let mut from = self.text_name.clone();
+        for (index, edit) in edits.into_iter().enumerate() {
+            let is_last = index + 1 == count;
+            let to = if is_last { name.clone() } else { eco_format!("{name}.{index}") };
+            let (change, at, field, text) = match edit {
+                SingleEdit::Insert { position, insertion } => {
                     ("insert", position, "insertion", insertion)
                 }
-                Single::Delete { position, deletion } => ("delete", position, "deletion", deletion),
+                SingleEdit::Delete { position, deletion } => {
+                    ("delete", position, "deletion", deletion)
+                }
             };
             changes.push(
                 change,
@@ -289,61 +358,71 @@ impl Mirror {
         }
     }
 
-    fn tell_dict(
-        &self,
-        names: &Names,
-        changes: &mut Changes<'_>,
-        change: &DictChange,
-        old: &AnyValue,
-        told: &Told,
-    ) {
-        // Of the topic list, an entry is the dialect's; those of types that it has not are not told.
-        let shown = |key: &str, value: &Value| match self.is_list() {
-            true => list::entry(names, key, value),
-            false => Some(value.clone()),
-        };
-        let new = |key: &str, value: &Value| told.entry.clone().or_else(|| shown(key, value));
-        let before = |key: &str| {
-            let entries = old.get::<Dict>()?;
-            shown(key, entries.get(key)?)
-        };
-        match change {
-            DictChange::Add { key, value } => {
-                if let Some(value) = new(key, value) {
-                    changes.push("add", [("key", key.clone().into()), ("value", value)]);
-                }
-            }
-            DictChange::Remove { key } => {
-                if before(key).is_some() {
-                    changes.push("pop", [("key", key.clone().into())]);
-                }
-            }
-            DictChange::ChangeValue { key, value } => {
-                if let (Some(value), Some(old)) = (new(key, value), before(key)) {
-                    let key = key.clone().into();
-                    changes
-                        .push("change_value", [("key", key), ("value", value), ("old_value", old)]);
-                }
-            }
-            DictChange::Set(_) => {}
-        }
-    }
-
-    /// The topics that a change of the topic list has put on it.
+    /// The topics that a published change of the topic list shows in a life that is new on it.
     pub fn listed_by(part: &Part) -> Vec<EcoString> {
-        match &part.body {
-            Body::Change(Some(change)) => match change.get::<Dict>() {
-                Some(DictChange::Add { key, .. }) => vec![key.clone()],
-                Some(DictChange::Set(entries)) => entries.keys().cloned().collect(),
-                _ => Vec::new(),
-            },
+        let Body::Change(Some(change)) = &part.body else { return Vec::new() };
+        match change.get::<Dict>() {
+            Some(DictChange::Add { key, .. } | DictChange::ChangeValue { key, .. }) => {
+                vec![key.clone()]
+            }
+            Some(DictChange::Set(entries)) => entries.keys().cloned().collect(),
             _ => Vec::new(),
         }
     }
 }
 
-/// A list there has `insert` and `pop` alone.
-fn tell_list(changes: &mut Changes<'_>, change: &ListChange, old: &AnyValue) {
+fn push_dict_change(changes: &mut Changes<'_>, change: &DictChange, old: &AnyValue) {
+    match change {
+        DictChange::Add { key, value } => {
+            changes.push("add", [("key", key.clone().into()), ("value", value.clone())]);
+        }
+        DictChange::Remove { key } => changes.push("pop", [("key", key.clone().into())]),
+        DictChange::ChangeValue { key, value } => {
+            let entries = old.get::<Dict>();
+            let old = entries.and_then(|entries| entries.get(key).cloned()).unwrap_or_default();
+            push_change_value(changes, key, value.clone(), old);
+        }
+        DictChange::Set(_) => {}
+    }
+}
+
+fn push_change_value(changes: &mut Changes<'_>, key: &EcoString, value: Value, old: Value) {
+    let key = key.clone().into();
+    changes.push("change_value", [("key", key), ("value", value), ("old_value", old)]);
+}
+
+/// A change of the topic list: entries go out as 0.13 has them, and those of types that it does not have
+/// do not go out.
+fn push_list_entry(names: &Names, changes: &mut Changes<'_>, change: &DictChange, old: &AnyValue) {
+    let (DictChange::Add { key, .. }
+    | DictChange::Remove { key }
+    | DictChange::ChangeValue { key, .. }) = change
+    else {
+        return;
+    };
+    let old = old.get::<Dict>().and_then(|entries| entries.get(key));
+    let new = match change {
+        DictChange::Add { value, .. } | DictChange::ChangeValue { value, .. } => Some(value),
+        _ => None,
+    };
+    let is_same_life = old.and_then(list::epoch_of) == new.and_then(list::epoch_of);
+    let shown = |entry: &Value| list::client_entry(names, entry);
+    match (old.and_then(shown), new.and_then(shown)) {
+        (Some(old), Some(new)) if is_same_life => push_change_value(changes, key, new, old),
+        // To its clients, a topic in another life is another topic.
+        (old, new) => {
+            if old.is_some() {
+                changes.push("pop", [("key", key.clone().into())]);
+            }
+            if let Some(new) = new {
+                changes.push("add", [("key", key.clone().into()), ("value", new)]);
+            }
+        }
+    }
+}
+
+/// A change of a list, which in 0.13 has `insert` and `pop` alone.
+fn push_list_change(changes: &mut Changes<'_>, change: &ListChange, old: &AnyValue) {
     let item_at = |at: usize| {
         let items = old.get::<List>();
         items.and_then(|items| items.get(at).cloned()).unwrap_or_default()
@@ -351,28 +430,19 @@ fn tell_list(changes: &mut Changes<'_>, change: &ListChange, old: &AnyValue) {
     let insert = |item: Value, at: usize| [("item", item), ("position", position(at))];
     match change {
         ListChange::Insert { position, item } => {
-            changes.push("insert", insert(item.clone(), at(*position)));
+            changes.push("insert", insert(item.clone(), index(*position)));
         }
         ListChange::Pop { position: place } => {
-            changes.push("pop", [("position", position(at(*place)))])
+            changes.push("pop", [("position", position(index(*place)))]);
         }
         ListChange::Replace { position: place, item } => {
-            changes.push("pop", [("position", position(at(*place)))]);
-            changes.push("insert", insert(item.clone(), at(*place)));
+            changes.push("pop", [("position", position(index(*place)))]);
+            changes.push("insert", insert(item.clone(), index(*place)));
         }
         ListChange::Move { from, to } => {
-            changes.push("pop", [("position", position(at(*from)))]);
-            changes.push("insert", insert(item_at(at(*from)), at(*to)));
+            changes.push("pop", [("position", position(index(*from)))]);
+            changes.push("insert", insert(item_at(index(*from)), index(*to)));
         }
         ListChange::Set(_) => {}
-    }
-}
-
-/// The id of the action that a change is of: its author's, if that speaks the dialect.
-pub fn action_id(names: &Names, item: &Item, part: &Part) -> Value {
-    match names.told(&part.topic, part.version) {
-        _ if item.composed.is_some() => "clock".into(),
-        Some(told) => told.action_id.clone(),
-        None => "".into(),
     }
 }

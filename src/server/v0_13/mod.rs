@@ -2,7 +2,8 @@
 //!
 //! A connection that names no subprotocol is greeted in both vocabularies, and its first frame says which
 //! one its client speaks. What a client of 0.13 wants becomes submissions to the engine, and what the
-//! engine publishes becomes updates of 0.13; neither engine nor session knows more of it.
+//! engine publishes becomes updates of 0.13. Engine and session know nothing of 0.13, and this module
+//! knows nothing of sockets, or of the vocabulary of `docs/protocol.md`.
 //!
 //! ```text
 //!  frame ─► wire::read ─► plan: commands to changes, on the values as they are ─► Engine
@@ -14,10 +15,10 @@
 //! |---|---|
 //! | here | [`V0_13`]: one client's side |
 //! | `wire` | the messages |
-//! | `command`, `plan` | from commands to an action of ours |
+//! | `command`, `plan` | from commands to an action of the engine's |
 //! | `mirror` | from publications to updates |
 //! | `names` | the versions of texts, and edits made ahead of the server's answers |
-//! | `text` | UTF-16 positions, edits as single steps |
+//! | `text` | UTF-16 positions, edits one at a time |
 //! | `list`, `kind` | the topic list; the types |
 
 mod command;
@@ -27,51 +28,60 @@ mod mirror;
 mod names;
 mod plan;
 mod text;
-pub(super) mod wire;
+mod wire;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ecow::eco_format;
 use foldhash::HashMap;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::policy::Operation;
 use crate::engine::{CatchUp, Publication, TopicCell};
-use crate::protocol::message::{Hello, RequestId};
-use crate::protocol::{RejectCode, ServerMessage};
-use crate::session::{Attachment, Frame, Frames, Outgoing, Refused, Request};
-use crate::topic::{ActionId, Delivery, TopicName, Uptime};
+use crate::protocol::message::{Hello, RejectUpdate, RequestId};
+use crate::protocol::{Encoding, ErrorCode, RejectCode, ServerMessage};
+use crate::session::{
+    Attachment, Connection, Frame, Frames, Hub, Outgoing, Peer, Refused, Request,
+};
+use crate::topic::{Delivery, TopicName, Uptime};
 use crate::value::{Dict, Fields, Key, Value};
+use list::TOPIC_LIST;
 use mirror::Mirror;
 use names::Names;
-use wire::Said;
+pub(super) use wire::Message;
 
-/// How long a service has, in milliseconds: in 0.13, nothing ends a request.
+/// How long a service has to answer, in milliseconds. In 0.13 nothing ends a request.
 const REQUEST_TIMEOUT_MS: u64 = 3_600_000;
 
-/// What all connections that speak this vocabulary share.
+/// What all clients of topicsync 0.13 that one server has share.
 #[derive(Default)]
-pub struct Shared {
-    names: Mutex<Names>,
+pub struct Clients {
+    names: Names,
 }
 
-impl Shared {
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock()
+impl Clients {
+    /// A connection whose client is known to speak 0.13.
+    pub fn connect(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        now: Uptime,
+    ) -> Option<Connection<impl Peer<Message: Send> + use<>>> {
+        Connection::open(hub, V0_13::new(self.clone()), now)
     }
 }
 
 /// One client of topicsync 0.13.
 pub(super) struct V0_13 {
-    shared: Arc<Shared>,
-    /// The topics that it subscribes to, as it was told of them.
+    clients: Arc<Clients>,
+    /// The topics that the client subscribes to, as it was told of them.
     mirrors: HashMap<TopicName, Mirror>,
-    /// Those that were removed. It is told of them again should they come back.
-    gone: HashSet<TopicName>,
-    /// Its own names of requests that wait for an answer.
+    /// Topics that were removed while the client subscribed to them. In 0.13 the subscription goes on when
+    /// the topic is made again.
+    removed: HashSet<TopicName>,
+    /// The client's own names of requests that wait for an answer.
     requests: HashMap<RequestId, Value>,
+    /// Counts the client's actions and requests.
     counter: u64,
 }
 
@@ -80,17 +90,17 @@ pub(super) struct V0_13 {
 struct Updates {
     /// An `update` for each action.
     texts: Vec<String>,
-    /// Topics of which it missed something.
-    lost: Vec<TopicName>,
-    /// Topics that it subscribed to before they were removed, and that are made again.
-    back: Vec<TopicName>,
+    /// Topics of which the client missed something.
+    missed: Vec<TopicName>,
+    /// Topics that the client had in an earlier life, and that are on the topic list again.
+    made_again: Vec<TopicName>,
 }
 
 fn frame(text: String) -> Frame {
     Frame::Text(Bytes::from(text))
 }
 
-/// The text of a frame, if it is text.
+/// The text of a frame, whatever its kind; `None` if it is not UTF-8.
 fn text_of(frame: &Frame) -> Option<&str> {
     let (Frame::Text(bytes) | Frame::Binary(bytes)) = frame;
     std::str::from_utf8(bytes).ok()
@@ -101,120 +111,170 @@ pub(super) fn hello(hello: &Hello) -> Frame {
     frame(wire::hello(hello))
 }
 
-/// Whether the first frame of a client that named no subprotocol is of this vocabulary.
-pub(super) fn is_spoken(frame: &Frame) -> bool {
-    text_of(frame).is_some_and(wire::is_spoken)
+/// Whether the first frame of a client that named no subprotocol is a message of 0.13.
+pub(super) fn is_message(frame: &Frame) -> bool {
+    text_of(frame).is_some_and(wire::is_message)
+}
+
+impl Peer for V0_13 {
+    type Message = Message;
+
+    fn encoding(&self) -> Encoding {
+        Encoding::Json
+    }
+
+    /// What is no message at all ends the connection, as it does in 0.13.
+    fn read(
+        &mut self,
+        _: &Attachment,
+        frame: Frame,
+        inbox: &mut VecDeque<Message>,
+    ) -> Result<(), Refused> {
+        let message = text_of(&frame).and_then(|text| wire::read(text).ok());
+        inbox.push_back(message.ok_or(Refused::NoMessage)?);
+        Ok(())
+    }
+
+    fn handle(&mut self, attachment: &mut Attachment, now: Uptime, message: Message) {
+        let session = attachment.session().clone();
+        // If the session has a newer connection by now, the message does nothing.
+        let Some(_acting) = session.act(attachment.number()) else { return };
+        match message {
+            Message::Subscribe { topic_name } => self.subscribe(attachment, topic_name),
+            Message::Unsubscribe { topic_name } => {
+                if let Ok(name) = TopicName::new(topic_name) {
+                    self.removed.remove(&name);
+                    attachment.unsubscribe(name);
+                }
+            }
+            Message::Action { commands, action_id } => {
+                self.act(attachment, &commands, &action_id);
+            }
+            Message::MalformedAction { reason } => {
+                reject(attachment, &command::type_error(&reason));
+            }
+            Message::Request { service_name, args, request_id } => {
+                let id_here: RequestId = eco_format!("d{}", self.next_number());
+                self.requests.insert(id_here.clone(), request_id);
+                let timeout_ms = Some(REQUEST_TIMEOUT_MS);
+                let request = Request { service_name, args, request_id: id_here, timeout_ms };
+                attachment.request(now, request);
+            }
+            Message::Ignored => {}
+        }
+    }
+
+    fn write(&mut self, attachment: &mut Attachment, outgoing: Outgoing, frames: &mut Frames) {
+        match outgoing {
+            Outgoing::Message(message) => self.write_message(attachment, message, frames),
+            Outgoing::Changes(publication) => {
+                self.write_changes(attachment, &publication, frames);
+            }
+            // In 0.13 a client is told of the topics that it subscribes to, and of no other.
+            Outgoing::Confirmation(_) => {}
+            Outgoing::Begin { topic, catch_up, .. } => {
+                self.write_init(attachment, topic, &catch_up, frames);
+            }
+            Outgoing::CaughtUp { topic, .. } | Outgoing::Again(topic) => {
+                self.write_reset(&[topic.name().clone()], frames);
+            }
+            Outgoing::Unsubscribed(name) => drop(self.mirrors.remove(&name)),
+            Outgoing::Removed(topic) => self.topic_removed(attachment, topic.name()),
+        }
+    }
+
+    /// In 0.13 a client that lost its connection begins anew.
+    fn can_resume(&self) -> bool {
+        false
+    }
 }
 
 impl V0_13 {
-    pub fn new(shared: Arc<Shared>) -> V0_13 {
+    pub fn new(clients: Arc<Clients>) -> V0_13 {
         V0_13 {
-            shared,
+            clients,
             mirrors: HashMap::default(),
-            gone: HashSet::new(),
+            removed: HashSet::new(),
             requests: HashMap::default(),
             counter: 0,
         }
     }
 
-    fn next(&mut self) -> u64 {
+    fn next_number(&mut self) -> u64 {
         self.counter += 1;
         self.counter
     }
 
-    /// What a frame says.
-    ///
-    /// # Errors
-    /// The connection is over: what is no message ends it, as it does in 0.13.
-    pub fn read_frame(&self, frame: &Frame) -> Result<Said, Refused> {
-        text_of(frame).and_then(|text| wire::read(text).ok()).ok_or(Refused::NoMessage)
-    }
-
-    /// Does what the client says. If its session has a newer connection by now, nothing is done.
-    pub fn handle(&mut self, attachment: &mut Attachment, now: Uptime, said: Said) {
-        let session = attachment.session().clone();
-        let Some(_acting) = session.act(attachment.number()) else { return };
-        match said {
-            Said::Subscribe { topic_name } => self.subscribe(attachment, topic_name),
-            Said::Unsubscribe { topic_name } => {
-                if let Ok(name) = TopicName::new(topic_name) {
-                    self.gone.remove(&name);
-                    attachment.unsubscribe(name);
-                }
-            }
-            Said::Action { commands, action_id } => self.act(attachment, &commands, &action_id),
-            Said::BadAction { reason } => reject(attachment, &command::type_error(&reason)),
-            Said::Request { service_name, args, request_id } => {
-                let ours: RequestId = eco_format!("d{}", self.next());
-                self.requests.insert(ours.clone(), request_id);
-                let timeout_ms = Some(REQUEST_TIMEOUT_MS);
-                attachment
-                    .request(now, Request { service_name, args, request_id: ours, timeout_ms });
-            }
-            Said::Nothing => {}
-        }
-    }
-
-    /// A topic that is not there: no answer, and nothing is remembered.
+    /// Subscribes to a topic. If there is none, nothing is answered, and nothing is remembered.
     fn subscribe(&mut self, attachment: &mut Attachment, topic_name: Key) {
         let Ok(name) = TopicName::new(topic_name) else { return };
-        let hub = attachment.hub().clone();
-        if !attachment.has_room_for(&name)
-            || attachment.authorize(&Operation::Read { topic: &name }).is_err()
-        {
+        if !may_subscribe(attachment, &name) {
             return;
         }
-        if let Some(topic) = hub.engine().get(&name) {
+        if let Some(topic) = attachment.hub().engine().get(&name) {
+            // This life is told once: because the client asked for it, not because it had an earlier one.
+            self.removed.remove(&name);
             // What the client did before is told before, the making of the topic perhaps: once it is
             // durable.
             attachment.subscribe_when_durable(topic);
         }
     }
 
-    fn act(&mut self, attachment: &mut Attachment, commands: &[Dict], action_id: &Value) {
-        let (hub, session) = (attachment.hub().clone(), attachment.session().clone());
-        let Ok(name) = ActionId::new(eco_format!("{}_d{}", session.id(), self.next())) else {
+    /// Goes on with a topic that the client had in an earlier life, if there is a present one, and the
+    /// client's topic list shows it. Else the topic is awaited.
+    fn subscribe_again(&mut self, attachment: &mut Attachment, name: TopicName) {
+        if !may_subscribe(attachment, &name) {
+            self.removed.remove(&name);
             return;
-        };
-        let action = plan::Action { session: &session, commands, action_id, name };
-        match plan::act(&hub, &self.shared, &action, attachment.group()) {
-            Ok(count) => hub.counters().changes.add(count as u64),
-            Err(refusal) => {
-                // What it did before is told before.
-                attachment.publish();
-                reject(attachment, &refusal.reason);
-                refusal.texts.into_iter().for_each(|topic| attachment.tell_again(topic));
-            }
         }
-    }
-
-    /// Puts what the session has for the client into frames.
-    pub fn write(&mut self, attachment: &mut Attachment, outgoing: Outgoing, frames: &mut Frames) {
-        match outgoing {
-            Outgoing::Message(message) => self.message(message, frames),
-            Outgoing::Changes(publication) => self.changes(attachment, &publication, frames),
-            // It is told of the topics that it subscribes to, and of no other.
-            Outgoing::Confirmation(_) => {}
-            Outgoing::Begin { topic, catch_up, .. } => {
-                self.begin(attachment, topic, &catch_up, frames)
-            }
-            Outgoing::CaughtUp { topic, .. } | Outgoing::Again(topic) => {
-                self.tell_again(&[topic.name().clone()], frames);
-            }
-            Outgoing::Unsubscribed(name) => drop(self.mirrors.remove(&name)),
-            Outgoing::Removed(topic) => {
-                self.mirrors.remove(topic.name());
-                // It may be there again by now: then the list has told so before.
-                match attachment.hub().engine().get(topic.name()) {
-                    Some(next) => attachment.subscribe(next, None),
-                    None => drop(self.gone.insert(topic.name().clone())),
+        // A client drops what it is told of a topic that it does not have on its list yet.
+        let list = TopicName::new(TOPIC_LIST).ok().and_then(|name| self.mirrors.get(&name));
+        let is_shown = |topic: &Arc<TopicCell>| {
+            list.is_none_or(|list| list.listed_life(&name).as_ref() == Some(topic.epoch()))
+        };
+        match attachment.hub().engine().get(&name).filter(is_shown) {
+            Some(topic) => {
+                self.removed.remove(&name);
+                // The client may have asked for this life by itself.
+                if !attachment.is_asked(&topic) {
+                    attachment.subscribe(topic, None);
                 }
             }
+            None if self.removed.len() < attachment.hub().config().subscriptions_max => {
+                self.removed.insert(name);
+            }
+            None => {}
         }
     }
 
-    /// A message for this client alone, if the vocabulary has a word for it.
-    fn message(&mut self, message: ServerMessage, frames: &mut Frames) {
+    fn topic_removed(&mut self, attachment: &mut Attachment, name: &TopicName) {
+        self.mirrors.remove(name);
+        // The topic may be there again by now, and the list may have told so before.
+        self.subscribe_again(attachment, name.clone());
+    }
+
+    fn act(&mut self, attachment: &mut Attachment, commands: &[Dict], action_id: &Value) {
+        let (hub, session) = (attachment.hub().clone(), attachment.session().clone());
+        let number = self.next_number();
+        let action = plan::Action { session: &session, commands, action_id, number };
+        match plan::act(&hub, &self.clients.names, &action, attachment.group()) {
+            Ok(count) => hub.counters().changes.add(count as u64),
+            Err(rejected) => {
+                // What the client did before is told before.
+                attachment.publish();
+                reject(attachment, &rejected.reason);
+                rejected.texts.into_iter().for_each(|topic| attachment.tell_again(topic));
+            }
+        }
+    }
+
+    /// A message for this client alone, if 0.13 has one like it.
+    fn write_message(
+        &mut self,
+        attachment: &mut Attachment,
+        message: ServerMessage,
+        frames: &mut Frames,
+    ) {
         match message {
             ServerMessage::Response { request_id, outcome } => {
                 let Some(request_id) = self.requests.remove(&request_id) else { return };
@@ -224,67 +284,75 @@ impl V0_13 {
             ServerMessage::RejectUpdate(reject) => {
                 frames.push_back(frame(wire::reject(&reject.reason)));
                 if reject.code == RejectCode::Unavailable {
-                    // An accepted action that could not be made durable: versions that the client was
-                    // never told of are to be made a second time.
-                    let mut names = self.shared.names();
-                    self.mirrors.keys().for_each(|name| names.forget(name));
-                    drop(names);
+                    // An accepted action could not be made durable. Later actions of the client's may have
+                    // been made on it: it is to show what is there, and nothing else.
                     let all: Vec<TopicName> = self.mirrors.keys().cloned().collect();
-                    self.tell_again(&all, frames);
+                    self.write_reset(&all, frames);
+                }
+            }
+            ServerMessage::Error(error) if error.code == ErrorCode::TopicRemoved => {
+                // The topic was there when the client asked for it, and removed before it was told.
+                if let Some(Ok(name)) = error.topic_name.map(TopicName::new) {
+                    self.topic_removed(attachment, &name);
                 }
             }
             _ => {}
         }
     }
 
-    fn changes(
+    fn write_changes(
         &mut self,
         attachment: &mut Attachment,
         publication: &Publication,
         frames: &mut Frames,
     ) {
-        let shared = self.shared.clone();
-        let updates = self.updates(&shared.names(), publication);
+        let updates = self.updates(attachment, publication);
         frames.extend(updates.texts.into_iter().map(frame));
-        self.tell_again(&updates.lost, frames);
-        for name in updates.back {
-            self.gone.remove(&name);
-            if let Some(topic) = attachment.hub().engine().get(&name) {
-                attachment.subscribe(topic, None);
-            }
+        self.write_reset(&updates.missed, frames);
+        for name in updates.made_again {
+            self.subscribe_again(attachment, name);
         }
     }
 
     /// What a publication is to this client.
-    fn updates(&mut self, names: &Names, publication: &Publication) -> Updates {
+    fn updates(&mut self, attachment: &Attachment, publication: &Publication) -> Updates {
+        let clients = self.clients.clone();
+        let names = &clients.names;
         let mut updates = Updates::default();
         for item in &publication.items {
             let (mut changes, mut action_id) = (Vec::new(), None);
             for part in &item.parts {
                 let mirror = self.mirrors.get_mut(part.topic.name());
-                let mirror = mirror.filter(|it| Arc::ptr_eq(&it.topic, &part.topic));
-                let Some(mirror) = mirror.filter(|it| it.version < part.version) else { continue };
-                if !mirror.follows(item, part) {
-                    updates.lost.push(part.topic.name().clone());
+                let mirror = mirror.filter(|mirror| Arc::ptr_eq(&mirror.topic, &part.topic));
+                // The value that the client was told last may have this change in it.
+                let Some(mirror) = mirror.filter(|mirror| mirror.version < part.version) else {
+                    continue;
+                };
+                if !mirror.is_followed_by(item, part) {
+                    updates.missed.push(part.topic.name().clone());
                     continue;
                 }
                 action_id.get_or_insert_with(|| mirror::action_id(names, item, part));
-                changes.extend(mirror.tell(names, part));
-                if **part.topic.name() == *list::TOPIC_LIST {
+                changes.extend(mirror.advance(names, item, part));
+                if **part.topic.name() == *TOPIC_LIST {
                     let listed = Mirror::listed_by(part).into_iter();
                     let listed = listed.filter_map(|name| TopicName::new(name).ok());
-                    updates.back.extend(listed.filter(|name| self.gone.contains(name)));
+                    let made_again = listed.filter(|name| self.removed.contains(name));
+                    updates.made_again.extend(made_again);
                 }
             }
-            if let Some(action_id) = action_id.filter(|_| !changes.is_empty()) {
+            let Some(action_id) = action_id else { continue };
+            // An author is answered also if nothing is left of its changes.
+            let is_own = item.author == Some(attachment.session().id());
+            if is_own || !changes.is_empty() {
                 updates.texts.push(wire::update(&changes, &action_id));
             }
         }
         updates
     }
 
-    /// Tells a topic's whole value, and all that comes after it from here on.
-    fn begin(
+    /// Tells a topic's whole value. What is published of the topic is told from there on.
+    fn write_init(
         &mut self,
         attachment: &mut Attachment,
         topic: Arc<TopicCell>,
@@ -295,33 +363,37 @@ impl V0_13 {
             // What waits for the tick goes out before the next change, as what follows on this value.
             attachment.hub().engine().tick();
         }
-        let names = self.shared.names();
-        let Some(mirror) = Mirror::new(&names, topic.clone(), catch_up) else { return };
-        frames.push_back(frame(mirror.init(&names)));
+        let names = &self.clients.names;
+        let Some(mirror) = Mirror::new(names, topic.clone(), catch_up) else { return };
+        let (value, text_name) = mirror.init(names);
+        frames.push_back(frame(wire::init(topic.name(), &value, text_name)));
         self.mirrors.insert(topic.name().clone(), mirror);
     }
 
     /// Tells the values of topics as they are by now, in one update.
-    fn tell_again(&mut self, topics: &[TopicName], frames: &mut Frames) {
-        let names = self.shared.names();
-        let told = |name: &TopicName| self.mirrors.get_mut(name)?.tell_anew(&names);
-        let changes: Vec<Fields> = topics.iter().filter_map(told).collect();
+    fn write_reset(&mut self, topics: &[TopicName], frames: &mut Frames) {
+        let names = &self.clients.names;
+        let reset = |name: &TopicName| self.mirrors.get_mut(name)?.reset(names);
+        let changes: Vec<Fields> = topics.iter().filter_map(reset).collect();
         if !changes.is_empty() {
             frames.push_back(frame(wire::update(&changes, &"".into())));
         }
     }
 }
 
+/// Whether the client may subscribe to a topic of this name.
+fn may_subscribe(attachment: &Attachment, name: &TopicName) -> bool {
+    attachment.has_room_for(name) && attachment.authorize(&Operation::Read { topic: name }).is_ok()
+}
+
+/// Rejects an action. In 0.13 a rejection names no topic, no action and no change.
 fn reject(attachment: &Attachment, reason: &str) {
-    attachment.reject(
-        // An action names no topic of ours, and what it says of its changes stays its own.
-        crate::protocol::message::RejectUpdate {
-            topic_name: Default::default(),
-            code: RejectCode::Invalid,
-            reason: reason.into(),
-            version: None,
-            action_id: None,
-            change: Default::default(),
-        },
-    );
+    attachment.reject(RejectUpdate {
+        topic_name: Default::default(),
+        code: RejectCode::Invalid,
+        reason: reason.into(),
+        version: None,
+        action_id: None,
+        change: Default::default(),
+    });
 }

@@ -1,5 +1,7 @@
-//! Texts in the dialect: positions in UTF-16 units, and edits carried over what their author had not
-//! seen.
+//! Edits of texts as 0.13 has them: positions in UTF-16 units, one insertion or deletion at a time, and a
+//! rebase that never conflicts.
+//!
+//! Nothing here knows of topics, names or clients.
 
 use ecow::EcoString;
 
@@ -14,17 +16,17 @@ pub fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }
 
-/// One step of an edit, as the dialect has it.
-pub enum Single {
+/// One insertion or deletion, its position in UTF-16 units.
+pub enum SingleEdit {
     Insert { position: usize, insertion: EcoString },
     Delete { position: usize, deletion: EcoString },
 }
 
-/// An edit of `text` as single steps, each on the text that the one before leaves, positions in UTF-16
-/// units.
-pub fn singles(edit: &Edit, text: &Text) -> Vec<Single> {
+/// An edit of `text` as single insertions and deletions, each on the text that the one before leaves.
+pub fn single_edits(edit: &Edit, text: &Text) -> Vec<SingleEdit> {
     let mut singles = Vec::new();
-    // In code points of the text as it was, and in units of the text as it becomes.
+    // `old` counts code points of the text before the edit, `new` counts UTF-16 units of the text that it
+    // leads to.
     let (mut old, mut new) = (0, 0);
     for step in edit.steps() {
         match step {
@@ -33,12 +35,13 @@ pub fn singles(edit: &Edit, text: &Text) -> Vec<Single> {
                 old += len;
             }
             Step::Insert(insertion) => {
-                singles.push(Single::Insert { position: new, insertion: insertion.clone() });
+                singles.push(SingleEdit::Insert { position: new, insertion: insertion.clone() });
                 new += units(insertion);
             }
             Step::Delete(deletion) => {
                 let end = (old + deletion.len).min(text.len_chars());
-                singles.push(Single::Delete { position: new, deletion: text.slice(old..end) });
+                let deletion = text.slice(old..end);
+                singles.push(SingleEdit::Delete { position: new, deletion });
                 old = end;
             }
         }
@@ -46,40 +49,39 @@ pub fn singles(edit: &Edit, text: &Text) -> Vec<Single> {
     singles
 }
 
-fn kind() -> TypeRef {
-    TypeRef::of::<TextType>()
-}
-
-/// Changes of a text as one, or none: what is carried over them is carried once.
+/// Changes of a text as one, or none, so that an edit is rebased over them at once.
 pub fn composed(changes: &[AnyChange]) -> Vec<AnyChange> {
-    compose_all(kind(), changes)
+    compose_all(TypeRef::of::<TextType>(), changes)
 }
 
-/// Carries an edit over a change that its author had not seen, and that over the edit. As the dialect has
-/// it, an edit never conflicts: over a `set`, what was inserted comes first, and nothing is left to
-/// delete.
-pub fn carry(edit: &mut MaybeChange, accepted: AnyChange) -> MaybeChange {
-    if let Ok(carried) = carry_one(kind(), edit, Some(accepted.clone())) {
-        return carried;
+/// Rebases an edit over a change that its author had not seen, and gives that change rebased over the
+/// edit.
+///
+/// In 0.13 an edit never conflicts: over a `set`, what was to be inserted comes first in the new text, and
+/// nothing is left of what was to be deleted.
+pub fn rebase(edit: &mut MaybeChange, accepted: AnyChange) -> MaybeChange {
+    if let Ok(rebased) = carry_one(TypeRef::of::<TextType>(), edit, Some(accepted.clone())) {
+        return rebased;
     }
     let Some(StringChange::Set(text)) = accepted.get::<TextType>() else { return Some(accepted) };
-    let mut set = text.clone();
     let inserted: EcoString = match edit.as_ref().and_then(|edit| edit.get::<TextType>()) {
-        Some(StringChange::Edit(edit)) => inserted(edit),
+        Some(StringChange::Edit(edit)) => inserted_by(edit),
         _ => EcoString::new(),
     };
+    let mut set = text.clone();
     set.insert(0, &inserted);
     *edit = (!inserted.is_empty())
         .then(|| AnyChange::new::<TextType>(StringChange::insert(0, inserted)));
     Some(AnyChange::new::<TextType>(StringChange::Set(set)))
 }
 
-fn inserted(edit: &Edit) -> EcoString {
-    let of = |step: &Step| match step {
+/// All that an edit inserts.
+fn inserted_by(edit: &Edit) -> EcoString {
+    let insertion = |step: &Step| match step {
         Step::Insert(text) => Some(text.clone()),
         _ => None,
     };
-    edit.steps().iter().filter_map(of).collect::<Vec<_>>().concat().into()
+    edit.steps().iter().filter_map(insertion).collect::<Vec<_>>().concat().into()
 }
 
 #[cfg(test)]
@@ -96,12 +98,12 @@ mod tests {
         edit.delete(crate::types::edit::Deletion::of_len(1));
         let text = Text::from("😀bcd");
         let mut built = text.clone();
-        for single in singles(&edit.clone().finish(), &text) {
+        for single in single_edits(&edit.clone().finish(), &text) {
             match single {
-                Single::Insert { position, insertion } => {
+                SingleEdit::Insert { position, insertion } => {
                     built.insert(built.position_after_units(position).unwrap(), &insertion);
                 }
-                Single::Delete { position, deletion } => {
+                SingleEdit::Delete { position, deletion } => {
                     let at = built.position_after_units(position).unwrap();
                     let end = built.position_after_units(position + units(&deletion)).unwrap();
                     assert_eq!(built.slice(at..end), deletion);

@@ -1,7 +1,7 @@
-//! The messages of topicsync 0.13, which the deployed clients speak: `{"type": T, "args": {…}}`, as
-//! JSON, one a frame.
+//! The messages of topicsync 0.13: `{"type": T, "args": {…}}`, as JSON, one a frame.
 //!
-//! They come in by [`read`], and go out by a function each. What they mean here is decided above.
+//! Messages of clients are read by [`read`], and each message to a client is written by a function of its
+//! own. What a message leads to is not known here.
 
 use serde::Serialize;
 use serde::de::{DeserializeSeed, IgnoredAny};
@@ -16,9 +16,13 @@ use crate::value::{Dict, Fields, Key, Value, limits};
 /// How deep a frame nests: a value of a topic, and the message around it.
 const NESTING_MAX: usize = limits::NESTING_MAX + 8;
 
-/// What a client says. Ids are its own matter, and may be any value.
+/// How many bytes an id of an action or change, or a name of a text, has at most: the ids of many changes
+/// are kept.
+pub const ID_BYTES_MAX: usize = 512;
+
+/// A message of a client. Its ids are what the client makes of them: any value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
+pub enum Message {
     Subscribe {
         topic_name: Key,
     },
@@ -29,8 +33,8 @@ pub enum Said {
         commands: Vec<Dict>,
         action_id: Value,
     },
-    /// An action that cannot be one, and why.
-    BadAction {
+    /// An action that cannot be read, and why.
+    MalformedAction {
         reason: String,
     },
     Request {
@@ -38,37 +42,38 @@ pub enum Said {
         args: Value,
         request_id: Value,
     },
-    /// Of another type, or with a field missing: nothing is to be done, and nothing said.
-    Nothing,
+    /// A message of another type, or with a field missing: nothing is done, and nothing answered.
+    Ignored,
 }
 
-/// A frame that is no message of the dialect.
+/// A frame that is no message of 0.13.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a message is a JSON object with \"type\" and \"args\"")]
 pub struct NoMessage;
 
-/// Whether the first frame of a client that named no vocabulary is of this one.
-pub fn is_spoken(text: &str) -> bool {
+/// Whether the first frame of a client that named no subprotocol is a message of 0.13.
+pub fn is_message(text: &str) -> bool {
     #[derive(serde::Deserialize)]
-    struct Message {
+    struct Shape {
         args: Option<IgnoredAny>,
         content: Option<IgnoredAny>,
     }
-    let spoken = |message: Message| message.args.is_some() && message.content.is_none();
-    let read = |text: &str| serde_json::from_str(text).is_ok_and(spoken);
-    read(text) || mended(text).is_some_and(|text| read(&text))
+    let is_ours = |shape: Shape| shape.args.is_some() && shape.content.is_none();
+    let read = |text: &str| serde_json::from_str(text).is_ok_and(is_ours);
+    read(text) || repaired(text).is_some_and(|text| read(&text))
 }
 
 /// Reads a frame.
 ///
 /// # Errors
 /// It is not JSON, or no object with `type` and `args`.
-pub fn read(text: &str) -> Result<Said, NoMessage> {
+pub fn read(text: &str) -> Result<Message, NoMessage> {
     let (message, problem) = match parse(text) {
-        Some(read) => read,
+        Some(parsed) => parsed,
         None => {
-            let mended = mended(text).ok_or(NoMessage)?;
-            let (message, _) = parse(&mended).ok_or(NoMessage)?;
+            // Not JSON, but maybe what a browser or Python takes for JSON: then its author is told.
+            let repaired = repaired(text).ok_or(NoMessage)?;
+            let (message, _) = parse(&repaired).ok_or(NoMessage)?;
             (message, Some("half a character, or a number that is none".to_owned()))
         }
     };
@@ -78,9 +83,9 @@ pub fn read(text: &str) -> Result<Said, NoMessage> {
     };
     let kind = kind.as_text().map(Key::from).unwrap_or_default();
     Ok(match (kind.as_str(), problem) {
-        ("action", Some(reason)) => Said::BadAction { reason },
+        ("action", Some(reason)) => Message::MalformedAction { reason },
         ("action", None) => action(args),
-        (kind, _) => other(kind, args).unwrap_or(Said::Nothing),
+        (kind, _) => other(kind, args).unwrap_or(Message::Ignored),
     })
 }
 
@@ -94,26 +99,29 @@ fn parse(text: &str) -> Option<(Value, Option<String>)> {
     Some((value, problem.map(|problem| problem.to_string())))
 }
 
-fn action(args: &Dict) -> Said {
-    let bad = |reason: &str| Said::BadAction { reason: reason.into() };
+fn action(args: &Dict) -> Message {
+    let malformed = |reason: &str| Message::MalformedAction { reason: reason.into() };
     let (Some(commands), Some(action_id)) = (args.get("commands"), args.get("action_id")) else {
-        return bad("an action has commands and an action_id");
+        return malformed("an action has commands and an action_id");
     };
-    let Value::List(commands) = commands else { return bad("commands are a list") };
+    if action_id.bytes_about() > ID_BYTES_MAX {
+        return malformed(&format!("an id has at most {ID_BYTES_MAX} bytes"));
+    }
+    let Value::List(commands) = commands else { return malformed("commands are a list") };
     let mut dicts = Vec::with_capacity(commands.len());
     for command in commands {
-        let Value::Dict(command) = command else { return bad("a command is an object") };
+        let Value::Dict(command) = command else { return malformed("a command is an object") };
         dicts.push(command.clone());
     }
-    Said::Action { commands: dicts, action_id: action_id.clone() }
+    Message::Action { commands: dicts, action_id: action_id.clone() }
 }
 
-fn other(kind: &str, args: &Dict) -> Option<Said> {
+fn other(kind: &str, args: &Dict) -> Option<Message> {
     let text = |field: &str| args.get(field).and_then(Value::as_text).map(Key::from);
     Some(match kind {
-        "subscribe" => Said::Subscribe { topic_name: text("topic_name")? },
-        "unsubscribe" => Said::Unsubscribe { topic_name: text("topic_name")? },
-        "request" => Said::Request {
+        "subscribe" => Message::Subscribe { topic_name: text("topic_name")? },
+        "unsubscribe" => Message::Unsubscribe { topic_name: text("topic_name")? },
+        "request" => Message::Request {
             service_name: text("service_name")?,
             args: args.get("args")?.clone(),
             request_id: args.get("request_id")?.clone(),
@@ -122,38 +130,42 @@ fn other(kind: &str, args: &Dict) -> Option<Said> {
     })
 }
 
-/// JSON as browsers and Python write it and no strict reader takes it: halves of surrogate pairs become
-/// U+FFFD, and numbers that are none, or beyond every number, null. `None` if there are none of these.
+/// JSON as browsers and Python write it and no strict reader takes it, made strict: halves of surrogate
+/// pairs become U+FFFD; `NaN`, `Infinity` and numbers beyond every number become null. `None` if there are
+/// none of these.
 ///
-/// What such a message wants cannot be done, but its sender can be told so.
-fn mended(text: &str) -> Option<String> {
-    let mut mended = String::with_capacity(text.len());
+/// What such a message asks for cannot be done, but its sender can be told so.
+fn repaired(text: &str) -> Option<String> {
+    let mut repaired = String::with_capacity(text.len());
     let mut rest = text;
     let mut changed = false;
-    while let Some(start) = rest.find(|it: char| it == '"' || is_of_number(it)) {
-        mended.push_str(&rest[..start]);
+    while let Some(start) = rest.find(|char: char| char == '"' || is_of_number(char)) {
+        repaired.push_str(&rest[..start]);
         rest = &rest[start..];
-        let len = match rest.starts_with('"') {
-            true => string_len(rest),
-            false => rest.find(|it: char| !is_of_number(it)).unwrap_or(rest.len()),
+        let is_string = rest.starts_with('"');
+        let len = if is_string {
+            string_len(rest)
+        } else {
+            rest.find(|char: char| !is_of_number(char)).unwrap_or(rest.len())
         };
         let (token, behind) = rest.split_at(len);
-        match token.starts_with('"') {
-            true => changed |= mend_string(token, &mut mended),
-            false => changed |= mend_number(token, &mut mended),
-        }
+        changed |= if is_string {
+            repair_string(token, &mut repaired)
+        } else {
+            repair_number(token, &mut repaired)
+        };
         rest = behind;
     }
-    mended.push_str(rest);
-    changed.then_some(mended)
+    repaired.push_str(rest);
+    changed.then_some(repaired)
 }
 
-/// What numbers and words are made of.
-fn is_of_number(it: char) -> bool {
-    it.is_ascii_alphanumeric() || matches!(it, '-' | '+' | '.')
+/// Whether numbers, and words such as `NaN`, are made of this character.
+fn is_of_number(char: char) -> bool {
+    char.is_ascii_alphanumeric() || matches!(char, '-' | '+' | '.')
 }
 
-/// How long the string literal is that `text` begins with.
+/// The length of the string literal that `text` begins with.
 fn string_len(text: &str) -> usize {
     let mut escaped = false;
     for (index, byte) in text.bytes().enumerate().skip(1) {
@@ -166,31 +178,36 @@ fn string_len(text: &str) -> usize {
     text.len()
 }
 
-fn mend_number(token: &str, into: &mut String) -> bool {
-    let none = matches!(token, "NaN" | "Infinity" | "-Infinity");
-    let is_number = token.starts_with(|it: char| it == '-' || it.is_ascii_digit());
-    let beyond = is_number && token.parse().is_ok_and(|it: f64| it.is_infinite());
-    into.push_str(if none || beyond { "null" } else { token });
-    none || beyond
+/// Appends a number or word to `into`; null in place of one that strict JSON does not have. Tells whether
+/// that was so.
+fn repair_number(token: &str, into: &mut String) -> bool {
+    let is_word = matches!(token, "NaN" | "Infinity" | "-Infinity");
+    let is_number = token.starts_with(|char: char| char == '-' || char.is_ascii_digit());
+    let is_beyond = is_number && token.parse().is_ok_and(|number: f64| number.is_infinite());
+    into.push_str(if is_word || is_beyond { "null" } else { token });
+    is_word || is_beyond
 }
 
-fn mend_string(token: &str, into: &mut String) -> bool {
+/// Appends a string literal to `into`, with U+FFFD in place of each half of a surrogate pair that is
+/// without its other half. Tells whether there was one.
+fn repair_string(token: &str, into: &mut String) -> bool {
+    // The UTF-16 unit that an escape at this place stands for.
     let unit = |at: usize| {
         let digits = token.get(at..at + 6)?.strip_prefix("\\u")?;
         u16::from_str_radix(digits, 16).ok()
     };
     let (mut changed, mut at) = (false, 0);
     while at < token.len() {
-        let (high, low) = (unit(at), unit(at + 6));
         let is_low = |unit: u16| (0xdc00..0xe000).contains(&unit);
-        let len = match high {
-            Some(0xd800..0xdc00) if low.is_some_and(is_low) => 12,
+        let len = match unit(at) {
+            Some(0xd800..0xdc00) if unit(at + 6).is_some_and(is_low) => 12,
             Some(0xd800..0xe000) => {
                 into.push_str("\\ufffd");
                 (changed, at) = (true, at + 6);
                 continue;
             }
             Some(_) => 6,
+            // Another escape is two characters, so that an escaped backslash begins no escape.
             None if token[at..].starts_with('\\') => {
                 1 + token[at + 1..].chars().next().map_or(0, char::len_utf8)
             }
@@ -202,19 +219,20 @@ fn mend_string(token: &str, into: &mut String) -> bool {
     changed
 }
 
+/// What every message to a client looks like.
 #[derive(Serialize)]
-struct Message<A> {
+struct Envelope<A> {
     #[serde(rename = "type")]
     kind: &'static str,
     args: A,
 }
 
-fn written(kind: &'static str, args: impl Serialize) -> String {
-    // Values are JSON whatever they are: keys are strings, and numbers finite.
-    serde_json::to_string(&Message { kind, args }).unwrap_or_default()
+fn encode(kind: &'static str, args: impl Serialize) -> String {
+    // Every value can be JSON: keys are strings, and numbers finite.
+    serde_json::to_string(&Envelope { kind, args }).unwrap_or_default()
 }
 
-/// The greeting of a client that named no vocabulary: it bears both.
+/// The greeting of a client that named no subprotocol, in both vocabularies.
 pub fn hello(hello: &Hello) -> String {
     #[derive(Serialize)]
     struct Args {
@@ -240,7 +258,7 @@ pub fn init(topic_name: &str, value: &Value, id: Option<&str>) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a str>,
     }
-    written("init", Args { topic_name, value, id })
+    encode("init", Args { topic_name, value, id })
 }
 
 /// The changes of one action.
@@ -250,16 +268,16 @@ pub fn update(changes: &[Fields], action_id: &Value) -> String {
         changes: &'a [Fields],
         action_id: &'a Value,
     }
-    written("update", Args { changes, action_id })
+    encode("update", Args { changes, action_id })
 }
 
-/// An action of the client's was not done.
+/// Tells an author that an action of its was not done. 0.13 does not say which.
 pub fn reject(reason: &str) -> String {
     #[derive(Serialize)]
     struct Args<'a> {
         reason: &'a str,
     }
-    written("reject", Args { reason })
+    encode("reject", Args { reason })
 }
 
 /// What a service answered.
@@ -269,7 +287,7 @@ pub fn response(response: &Value, request_id: &Value) -> String {
         response: &'a Value,
         request_id: &'a Value,
     }
-    written("response", Args { response, request_id })
+    encode("response", Args { response, request_id })
 }
 
 #[cfg(test)]
@@ -279,7 +297,7 @@ mod tests {
     fn bad(text: &str) -> bool {
         let message =
             format!(r#"{{"type":"action","args":{{"action_id":"","commands":[{text}]}}}}"#);
-        matches!(read(&message), Ok(Said::BadAction { .. }))
+        matches!(read(&message), Ok(Message::MalformedAction { .. }))
     }
 
     #[test]
@@ -303,7 +321,7 @@ mod tests {
         fn whatever_comes_is_read_or_refused(
             text in r#"(\\u(d83d|de00|0041)|["\\{}\[\]:,]|NaN|-?1e999|"type"|"args"|😀| ){0,24}"#
         ) {
-            let _ = (read(&text), is_spoken(&text));
+            let _ = (read(&text), is_message(&text));
             let value = format!(r#"{{"type":"x","args":{{"v":{text}}}}}"#);
             let _ = read(&value);
         }
@@ -315,16 +333,16 @@ mod tests {
             assert_eq!(read(text), Err(NoMessage), "{text}");
         }
         for text in [r#"{"type":"dance","args":{}}"#, r#"{"type":"subscribe","args":{}}"#] {
-            assert_eq!(read(text), Ok(Said::Nothing), "{text}");
+            assert_eq!(read(text), Ok(Message::Ignored), "{text}");
         }
     }
 
     #[test]
     fn the_first_message_says_which_vocabulary_it_is_of() {
-        assert!(is_spoken(r#"{"type":"subscribe","args":{"topic_name":"a"}}"#));
-        assert!(is_spoken(r#"{"args":{"value":"\ud83d"},"type":"action"}"#));
-        assert!(!is_spoken(r#"{"type":"subscribe","content":{"topic_name":"a"}}"#));
-        assert!(!is_spoken(r#"{"type":"subscribe"}"#));
-        assert!(!is_spoken("nonsense"));
+        assert!(is_message(r#"{"type":"subscribe","args":{"topic_name":"a"}}"#));
+        assert!(is_message(r#"{"args":{"value":"\ud83d"},"type":"action"}"#));
+        assert!(!is_message(r#"{"type":"subscribe","content":{"topic_name":"a"}}"#));
+        assert!(!is_message(r#"{"type":"subscribe"}"#));
+        assert!(!is_message("nonsense"));
     }
 }

@@ -97,7 +97,10 @@ pub fn serve(
     let args = Args { hub: hub.clone(), principal, args: args.clone() };
     let mut reverse = |direction| {
         let reversal = hub.engine().reverse(&session.author, direction, group);
-        Served::OnceDurable(Ok(reversed(reversal)))
+        let waits = reversal.waits;
+        let outcome = Ok(reversed(reversal));
+        // Where nothing was done, there is nothing to wait for, though the journal may be down.
+        if waits { Served::OnceDurable(outcome) } else { Served::Now(outcome) }
     };
     Some(match service.strip_prefix("_topicsync/")? {
         "value_at" => Served::Reads(Box::new(move || args.value_at())),

@@ -1,142 +1,184 @@
-//! A plan becomes an action of ours, and what its author calls things is noted.
+//! A plan becomes an action of the engine's, and what its author calls things is noted.
+//!
+//! The author's words are noted before the engine decides, under ids that the plan gives its changes:
+//! whoever is told of a change finds them, and may go on from the names in them, however soon. Only what
+//! the decision itself brings to light is noted after it, by the author's own connection, which is the
+//! only one that can need it before.
 
-use ecow::{EcoString, eco_format};
+use std::collections::HashSet;
 
-use super::{Action, Draft, Plan, Step};
+use ecow::eco_format;
+
+use super::{Draft, Plan, remove};
+use crate::engine::policy::Operation;
 use crate::engine::{ChangeBody, Group, Receipt, Submission, Submitted};
 use crate::server::v0_13::kind::Kind;
 use crate::server::v0_13::list::TOPIC_LIST;
-use crate::server::v0_13::names::{Seen, Told};
+use crate::server::v0_13::names::SeenText;
 use crate::server::v0_13::text;
-use crate::topic::{Rejection, Version};
+use crate::topic::{ActionId, ChangeId, ClientId, Rejection, Version};
 use crate::types::AnyChange;
 use crate::value::Value;
 
 impl Plan<'_> {
-    /// Hands the planned changes to the engine as one action.
+    /// Hands the planned changes to the engine as one action. Gives how many there were.
     ///
     /// # Errors
-    /// The engine's. A stale one is to be planned anew.
-    pub(super) fn submit(
-        mut self,
-        action: &Action<'_>,
-        group: &mut Group,
-    ) -> Result<usize, Rejection> {
-        if self.steps.is_empty() {
+    /// The engine's, or the policy's.
+    pub(super) fn submit(self, group: &mut Group) -> Result<usize, Rejection> {
+        if self.changes.is_empty() {
             return Ok(0);
         }
-        let of_list = |step: &Step| **self.drafts[step.draft].topic.name() == *TOPIC_LIST;
-        // The list is the server's: what changes it too is the server's action.
-        let author = match self.steps.iter().any(of_list) {
-            true => self.hub.author(),
-            false => &action.session.author,
-        };
-        let as_server = std::ptr::eq(author, self.hub.author());
-        if as_server && self.drafts.iter().any(|draft| draft.topic.options().presence) {
-            return Err(Rejection::Forbidden("presence is changed in an action of its own".into()));
+        let is_of_list = |draft: &Draft| **draft.topic.name() == *TOPIC_LIST;
+        // The list is the server's: an action that changes it too is the server's action.
+        let as_server = self.drafts.iter().any(is_of_list);
+        if as_server {
+            self.authorize_for_client()?;
         }
-        let submitted = |step: &Step| {
-            let draft = &self.drafts[step.draft];
-            Submitted {
-                topic: draft.topic.name().clone(),
-                epoch: Some(draft.topic.epoch().clone()),
-                change: ChangeBody::Typed(step.change.clone()),
-                id: None,
-                // Only positions are carried along by what slips in.
-                base: matches!(draft.kind, Kind::String | Kind::List).then_some(draft.head),
+        let session_author = &self.action.session.author;
+        let author = if as_server { self.hub.author() } else { session_author };
+
+        let ids = self.change_ids(author.id())?;
+        let submission = self.submission(&ids)?;
+        let shown_before = self.note(&ids);
+        let decided = self.hub.engine().submit(author, submission, group);
+        let receipt = match decided {
+            Ok(receipt) => receipt,
+            Err(rejected) => {
+                self.withdraw(&ids, shown_before);
+                return Err(rejected.rejection);
             }
         };
-        let changes = self.steps.iter().map(submitted).collect();
-        let action_id = (self.steps.len() > 1).then(|| action.name.clone());
-        let submission = Submission { action_id, changes };
-        let receipt = self.hub.engine().submit(author, submission, group);
-        let receipt = receipt.map_err(|rejected| rejected.rejection)?;
-        self.note(action, &receipt);
-        for topic in &self.removed {
-            self.hub.unlisted(topic, || self.hub.engine().remove(topic));
-            self.names.forget(topic);
+        self.correct(&ids, &receipt);
+        for draft in self.drafts.iter().filter(|draft| draft.removed) {
+            remove(self.hub, &draft.topic);
         }
         Ok(receipt.versions.len())
     }
 
-    /// Notes what the author said of its changes, and calls the texts that it sees.
-    fn note(&mut self, action: &Action<'_>, receipt: &Receipt) {
-        let mut accepted: Vec<Vec<Version>> = vec![Vec::new(); self.drafts.len()];
-        for (step, version) in self.steps.iter().zip(&receipt.versions) {
-            accepted[step.draft].push(*version);
+    /// Asks the policy, in the client's name, for all that the action changes beside the topic list. The
+    /// engine asks in the name of who submits, which is the server.
+    fn authorize_for_client(&self) -> Result<(), Rejection> {
+        for planned in &self.changes {
+            let topic = &self.drafts[planned.draft].topic;
+            if topic.options().presence {
+                // The engine takes entries out again when their author leaves, which is not the server.
+                let why = "presence is changed in an action of its own";
+                return Err(Rejection::Forbidden(why.into()));
+            }
+            if **topic.name() != *TOPIC_LIST {
+                let change = Some(&planned.change);
+                self.authorize(&Operation::Change { topic, change })?;
+            }
         }
-        let slips: Vec<Option<Slips>> = self
-            .drafts
-            .iter()
-            .zip(&accepted)
-            .map(|(draft, versions)| Slips::before(draft, versions))
-            .collect();
-        let mut done = vec![0; self.drafts.len()];
-        for (step, version) in self.steps.iter_mut().zip(&receipt.versions) {
-            done[step.draft] += 1;
-            let (draft, slips) = (&self.drafts[step.draft], &slips[step.draft]);
-            let (Some(told), Some(slips)) = (step.told.take(), slips) else { continue };
-            let as_made = step.as_made && slips.left_as_is(done[step.draft]);
-            let told = match as_made {
-                true => told,
-                false => Told { id: adjusted(told.id), text: None, ..told },
+        Ok(())
+    }
+
+    /// An id for each change, under the client id of who submits: no other change has it, as no other
+    /// action of the session has the action's number. Clients cannot give such ids.
+    fn change_ids(&self, author: ClientId) -> Result<Vec<ChangeId>, Rejection> {
+        let number = self.action.number;
+        let prefix = match self.action.session.id() {
+            client if client == author => eco_format!("{author}_d{number}"),
+            client => eco_format!("{author}_d{client}_{number}"),
+        };
+        let id = |index: usize| ChangeId::new(eco_format!("{prefix}_{index}"));
+        let ids = (0..self.changes.len()).map(id).collect::<Result<_, _>>();
+        // Four numbers are short enough.
+        ids.map_err(|error| Rejection::Refused(error.to_string()))
+    }
+
+    fn submission(&self, ids: &[ChangeId]) -> Result<Submission, Rejection> {
+        let changes = self.changes.iter().zip(ids).map(|(planned, id)| {
+            let draft = &self.drafts[planned.draft];
+            // Positions have to be rebased over what others do before the decision. Everything else means
+            // the value as it is then.
+            let has_base = matches!(draft.kind, Kind::String | Kind::List) || draft.is_exact;
+            Submitted {
+                topic: draft.topic.name().clone(),
+                epoch: Some(draft.topic.epoch().clone()),
+                change: ChangeBody::Typed(planned.change.clone()),
+                id: Some(id.clone()),
+                base: has_base.then_some(draft.head),
+            }
+        });
+        let changes = changes.collect();
+        if self.changes.len() == 1 {
+            return Ok(Submission { action_id: None, changes });
+        }
+        let name = eco_format!("{}_d{}", self.action.session.id(), self.action.number);
+        let action_id = ActionId::new(name).map_err(|it| Rejection::Refused(it.to_string()))?;
+        Ok(Submission { action_id: Some(action_id), changes })
+    }
+
+    /// Notes what the author says of its changes. Gives the initial values that were shown before.
+    fn note(&self, ids: &[ChangeId]) -> Vec<Value> {
+        let mut expected: Vec<Version> = self.drafts.iter().map(|draft| draft.head).collect();
+        for (planned, id) in self.changes.iter().zip(ids) {
+            let version = &mut expected[planned.draft];
+            *version = version.next();
+            let Some(mut words) = planned.words.clone() else { continue };
+            words.expected = *version;
+            let topic = &self.drafts[planned.draft].topic;
+            self.names.note(topic, id, words, planned.text.clone());
+        }
+        let replace =
+            |(topic, boundary): &(_, Value)| self.names.replace_boundary(topic, boundary.clone());
+        self.boundaries.iter().map(replace).collect()
+    }
+
+    /// Takes back what was noted of changes that were not accepted.
+    fn withdraw(&self, ids: &[ChangeId], shown_before: Vec<Value>) {
+        let ids: HashSet<&ChangeId> = ids.iter().collect();
+        self.drafts.iter().for_each(|draft| self.names.withdraw(&draft.topic, &ids));
+        // The newest first, as one topic may be there twice.
+        for ((topic, _), boundary) in self.boundaries.iter().zip(shown_before).rev() {
+            self.names.replace_boundary(topic, boundary);
+        }
+    }
+
+    /// Notes what the author sees of texts that others changed between the plan and its decision. Its own
+    /// next edit may be made on that.
+    fn correct(&self, ids: &[ChangeId], receipt: &Receipt) {
+        let mut by_draft: Vec<Vec<usize>> = vec![Vec::new(); self.drafts.len()];
+        for (index, planned) in self.changes.iter().enumerate() {
+            by_draft[planned.draft].push(index);
+        }
+        for (draft, indices) in self.drafts.iter().zip(by_draft) {
+            let Some(first) = indices.first().map(|first| receipt.versions[*first]) else {
+                continue;
             };
-            let told = Told { action_id: action.action_id.clone(), ..told };
-            self.names.of(&draft.topic).tell(*version, told);
-        }
-        for ((draft, versions), slips) in self.drafts.iter_mut().zip(&accepted).zip(&slips) {
-            let Some(slips) = slips else { continue };
-            for (name, known) in draft.known.drain().filter(|(_, known)| known.own) {
-                let Seen { text, mut missing, .. } = known.seen;
-                missing.extend_from_slice(slips.after(known.after));
-                let seen = Seen { text, at: versions[known.after - 1], missing };
-                self.names.of(&draft.topic).name(name, seen);
+            if draft.kind != Kind::String || draft.head.next() == first {
+                continue;
+            }
+            let Some(unseen) = unseen_after_each(draft, first) else { continue };
+            for (index, unseen) in indices.into_iter().zip(unseen) {
+                let Some((name, seen)) = &self.changes[index].text else { continue };
+                let mut missing = seen.missing.clone();
+                missing.extend(unseen);
+                let (text, at) = (seen.text.clone(), receipt.versions[index]);
+                let seen = SeenText { text, missing, at };
+                self.names.correct(&draft.topic, &ids[index], name, seen);
             }
         }
     }
 }
 
-/// What others did to a topic between the plan and its first change.
-struct Slips {
-    any: bool,
-    /// Of a text: what they did, as it stands after so many changes of the plan. Empty if they did nothing.
-    carried: Vec<Vec<AnyChange>>,
-}
-
-impl Slips {
-    /// `None` if it cannot be known: then nothing is said of the changes, and their author is told of them
-    /// as of another's.
-    fn before(draft: &Draft, versions: &[Version]) -> Option<Slips> {
-        let first = *versions.first()?;
-        let any = draft.head.next() != first;
-        if !any || draft.kind != Kind::String {
-            return Some(Slips { any, carried: Vec::new() });
-        }
-        let (_, since) = draft.topic.accepted(draft.head).ok()?;
-        let before = since.into_iter().take_while(|entry| entry.version < first);
-        let mut slipped: Vec<AnyChange> = before.filter_map(|entry| entry.change).collect();
-        slipped = text::composed(&slipped);
-        let mut carried = vec![slipped.clone()];
-        for change in &draft.changes {
-            let mut change = Some(change.clone());
-            slipped = slipped.into_iter().filter_map(|it| text::carry(&mut change, it)).collect();
-            carried.push(slipped.clone());
-        }
-        Some(Slips { any, carried })
-    }
-
-    fn after(&self, changes: usize) -> &[AnyChange] {
-        self.carried.get(changes).map_or(&[], |slipped| slipped)
-    }
-
-    /// Whether so many changes of the plan are as they were planned, and lead to what was planned.
-    fn left_as_is(&self, changes: usize) -> bool {
-        !self.any || (!self.carried.is_empty() && self.after(changes).is_empty())
-    }
-}
-
-/// The id of a change that is not as its author made it.
-fn adjusted(id: Option<Value>) -> Option<Value> {
-    let id = id?.as_text().map(EcoString::from)?;
-    Some(eco_format!("{id}_adjust").into())
+/// What others did to a text between the plan's head and `first`, the version that the plan's first
+/// change made: as it stands after each of the plan's changes. `None` if the log no longer tells; then the
+/// author's names of these texts are not known.
+fn unseen_after_each(draft: &Draft, first: Version) -> Option<Vec<Vec<AnyChange>>> {
+    let (_, since) = draft.topic.accepted(draft.head).ok()?;
+    let before = since.into_iter().take_while(|entry| entry.version < first);
+    let unseen: Vec<AnyChange> = before.filter_map(|entry| entry.change).collect();
+    let mut unseen = text::composed(&unseen);
+    let after_each = draft.changes.iter().map(|change| {
+        let mut change = Some(change.clone());
+        unseen = std::mem::take(&mut unseen)
+            .into_iter()
+            .filter_map(|other| text::rebase(&mut change, other))
+            .collect();
+        unseen.clone()
+    });
+    Some(after_each.collect())
 }

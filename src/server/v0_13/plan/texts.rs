@@ -1,96 +1,112 @@
-//! Edits of texts: each on the text that its author saw, carried over what came in since.
+//! Edits of texts: each made on the text that its author saw, and rebased over what that is missing.
+//!
+//! A client goes on editing before the server has answered, on a text that only it has ever seen. Such a
+//! text is known by the name that the client gave it, together with what leads from it to the topic's
+//! value:
+//!
+//! ```text
+//!   the text that the author named · missing = the value as the plan has it
+//! ```
 
 use ecow::EcoString;
 
-use super::{Draft, Known, Plan, Step};
+use super::{Draft, KnownText, Plan};
 use crate::server::v0_13::command::{Command, Reason, TextEdit};
 use crate::server::v0_13::kind::Kind;
-use crate::server::v0_13::names::{Named, Seen, Told};
+use crate::server::v0_13::names::{ClientWords, EmptyEdit, NamedText, Names, SeenText};
 use crate::server::v0_13::text;
-use crate::topic::Moment;
+use crate::topic::{Moment, Version};
 use crate::types::AnyChange;
 use crate::types::string::{String as TextType, StringChange};
 use crate::value::{Text, Value};
 
-/// How much may have happened since the text that an edit was made on.
+/// How many changes may have come since the text that an edit was made on.
 const MISSING_MAX: usize = 10_000;
 
 impl Plan<'_> {
-    /// Sets a text: it wins over whatever is there. The change's id becomes the name of the text.
+    /// Sets a text: a `set` wins over whatever is there. The id of the change becomes the name of the
+    /// text.
     pub(super) fn set_text(&mut self, index: usize, command: &Command<'_>) -> Result<(), Reason> {
         let fields = command.fields(Kind::String, &self.drafts[index].value)?;
-        let name = command.id().as_ref().and_then(Value::as_text).map(EcoString::from);
+        let name = command.id.as_ref().and_then(Value::as_text).map(EcoString::from);
         let name = name.filter(|name| self.is_new_name(index, name));
         let id = name.clone().map(Value::from);
-        self.make(
-            index,
-            command,
-            fields,
-            Some(Told { id, text: name.clone(), ..Told::default() }),
-        )?;
-        let draft = &mut self.drafts[index];
-        if let (Some(name), Some(text)) = (name, draft.value.get::<TextType>().cloned()) {
-            let seen = Seen { text, at: draft.head, missing: Vec::new() };
-            draft.know(name, Known { seen, after: draft.changes.len(), own: true });
+        let words = ClientWords { text_name: name.clone(), ..self.words(id) };
+        self.add(index, command, fields, Some(words))?;
+        let text = self.drafts[index].value.get::<TextType>().cloned();
+        if let (Some(name), Some(text)) = (name, text) {
+            self.name_text(index, name, text, Vec::new());
         }
         Ok(())
     }
 
-    /// Whether a text of this topic was never called that.
+    /// Whether no text of the topic was ever called that.
     fn is_new_name(&self, index: usize, name: &str) -> bool {
         let draft = &self.drafts[index];
-        let here = draft.known.get(name).is_some_and(|known| known.own);
-        !here && !name.is_empty() && self.names.find(&draft.topic, name).is_none()
+        !name.is_empty()
+            && !draft.texts.get(name).is_some_and(|known| known.own)
+            && self.names.text(&draft.topic, name).is_none()
+            && self.names.version_named(&draft.topic, name).is_none()
     }
 
-    /// Edits a text: what came in since its author saw it carries the edit along.
+    /// Notes what the author sees after the plan's newest change.
+    fn name_text(&mut self, index: usize, name: EcoString, text: Text, missing: Vec<AnyChange>) {
+        let draft = &mut self.drafts[index];
+        let after = draft.changes.len();
+        let seen = SeenText { text, missing, at: Version(draft.head.0 + after as u64) };
+        draft.texts.insert(name.clone(), KnownText { seen: seen.clone(), after, own: true });
+        if let Some(newest) = self.changes.last_mut() {
+            newest.text = Some((name, seen));
+        }
+    }
+
+    /// Edits a text: the edit is made on what its author saw, and rebased over what came in since.
     pub(super) fn edit_text(&mut self, index: usize, command: &Command<'_>) -> Result<(), Reason> {
         let edit = command.edit()?;
-        let Some(Seen { text, missing, at }) = self.seen(index, &edit.version) else {
+        let Some(SeenText { text, missing, .. }) = self.seen_text(index, &edit.version) else {
             self.unknown_version = true;
             let why = format_args!("Invalid base topic version: {}", edit.version);
             return Err(command.invalid(why));
         };
         let made = string_change(&edit, &text, command)?;
-        let mut seen_text = text.clone();
+        let mut text_after = text;
         if let StringChange::Edit(made) = &made {
-            made.apply(&mut seen_text).map_err(|invalid| command.invalid(invalid))?;
+            made.apply(&mut text_after).map_err(|invalid| command.invalid(invalid))?;
         }
         let mut change = Some(AnyChange::new::<TextType>(made));
         let missing: Vec<AnyChange> =
-            missing.into_iter().filter_map(|it| text::carry(&mut change, it)).collect();
+            missing.into_iter().filter_map(|missed| text::rebase(&mut change, missed)).collect();
         let name = edit.result.clone().filter(|name| self.is_new_name(index, name));
-        let as_made = missing.is_empty() && name == edit.result;
-        let nothing = Some((if edit.insert { "insert" } else { "delete" }, edit.position));
-        let told = Told { id: command.id(), text: name.clone(), nothing, ..Told::default() };
-        let draft = &mut self.drafts[index];
-        let kind = draft.topic.kind();
-        // Of an edit that came to nothing, a version is made all the same.
+        let words = ClientWords {
+            text_name: name.clone(),
+            empty_edit: Some(EmptyEdit { insert: edit.insert, position: edit.position }),
+            // The author's names stand only if its text is the topic's value, and bears that name.
+            as_made: missing.is_empty() && name == edit.result,
+            ..self.words(command.id.clone())
+        };
+        // Where nothing is left of an edit, a version is made all the same: in 0.13 versions chain.
         let change =
             change.unwrap_or_else(|| AnyChange::new::<TextType>(StringChange::insert(0, "")));
-        let change = kind.resolve(change, &draft.value).map_err(|it| command.invalid(it))?;
-        kind.apply(&mut draft.value, &change).map_err(|invalid| command.invalid(invalid))?;
-        draft.changes.push(change.clone());
+        self.apply(index, command, change, Some(words))?;
         if let Some(name) = name {
-            let seen = Seen { text: seen_text, at, missing };
-            draft.know(name, Known { seen, after: draft.changes.len(), own: true });
+            self.name_text(index, name, text_after, missing);
         }
-        self.steps.push(Step { draft: index, change, told: Some(told), as_made });
         Ok(())
     }
 
-    /// The text that an author means by a name, and what leads from it to the value as it stands, as one
-    /// change if there is any. `None` if nobody knows the name (any more).
-    fn seen(&mut self, index: usize, name: &str) -> Option<Seen> {
+    /// The text that the author means by a name, and what leads from it to the value as it stands: one
+    /// change, if there is any. `None` if nobody knows the name (any more).
+    fn seen_text(&mut self, index: usize, name: &str) -> Option<SeenText> {
         let draft = &mut self.drafts[index];
-        if !draft.known.contains_key(name) {
-            let seen = seen_before(draft, self.names.find(&draft.topic, name)?)?;
-            draft.know(name.into(), Known { seen, after: 0, own: false });
+        if !draft.texts.contains_key(name) {
+            let seen = seen_before(self.names, draft, name)?;
+            draft.texts.insert(name.into(), KnownText { seen, after: 0, own: false });
         }
-        let known = draft.known.get_mut(name)?;
-        let own = &draft.changes[known.after..];
-        if !own.is_empty() {
-            known.seen.missing.extend_from_slice(own);
+        let known = draft.texts.get_mut(name)?;
+        // The changes of this action that the author made on other texts are missing from this one.
+        let unseen = &draft.changes[known.after..];
+        if !unseen.is_empty() {
+            known.seen.missing.extend_from_slice(unseen);
             known.seen.missing = text::composed(&known.seen.missing);
             known.after = draft.changes.len();
         }
@@ -98,21 +114,12 @@ impl Plan<'_> {
     }
 }
 
-/// A text that was there before the action, and what leads from it to the value that this began with.
-fn seen_before(draft: &Draft, named: Named) -> Option<Seen> {
-    let mut seen = match named {
-        Named::Seen(seen) => seen,
-        Named::Version(at) => {
-            let value = match at == draft.head && draft.changes.is_empty() {
-                true => draft.value.clone(),
-                false => draft.topic.value_at(Moment::Version(at)).ok()?.value,
-            };
-            Seen { text: value.get::<TextType>()?.clone(), at, missing: Vec::new() }
-        }
+/// A text that was there before the action, and what leads from it to the value that the plan begins with.
+fn seen_before(names: &Names, draft: &Draft, name: &str) -> Option<SeenText> {
+    let mut seen = match names.text(&draft.topic, name) {
+        Some(named) => named_by_client(draft, named)?,
+        None => named_by_server(draft, names.version_named(&draft.topic, name)?)?,
     };
-    let (_, since) = draft.topic.accepted(seen.at).ok()?;
-    let since = since.into_iter().filter(|entry| entry.version <= draft.head);
-    seen.missing.extend(since.filter_map(|entry| entry.change));
     if seen.missing.len() > MISSING_MAX {
         return None;
     }
@@ -120,7 +127,33 @@ fn seen_before(draft: &Draft, named: Named) -> Option<Seen> {
     Some(seen)
 }
 
-/// The change of ours for an edit of `text`.
+/// A text under a name that a client gave it.
+fn named_by_client(draft: &Draft, named: NamedText) -> Option<SeenText> {
+    let NamedText { mut seen, change } = named;
+    let before = Version(seen.at.0.checked_sub(1)?);
+    let (_, since) = draft.topic.accepted(before).ok()?;
+    let mut since = since.into_iter().filter(|entry| entry.version <= draft.head);
+    // The name was noted before the change was decided. Only if the change made that version, the text
+    // was ever there.
+    since.next().filter(|entry| entry.id == change)?;
+    seen.missing.extend(since.filter_map(|entry| entry.change));
+    Some(seen)
+}
+
+/// The text at a version that was told under a name of the server's.
+fn named_by_server(draft: &Draft, at: Version) -> Option<SeenText> {
+    let value = if at == draft.head && draft.changes.is_empty() {
+        draft.value.clone()
+    } else {
+        draft.topic.value_at(Moment::Version(at)).ok()?.value
+    };
+    let (_, since) = draft.topic.accepted(at).ok()?;
+    let since = since.into_iter().filter(|entry| entry.version <= draft.head);
+    let missing = since.filter_map(|entry| entry.change).collect();
+    Some(SeenText { text: value.get::<TextType>()?.clone(), missing, at })
+}
+
+/// The change of this server's for an edit of `text`.
 fn string_change(
     edit: &TextEdit,
     text: &Text,
