@@ -46,7 +46,7 @@ use crate::client::LocalChange;
 use crate::journal::Fault;
 use crate::protocol::ServerMessage;
 use crate::protocol::decode::decode_text;
-use crate::protocol::message::{ClientMessage, Part};
+use crate::protocol::message::{ClientMessage, Part, Subscribe};
 use crate::session::Session;
 use crate::topic::TopicName;
 use crate::types::{AnyValue, TypeRef};
@@ -377,8 +377,10 @@ impl World {
             // What a server cannot read either is none of the world's business; and a subscription of
             // the replica's own is not to be taken from it.
             match message.client() {
-                Ok(ClientMessage::Unsubscribe { topic_name })
-                    if client.replica.topic(&topic_name).is_some() => {}
+                Ok(
+                    ClientMessage::Unsubscribe { topic_name }
+                    | ClientMessage::Subscribe(Subscribe { topic_name, .. }),
+                ) if client.replica.topic(&topic_name).is_some() => {}
                 Ok(ClientMessage::Resume { .. }) | Err(_) => {}
                 Ok(message) => {
                     client.has_said = true;

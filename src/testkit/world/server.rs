@@ -288,8 +288,10 @@ impl Server {
 
     /// Ends the server's life in good order. Every connection is to be closed by then.
     pub fn stop(&mut self) {
-        while self.work() {}
         self.engine().settle();
+        while self.work() {
+            self.engine().settle();
+        }
         // Should the journal fail just now, this counts as a crash.
         let _ = self.engine().close();
     }
