@@ -10,13 +10,13 @@ use std::collections::VecDeque;
 
 use common::Random;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use topicsync::types::dict::{Dict, DictChange};
-use topicsync::types::int::{Int, IntChange};
-use topicsync::types::list::{List, ListChange};
-use topicsync::types::place::Place;
-use topicsync::types::set::{Set, SetChange};
-use topicsync::types::string::{String as Text, StringChange};
+use topicsync::types::Place;
 use topicsync::types::{AnyChange, AnyValue, TopicType, TypeRef};
+use topicsync::types::{Dict, DictChange};
+use topicsync::types::{Int, IntChange};
+use topicsync::types::{List, ListChange};
+use topicsync::types::{Set, SetChange};
+use topicsync::types::{String as Text, StringChange};
 use topicsync::value::Value;
 
 const SIZES: [usize; 3] = [10, 1_000, 100_000];

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use topicsync::engine::{Author, Engine, EngineConfig, Submission, Submitted};
 use topicsync::journal::SqliteJournal;
 use topicsync::topic::{ClientId, Durability, TopicName, TopicOptions};
-use topicsync::types::int::{Int, IntChange};
+use topicsync::types::{Int, IntChange};
 
 /// How long each is measured.
 const SPAN: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use topicsync::engine::{Author, EngineConfig, Group, Submission, Submitted};
 use topicsync::protocol::Encoding;
 use topicsync::session::{Connection, Frame, Hub, Native, SessionConfig, Worker};
 use topicsync::topic::{ClientId, Keep, TopicName, TopicOptions, Uptime};
-use topicsync::types::dict::{Dict, DictChange};
+use topicsync::types::{Dict, DictChange};
 use topicsync::value::{Dict as DictValue, Value};
 
 /// A topic of nodes that are dragged, and those who watch.

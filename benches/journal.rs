@@ -21,8 +21,8 @@ use topicsync::journal::{
 use topicsync::topic::{
     ChangeId, ClientId, CommitNumber, Epoch, Timestamp, TopicName, TopicOptions, Version,
 };
-use topicsync::types::dict::Dict as DictType;
-use topicsync::types::string::String as TextType;
+use topicsync::types::Dict as DictType;
+use topicsync::types::String as TextType;
 use topicsync::types::{AnyChange, AnyValue, TypeRef};
 use workloads::{Nodes, Trace};
 

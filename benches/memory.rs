@@ -24,7 +24,7 @@ use topicsync::engine::{Author, ChangeBody, Engine, EngineConfig, Submission, Su
 use topicsync::journal::SqliteJournal;
 use topicsync::topic::{ClientId, Durability, TopicName, TopicOptions};
 use topicsync::types::AnyChange;
-use topicsync::types::string::{String as TextType, StringChange};
+use topicsync::types::{String as TextType, StringChange};
 use topicsync_test_support::allocator::Counting;
 use workloads::{Nodes, Trace};
 

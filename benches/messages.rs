@@ -10,13 +10,13 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use topicsync::engine::{Body, Engine, EngineConfig, Item, Part};
-use topicsync::protocol::decode::{Frame, decode_binary, decode_text};
-use topicsync::protocol::message::{ClientMessage, SentChange, TopicChange};
+use topicsync::protocol::{ClientMessage, SentChange, TopicChange};
 use topicsync::protocol::{Encoding, encode};
+use topicsync::protocol::{Frame, decode_binary, decode_text};
 use topicsync::session::encode_items;
 use topicsync::topic::{ChangeId, ClientId, CommitNumber, TopicName, TopicOptions, Version};
-use topicsync::types::dict::{Dict, DictChange};
 use topicsync::types::{AnyChange, TopicType, TypeRef};
+use topicsync::types::{Dict, DictChange};
 use topicsync::value::{Dict as DictValue, Value};
 
 /// A node of an editor, as it is dragged.
@@ -36,7 +36,7 @@ fn frame(encoding: Encoding) -> Vec<u8> {
         base: None,
     };
     let update = TopicChange { topic_name: topic_name(), epoch: None, change };
-    encode::encode(&ClientMessage::Update(update), encoding)
+    encode(&ClientMessage::Update(update), encoding)
 }
 
 fn decode(frame: &[u8], encoding: Encoding) -> AnyChange {

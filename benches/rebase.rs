@@ -9,11 +9,11 @@ mod common;
 use common::Random;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use topicsync::topic::{Topic, Version};
-use topicsync::types::list::{List, ListChange};
-use topicsync::types::place::Place;
+use topicsync::types::Place;
 use topicsync::types::run::{MaybeChange, compose_all};
-use topicsync::types::string::{String as Text, StringChange};
 use topicsync::types::{AnyChange, TypeRef};
+use topicsync::types::{List, ListChange};
+use topicsync::types::{String as Text, StringChange};
 use topicsync::value::Value;
 
 /// The length of the text before anything is missed.

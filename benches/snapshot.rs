@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use topicsync::engine::{Author, Engine, EngineConfig, Item, Submission, Submitted, TopicCell};
-use topicsync::protocol::decode::{Frame, decode_binary, decode_text};
 use topicsync::protocol::{Encoding, ServerMessage};
+use topicsync::protocol::{Frame, decode_binary, decode_text};
 use topicsync::session::encode_items;
 use topicsync::topic::{ClientId, TopicName, TopicOptions};
-use topicsync::types::list::{List, ListChange};
 use topicsync::types::{AnyValue, TypeRef};
+use topicsync::types::{List, ListChange};
 use topicsync::value::{Dict, Value};
 
 const ITEMS: i64 = 100_000;

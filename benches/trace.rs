@@ -13,7 +13,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use smallvec::SmallVec;
 use topicsync::engine::{Author, ChangeBody, Engine, EngineConfig, Submission, Submitted};
 use topicsync::topic::{ClientId, Topic, TopicName, TopicOptions};
-use topicsync::types::string::String as TextType;
+use topicsync::types::String as TextType;
 use topicsync::types::{AnyChange, AnyValue, TopicType, TypeRef};
 use topicsync::value::Fields;
 use workloads::Trace;

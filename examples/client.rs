@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async { drop(stopped.await) }));
 
-    let (ann, bob) = (Client::connect(&url), Client::connect(&url));
+    let (ann, bob) = (Client::connect(&url)?, Client::connect(&url)?);
     let (anns, bobs) = (ann.dict("nodes")?, bob.dict("nodes")?);
     anns.ready().await?;
     bobs.ready().await?;

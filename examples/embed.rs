@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Several changes of several topics, all or nothing.
     let title = host.string("title")?;
     host.action(|action| {
-        use topicsync::types::{dict::DictChange, string::StringChange};
+        use topicsync::types::{DictChange, StringChange};
         action
             .change(&nodes, DictChange::Remove { key: "n1".into() })
             .change(&title, StringChange::Append("an empty graph".into()));

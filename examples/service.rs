@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let running = tokio::spawn(server.run(async { drop(stopped.await) }));
 
     // A service of one client, called by another.
-    let (ann, bob) = (Client::connect(&url), Client::connect(&url));
+    let (ann, bob) = (Client::connect(&url)?, Client::connect(&url)?);
     ann.register_service("shout", |request| async move {
         let words = request.args.as_text().map(ToString::to_string).unwrap_or_default();
         Ok(Value::from(words.to_uppercase()))

@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use topicsync::server::Server;
-use topicsync::types::list::List;
+use topicsync::types::List;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

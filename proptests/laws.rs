@@ -5,16 +5,16 @@
 
 use proptest::prelude::*;
 use topicsync::testkit::strategies::{cases, wild_change};
+use topicsync::types::Bool;
+use topicsync::types::Dict;
+use topicsync::types::Event;
+use topicsync::types::Generic;
+use topicsync::types::Int;
+use topicsync::types::List;
+use topicsync::types::Set;
+use topicsync::types::String;
 use topicsync::types::TopicType;
-use topicsync::types::bool::Bool;
-use topicsync::types::dict::Dict;
-use topicsync::types::event::Event;
-use topicsync::types::float::{Float, FloatChange};
-use topicsync::types::generic::Generic;
-use topicsync::types::int::Int;
-use topicsync::types::list::List;
-use topicsync::types::set::Set;
-use topicsync::types::string::String;
+use topicsync::types::{Float, FloatChange};
 
 topicsync::laws! {
     mod generic = cases::<Generic>();

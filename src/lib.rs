@@ -1,8 +1,47 @@
-//! topicsync: an engine for shared state.
+//! Shared state: values that many people and programs edit at once, in one order.
 //!
 //! A server holds *topics*: typed, persistent values, each with a version log of every change that made
 //! it what it is. Clients subscribe, change, and see everyone's changes in one order; the server alone
 //! decides that order, and sends back what cannot be carried into it.
+//!
+//! ```
+//! # #[cfg(all(feature = "client", feature = "server"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use topicsync::client::Client;
+//! use topicsync::server::Server;
+//!
+//! let server = Server::builder().listen(([127, 0, 0, 1], 0)).bind()?;
+//! let url = format!("ws://{}", server.address()?);
+//! tokio::spawn(server.run(std::future::pending()));
+//!
+//! let (ann, bob) = (Client::connect(&url), Client::connect(&url));
+//! let (anns, bobs) = (ann.list("todo")?, bob.list("todo")?);
+//! anns.ready().await?;
+//! bobs.ready().await?;
+//!
+//! bobs.append("bread")?.await?; // Waits until the server has accepted it.
+//! let milk = anns.append("milk")?; // Shows at once, and arrives when it can.
+//! assert_eq!(anns.value().iter().last(), Some(&"milk".into()));
+//!
+//! milk.await?; // What comes before it in the one order has come too.
+//! assert_eq!(anns.value().get(0), Some(&"bread".into()));
+//! ann.undo().await?; // Takes back her own work, and leaves his.
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "client", feature = "server")))]
+//! # fn main() {}
+//! ```
+//!
+//! | to | use | with the feature |
+//! |---|---|---|
+//! | connect to a server | [`client::Client`] | `client`, on by default |
+//! | embed a server | [`server`] | `server` |
+//! | give topics a type of one's own | [`types::TopicType`], and `laws!` to test it | `testkit` for the tests |
+//! | read data folders and exported histories | [`replay`] | `journal` for folders |
+//! | run the server, and every command, as a program | the package `topicsync-cli` | |
+//!
+//! # The map
 //!
 //! A module uses only floors below its own:
 //!
@@ -22,16 +61,22 @@
 
 pub mod client;
 pub mod engine;
+#[warn(missing_docs, unreachable_pub)]
 pub mod journal;
+#[warn(missing_docs, unreachable_pub)]
 pub mod protocol;
+#[warn(missing_docs, unreachable_pub)]
 pub mod replay;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod session;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+#[warn(missing_docs, unreachable_pub)]
 pub mod topic;
+#[warn(missing_docs, unreachable_pub)]
 pub mod types;
+#[warn(missing_docs, unreachable_pub)]
 pub mod value;
 
 /// The README's program compiles.

@@ -6,9 +6,9 @@ use std::io::BufReader;
 use flate2::bufread::GzDecoder;
 use serde::Deserialize;
 use topicsync::types::AnyChange;
-use topicsync::types::dict::{Dict as DictType, DictChange};
-use topicsync::types::edit::{Deletion, Edit};
-use topicsync::types::string::StringChange;
+use topicsync::types::StringChange;
+use topicsync::types::{Deletion, Edit};
+use topicsync::types::{Dict as DictType, DictChange};
 use topicsync::value::{Dict, Value};
 
 use crate::common::Random;

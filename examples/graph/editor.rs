@@ -25,9 +25,9 @@ impl Editor {
     /// # Errors
     /// The topic has another type, or cannot be had.
     pub async fn open(url: &str, topic: &str) -> Result<Editor, Box<dyn Error>> {
-        let client = Client::connect(url);
+        let client = Client::connect(url)?;
         let graph = client.topic(topic, TopicOptions::default())?;
-        graph.ready().await.map_err(|error| error.reason.to_string())?;
+        graph.ready().await?;
         Ok(Editor { client, graph })
     }
 

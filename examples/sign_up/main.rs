@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async { drop(stopped.await) }));
 
-    let (ann, bob) = (Client::connect(&url), Client::connect(&url));
+    let (ann, bob) = (Client::connect(&url)?, Client::connect(&url)?);
     let open = |client: &Client| client.topic("climbing", TopicOptions::default());
     let (anns, bobs): (Topic<SignUpSheet>, Topic<SignUpSheet>) = (open(&ann)?, open(&bob)?);
     anns.ready().await?;

@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde::de::DeserializeSeed;
-use topicsync::value::decode::ValueSeed;
-use topicsync::value::fields::FieldsSeed;
+use topicsync::value::ValueSeed;
+use topicsync::value::FieldsSeed;
 use topicsync_fuzz::{check_fields, check_value, hold};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use topicsync::journal::Logged;
-use topicsync::journal::sqlite::run::{Span, decode, encode, moments};
+use topicsync::journal::sqlite_run::{Span, decode, encode, moments};
 use topicsync::topic::{CommitNumber, Timestamp, Version};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use topicsync::protocol::decode::decode_text;
+use topicsync::protocol::decode_text;
 use topicsync_fuzz::{check_frame, hold};
 
 fuzz_target!(|bytes: &[u8]| {

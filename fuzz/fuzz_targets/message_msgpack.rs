@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use topicsync::protocol::decode::decode_binary;
+use topicsync::protocol::decode_binary;
 use topicsync_fuzz::{check_frame, hold};
 
 fuzz_target!(|bytes: &[u8]| {

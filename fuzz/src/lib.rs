@@ -12,8 +12,8 @@
 use arbitrary::Unstructured;
 use serde::Serialize;
 use topicsync::protocol::Encoding;
-use topicsync::protocol::decode::{Frame, FrameError, RawMessage, decode_binary, decode_text};
-use topicsync::protocol::encode::encode;
+use topicsync::protocol::{Frame, FrameError, RawMessage, decode_binary, decode_text};
+use topicsync::protocol::encode;
 use topicsync::testkit::{Found, checks};
 use topicsync::testkit::choices::Choices;
 use topicsync::types::{Registry, TypeRef};
@@ -49,15 +49,15 @@ macro_rules! with_type {
     ($number:expr, $function:ident($($argument:expr),*)) => {{
         use topicsync::types;
         match $number {
-            0 => $function::<types::string::String>($($argument),*),
-            1 => $function::<types::list::List>($($argument),*),
-            2 => $function::<types::dict::Dict>($($argument),*),
-            3 => $function::<types::set::Set>($($argument),*),
-            4 => $function::<types::int::Int>($($argument),*),
-            5 => $function::<types::float::Float>($($argument),*),
-            6 => $function::<types::generic::Generic>($($argument),*),
-            7 => $function::<types::bool::Bool>($($argument),*),
-            _ => $function::<types::event::Event>($($argument),*),
+            0 => $function::<types::String>($($argument),*),
+            1 => $function::<types::List>($($argument),*),
+            2 => $function::<types::Dict>($($argument),*),
+            3 => $function::<types::Set>($($argument),*),
+            4 => $function::<types::Int>($($argument),*),
+            5 => $function::<types::Float>($($argument),*),
+            6 => $function::<types::Generic>($($argument),*),
+            7 => $function::<types::Bool>($($argument),*),
+            _ => $function::<types::Event>($($argument),*),
         }
     }};
 }

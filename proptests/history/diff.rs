@@ -113,7 +113,7 @@ fn differences_lead_from_one_value_to_the_other() {
 
 #[test]
 fn differences_lead_from_one_version_to_another() {
-    use topicsync::types::{TopicType, dict, list, string};
+    use topicsync::types::{Dict, List, String, TopicType};
     fn check<T: Generate>(name: &str) {
         let tapes = || proptest::collection::vec(tape(), 0..12);
         hunt(name, (tape(), tapes(), tapes()), |(value, one, other)| {
@@ -129,7 +129,7 @@ fn differences_lead_from_one_version_to_another() {
             check_diff(&end(one), &end(other))
         });
     }
-    check::<string::String>(string::String::NAME);
-    check::<list::List>(list::List::NAME);
-    check::<dict::Dict>(dict::Dict::NAME);
+    check::<String>(String::NAME);
+    check::<List>(List::NAME);
+    check::<Dict>(Dict::NAME);
 }

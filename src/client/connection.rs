@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -41,9 +40,25 @@ pub struct ClientConfig {
     pub retry_max: Duration,
     /// A server that was silent for so long is gone.
     pub silence_max: Duration,
+    /// How long to wait for an answer: to a request that has no timeout of its own, for a topic's first value, for
+    /// the server to be there, for a service to be registered.
+    pub request_timeout: Duration,
+    /// How long a client that is told to close waits for answers.
+    pub close_timeout: Duration,
+}
+
+/// What cannot be the address of a server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{url:?} is no address of a server, as ws://host:port/ would be: {reason}")]
+pub struct AddressError {
+    /// What was given.
+    pub url: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 impl ClientConfig {
+    /// The settings of a client of the server at `url`, as they are by default.
     pub fn new(url: impl Into<String>) -> ClientConfig {
         ClientConfig {
             url: url.into(),
@@ -51,6 +66,21 @@ impl ClientConfig {
             retry_min: Duration::from_millis(100),
             retry_max: Duration::from_secs(10),
             silence_max: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// Whether the address can be one (R44).
+    pub(super) fn check(&self) -> Result<(), AddressError> {
+        let wrong = |reason: String| AddressError { url: self.url.clone(), reason };
+        let request = self.url.as_str().into_client_request();
+        let uri = request.map_err(|error| wrong(error.to_string()))?.uri().clone();
+        match (uri.scheme_str(), uri.host()) {
+            (Some("ws"), Some(host)) if !host.is_empty() => Ok(()),
+            (Some("ws"), _) => Err(wrong("it names no host".to_owned())),
+            (Some("wss"), _) => Err(wrong("this client has no TLS".to_owned())),
+            (scheme, _) => Err(wrong(format!("its scheme is {:?}", scheme.unwrap_or_default()))),
         }
     }
 }
@@ -66,19 +96,24 @@ enum End {
 }
 
 /// Connects, and connects again, until the client is closed.
-pub(super) async fn run(shared: Arc<Shared>, config: ClientConfig) {
-    let mut closing = shared.closing.subscribe();
-    let mut retry = Retry::new(&config);
+pub(super) async fn run(shared: Arc<Shared>) {
+    let config = &shared.config;
+    let mut retry = Retry::new(config);
+    let mut warned = false;
     loop {
         shared.status.send_replace(Status::Connecting);
         let connected = tokio::select! {
-            connected = connect(&config) => connected,
-            _ = closing.wait_for(|closing| *closing) => break,
+            connected = connect(config) => connected,
+            () = shared.over() => break,
         };
         let end = match connected {
-            Ok((socket, wire)) => converse(&shared, &config, socket, wire).await,
+            Ok((socket, wire)) => converse(&shared, config, socket, wire).await,
             Err(error) => {
-                tracing::debug!(%error, "could not connect");
+                // Once for each time that the server is away (R44).
+                match std::mem::replace(&mut warned, true) {
+                    false => tracing::warn!(%error, url = config.url, "cannot connect; trying on"),
+                    true => tracing::debug!(%error, url = config.url, "cannot connect"),
+                }
                 End::Lost
             }
         };
@@ -86,12 +121,13 @@ pub(super) async fn run(shared: Arc<Shared>, config: ClientConfig) {
             break;
         }
         let was_online = *shared.status.borrow() == Status::Online;
+        warned &= !was_online;
         shared.with(|state| state.replica.disconnected());
         shared.status.send_replace(Status::Offline);
         let wait = retry.wait(was_online);
         tokio::select! {
             () = sleep(wait) => {}
-            _ = closing.wait_for(|closing| *closing) => break,
+            () = shared.over() => break,
         }
     }
     shared.close();
@@ -123,8 +159,12 @@ async fn converse(shared: &Shared, config: &ClientConfig, socket: Socket, wire: 
         end = read(shared, &mut stream, config.silence_max) => end,
         end = write(shared, &mut sink, wire) => end,
     };
-    if matches!(end, End::Over) && sink.close().await.is_ok() {
-        let gone = async { while let Some(Ok(_)) = stream.next().await {} };
+    if matches!(end, End::Over) {
+        let gone = async {
+            sink.close().await?;
+            while let Some(Ok(_)) = stream.next().await {}
+            Ok::<(), Error>(())
+        };
         let _ = timeout(CLOSE_TIMEOUT, gone).await;
     }
     end
@@ -154,13 +194,15 @@ async fn read(shared: &Shared, stream: &mut SplitStream<Socket>, silence_max: Du
 fn receive(shared: &Shared, frame: Result<Frame, FrameError>) -> Result<(), FrameError> {
     let frame = frame?;
     let online = shared.act(|state| {
-        for message in frame {
-            match message.server() {
-                Ok(message) => state.replica.receive(message),
-                // Of a later version of the protocol, or else a version will be missed.
-                Err(malformed) => tracing::debug!(?malformed, "a message was not understood"),
+        let messages = frame.into_iter().filter_map(|message| match message.server() {
+            Ok(message) => Some(message),
+            // Of a later version of the protocol, or else a version will be missed.
+            Err(malformed) => {
+                tracing::debug!(?malformed, "a message was not understood");
+                None
             }
-        }
+        });
+        state.replica.receive_frame(messages);
         state.replica.is_online()
     });
     if online {
@@ -172,19 +214,27 @@ fn receive(shared: &Shared, frame: Result<Frame, FrameError>) -> Result<(), Fram
 }
 
 async fn write(shared: &Shared, sink: &mut SplitSink<Socket, Message>, wire: Wire) -> End {
-    let mut closing = shared.closing.subscribe();
+    let over = shared.over();
+    tokio::pin!(over);
     loop {
-        let closed = *closing.borrow_and_update();
-        if send_all(shared, sink, wire).await.is_err() {
-            return if closed { End::Over } else { End::Lost };
+        // A line that is frozen takes nothing, and must not keep a client from closing.
+        let sent = tokio::select! {
+            biased;
+            sent = send_all(shared, sink, wire) => sent,
+            () = &mut over => break,
+        };
+        if sent.is_err() {
+            return End::Lost;
         }
-        if closed {
-            let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-            let _ = sink.send(Message::Close(Some(frame))).await;
-            return End::Over;
+        tokio::select! {
+            biased;
+            () = wait_for_work(shared) => {}
+            () = &mut over => break,
         }
-        wait_for_work(shared, &mut closing).await;
     }
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let _ = timeout(CLOSE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
+    End::Over
 }
 
 async fn send_all(
@@ -205,7 +255,7 @@ async fn send_all(
     sink.flush().await
 }
 
-async fn wait_for_work(shared: &Shared, closing: &mut watch::Receiver<bool>) {
+async fn wait_for_work(shared: &Shared) {
     let busy_until = shared.with(|state| state.busy_until);
     let no_longer_busy = async {
         match busy_until {
@@ -216,7 +266,6 @@ async fn wait_for_work(shared: &Shared, closing: &mut watch::Receiver<bool>) {
     tokio::select! {
         () = shared.outgoing.notified() => {}
         () = no_longer_busy => {}
-        _ = closing.changed() => {}
     }
 }
 

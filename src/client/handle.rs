@@ -8,13 +8,13 @@ use std::time::Duration;
 use ecow::EcoString;
 use tokio::sync::{oneshot, watch};
 
-use super::connection::{ClientConfig, run};
-use super::event::{Event, Ticket};
-use super::replica::{CallId, LocalChange, LocalError, Replica};
-use super::shared::{Answer, Callback, ListenerId, Provider, Refused, Request, Shared, Status};
+use super::connection::{AddressError, ClientConfig, run};
+use super::event::{CallError, Event, Ticket};
+use super::replica::{CallId, LocalChange, LocalError, Replica, Unfinished};
+use super::shared::{
+    Answer, Callback, ListenerId, Provider, Refused, Request, Shared, Status, WaitError,
+};
 use super::topic::{SubscribeError, Topic};
-use crate::protocol::ServiceErrorCode;
-use crate::protocol::message::ServiceError;
 use crate::topic::{ClientId, TopicName, TopicOptions};
 use crate::types::{TopicType, TypeRef, bool, dict, event, float, generic, int, list, set, string};
 use crate::value::Value;
@@ -30,28 +30,35 @@ pub struct Client {
     _guard: Arc<Guard>,
 }
 
-/// Closes the client when the last handle goes.
+/// Closes the client when the last handle goes. What is not answered by then is waited for, as by a close.
 struct Guard(Arc<Shared>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.closing.send_replace(true);
+        self.0.begin_close();
     }
 }
 
 impl Client {
     /// Starts a client of the server at `url`, `ws://host:port/`. It is there at once, and can be
     /// used before the server is. Must be called within a tokio runtime.
-    pub fn connect(url: impl Into<String>) -> Client {
+    ///
+    /// # Errors
+    /// That is no address.
+    pub fn connect(url: impl Into<String>) -> Result<Client, AddressError> {
         Client::with_config(ClientConfig::new(url))
     }
 
     /// As [`connect`](Self::connect), with settings.
-    pub fn with_config(config: ClientConfig) -> Client {
-        let shared = Arc::new(Shared::new());
-        tokio::spawn(run(shared.clone(), config));
+    ///
+    /// # Errors
+    /// The address cannot be one.
+    pub fn with_config(config: ClientConfig) -> Result<Client, AddressError> {
+        config.check()?;
+        let shared = Arc::new(Shared::new(config));
+        tokio::spawn(run(shared.clone()));
         tokio::spawn(shared.clone().tell());
-        Client { _guard: Arc::new(Guard(shared.clone())), shared }
+        Ok(Client { _guard: Arc::new(Guard(shared.clone())), shared })
     }
 
     /// Where the connection stands, now and from now on.
@@ -62,13 +69,15 @@ impl Client {
     /// Waits until the client is online.
     ///
     /// # Errors
-    /// It was closed before.
-    pub async fn online(&self) -> Result<(), Refused> {
+    /// It is not within [`ClientConfig::request_timeout`], or was closed.
+    pub async fn online(&self) -> Result<(), WaitError> {
+        let what = || format!("the server at {}", self.shared.config.url);
         let mut status = self.status();
         let over = |it: &Status| matches!(it, Status::Online | Status::Closed);
-        match status.wait_for(over).await.as_deref() {
-            Ok(Status::Online) => Ok(()),
-            _ => Err(Refused::Closed),
+        let online = async { status.wait_for(over).await.is_ok_and(|it| *it == Status::Online) };
+        match self.shared.in_time(what(), online).await? {
+            true => Ok(()),
+            false => Err(WaitError::Closed { what: what() }),
         }
     }
 
@@ -77,17 +86,22 @@ impl Client {
         self.shared.with(|state| state.replica.client_id())
     }
 
-    /// Waits until everything made here has met its fate.
+    /// Waits until everything that was made, asked and offered here has its outcome, or the client is closed.
     pub async fn settled(&self) {
-        // The sender lives as long as this handle.
-        let _ = self.shared.pending.subscribe().wait_for(|pending| *pending == 0).await;
+        let (mut settled, mut status) = (self.shared.settled.subscribe(), self.status());
+        // The senders live as long as this handle.
+        tokio::select! {
+            _ = settled.wait_for(|settled| *settled) => {}
+            _ = status.wait_for(|status| *status == Status::Closed) => {}
+        }
     }
 
-    /// Sends what can be sent, ends the session, and returns when the connection is closed. What is
-    /// not answered by then is lost: see [`settled`](Self::settled).
-    pub async fn close(&self) {
-        self.shared.closing.send_replace(true);
+    /// Closes the client, and with it the session. It takes no more from here on; what was made and asked before
+    /// is sent and waited for, up to [`ClientConfig::close_timeout`]. Gives what has no outcome then.
+    pub async fn close(&self) -> Unfinished {
+        self.shared.begin_close();
         let _ = self.status().wait_for(|status| *status == Status::Closed).await;
+        self.shared.unfinished()
     }
 
     /// Looks into the replica.
@@ -115,13 +129,10 @@ impl Client {
         changes: impl IntoIterator<Item = LocalChange>,
     ) -> Result<Pending, LocalError> {
         let changes = changes.into_iter().collect();
-        let (fate, answer) = oneshot::channel();
+        let (outcome, answer) = oneshot::channel();
         let ticket = self.shared.act(|state| {
             let ticket = state.replica.local(changes)?;
-            // Once closed, nobody would answer.
-            if *self.shared.status.borrow() != Status::Closed {
-                state.tickets.insert(ticket, fate);
-            }
+            state.tickets.insert(ticket, outcome);
             Ok(ticket)
         })?;
         Ok(Pending { ticket, answer })
@@ -130,48 +141,66 @@ impl Client {
     /// Undoes this client's newest action, others' later work staying as it is.
     ///
     /// # Errors
-    /// What the server says.
-    pub async fn undo(&self) -> Result<Value, ServiceError> {
-        self.call(Replica::undo).await
+    /// What the server says, or that there was no answer: then it may have been done.
+    pub async fn undo(&self) -> Result<Value, CallError> {
+        self.call("_topicsync/undo", None, Replica::undo).await
     }
 
     /// Redoes what was undone last.
     ///
     /// # Errors
-    /// What the server says.
-    pub async fn redo(&self) -> Result<Value, ServiceError> {
-        self.call(Replica::redo).await
+    /// As [`undo`](Self::undo).
+    pub async fn redo(&self) -> Result<Value, CallError> {
+        self.call("_topicsync/redo", None, Replica::redo).await
     }
 
-    /// Asks a service. Without a timeout, the server's holds.
+    /// Asks a service. Without a timeout, that of [`ClientConfig::request_timeout`] holds here, and the
+    /// server's there.
     ///
     /// # Errors
-    /// It is not there, failed, or did not answer.
+    /// It is not there, failed, or did not answer. If the connection was lost meanwhile, it may have been done;
+    /// what only reads is asked again.
     pub async fn request(
         &self,
         service_name: &str,
         args: impl Into<Value>,
         timeout: Option<Duration>,
-    ) -> Result<Value, ServiceError> {
+    ) -> Result<Value, CallError> {
         let timeout_ms = timeout.map(|timeout| timeout.as_millis() as u64);
         let args = args.into();
-        self.call(|replica| replica.request(service_name, args, timeout_ms)).await
+        let ask = |replica: &mut Replica| replica.request(service_name, args, timeout_ms);
+        self.call(service_name, timeout, ask).await
     }
 
-    async fn call(&self, ask: impl FnOnce(&mut Replica) -> CallId) -> Result<Value, ServiceError> {
+    async fn call(
+        &self,
+        service_name: &str,
+        timeout: Option<Duration>,
+        ask: impl FnOnce(&mut Replica) -> CallId,
+    ) -> Result<Value, CallError> {
+        let limit = timeout.unwrap_or(self.shared.config.request_timeout);
         let (outcome, answer) = oneshot::channel();
-        self.shared.act(|state| {
+        let call = self.shared.act(|state| {
             let call = ask(&mut state.replica);
-            if *self.shared.status.borrow() != Status::Closed {
-                state.calls.insert(call, outcome);
-            }
+            state.calls.insert(call, outcome);
+            call
         });
-        let closed = |_| ServiceError::new(ServiceErrorCode::Failed, "the client was closed");
-        answer.await.map_err(closed)?
+        let service_name = service_name.into();
+        match tokio::time::timeout(limit, answer).await {
+            Ok(outcome) => outcome.unwrap_or(Err(CallError::Closed { service_name })),
+            Err(_) => {
+                // An undo, say, must not be done when nobody expects it any more.
+                self.shared.act(|state| {
+                    state.replica.forget_call(call);
+                    state.calls.remove(&call);
+                });
+                Err(CallError::TimedOut { service_name, limit })
+            }
+        }
     }
 
     /// Offers a service, in this session and every later one. Whether the server took the offer is an
-    /// event.
+    /// event, and can be waited for: see [`registered`](Self::registered).
     pub fn register_service<F>(
         &self,
         service_name: &str,
@@ -182,13 +211,37 @@ impl Client {
         let provider: Provider = Arc::new(move |request| Box::pin(service(request)));
         self.shared.act(|state| {
             state.providers.insert(service_name.into(), provider);
+            state.refused_services.remove(service_name);
             state.replica.register_service(service_name);
         });
     }
 
+    /// Waits until the server has taken a service that is offered here: from then on others can ask it.
+    ///
+    /// # Errors
+    /// The server refused it, as somebody else offers it, say; or did not answer in time.
+    pub async fn registered(&self, service_name: &str) -> Result<(), WaitError> {
+        let what = format!("service {service_name:?}");
+        let (registered, answer) = oneshot::channel();
+        let refused = self.shared.with(|state| {
+            if state.replica.is_registered(service_name) {
+                let _ = registered.send(Ok(()));
+            } else if state.providers.contains_key(service_name) {
+                state.registering.entry(service_name.into()).or_default().push(registered);
+            }
+            state.refused_services.get(service_name).cloned()
+        });
+        if let Some(error) = refused {
+            return Err(WaitError::Refused { what, error });
+        }
+        self.shared.answered(what, answer).await
+    }
+
+    /// Takes back the offer of a service.
     pub fn unregister_service(&self, service_name: &str) {
         self.shared.act(|state| {
             state.providers.remove(service_name);
+            state.registering.remove(service_name);
             state.replica.unregister_service(service_name);
         });
     }
@@ -217,6 +270,8 @@ macro_rules! topics {
         /// Topics of the built-in types, with the options that are so by default.
         impl Client {
             $(
+                #[doc = concat!("A topic of type `", stringify!($name), "`, which is subscribed to.")]
+                ///
                 /// # Errors
                 /// As [`topic`](Self::topic).
                 pub fn $name(&self, topic_name: &str) -> Result<Topic<$kind>, SubscribeError> {
@@ -239,7 +294,7 @@ topics! {
     event: event::Event,
 }
 
-/// A local action on its way. It shows already; awaited, it tells its fate. It may be dropped.
+/// A local action on its way. It shows already; awaited, it tells its outcome. It may be dropped.
 pub struct Pending {
     ticket: Ticket,
     answer: oneshot::Receiver<Result<Option<EcoString>, Refused>>,

@@ -9,28 +9,30 @@
 //!      └────── events ◄───────┴──── receive ◄──────────── socket
 //! ```
 //!
+//! What a replica does is written in `docs/replica.md`, as numbered rules that the code cites (R1, R2, …).
+//!
 //! | module | holds |
 //! |---|---|
-//! | [`replica`] | [`Replica`]: all topics of one client, its batches, services and session |
-//! | [`topic_replica`] | [`TopicReplica`]: one topic, confirmed and pending |
-//! | `pending` | pending changes, and how they follow when what is below them moves |
-//! | [`event`] | what a program is told |
+//! | `replica` | [`Replica`]: all topics of one client, its actions, services and session |
+//! | `topic_replica` | [`TopicReplica`]: one topic, confirmed and pending |
+//! | `pending` | pending changes, and how they are rebased |
+//! | `event` | [`Event`]: what a program is told |
 //!
 //! With the feature `client`, and for tokio:
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`connection`] | one socket after the other, and the time between them |
+//! | `connection` | one socket after the other, and the time between them |
 //! | `frames` | messages as frames |
 //! | `shared` | what handles and the connection share |
-//! | [`handle`], [`topic`] | [`Client`] and [`Topic`], what a program holds |
+//! | `handle`, `topic` | [`Client`] and [`Topic`], what a program holds |
 //!
 //! ```no_run
 //! # #[cfg(feature = "client")]
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use topicsync::client::{Client, Refused};
 //!
-//! let client = Client::connect("ws://127.0.0.1:8765/");
+//! let client = Client::connect("ws://127.0.0.1:8765/")?;
 //! let nodes = client.dict("nodes")?;
 //! nodes.ready().await?;
 //! nodes.on_change(|changed| println!("{:?}", changed.value)).keep();
@@ -43,38 +45,41 @@
 //!     Err(other) => return Err(other.into()),
 //! }
 //! client.undo().await?;
-//! client.close().await;
+//! let unfinished = client.close().await;
+//! assert!(unfinished.is_empty(), "{unfinished:?}");
 //! # Ok(())
 //! # }
 //! ```
 
+#![warn(missing_docs, unreachable_pub)]
+
 #[cfg(feature = "client")]
-pub mod connection;
-pub mod event;
+mod connection;
+mod event;
 #[cfg(feature = "client")]
 mod frames;
 #[cfg(feature = "client")]
-pub mod handle;
+mod handle;
 mod pending;
-pub mod replica;
+mod replica;
 #[cfg(feature = "client")]
 mod shared;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "client")]
-pub mod topic;
-pub mod topic_replica;
+mod topic;
+mod topic_replica;
 
 #[cfg(feature = "client")]
-pub use connection::ClientConfig;
+pub use connection::{AddressError, ClientConfig};
 #[cfg(feature = "client")]
 pub use handle::{Client, Listening, Pending};
 #[cfg(feature = "client")]
-pub use shared::{Answer, Refused, Request, Status};
+pub use shared::{Answer, Refused, Request, Status, WaitError};
 #[cfg(feature = "client")]
 pub use topic::{Changed, SubscribeError, Topic};
 
-pub use event::{Event, Origin, Rejection, Ticket};
-pub use pending::Footing;
-pub use replica::{CallId, LocalChange, LocalError, Replica};
+pub use event::{CallError, Event, Origin, Rejection, Ticket};
+pub use pending::Base;
+pub use replica::{CallId, LocalChange, LocalError, Replica, Unfinished, UnfinishedAction};
 pub use topic_replica::TopicReplica;

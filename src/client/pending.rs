@@ -1,138 +1,229 @@
-//! Pending changes, and how they follow when the value below them moves.
+//! Pending changes, and how they are rebased when the value below them changes.
 
 use crate::topic::ChangeId;
 use crate::types::run::{MaybeChange, carry_one, push_composed};
-use crate::types::{AnyChange, AnyValue, Conflict, TypeRef};
+use crate::types::{AnyChange, AnyValue, Composed, Conflict, TypeRef};
 
-/// What was made as one, or is sent as one.
-pub(super) type BatchId = u64;
+/// The place of a local action in the order made, over all topics (R12).
+pub(super) type Order = u64;
 
-/// What a change is meant on.
+/// The value that a change is meant for (R4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Footing {
-    /// On what the author had seen. Others' changes carry it along, or reject it.
+pub enum Base {
+    /// What its author saw: others' changes carry it along, or reject it.
     #[default]
     Seen,
-    /// On whatever is there: it simply wins.
-    Anything,
+    /// Whatever is there when it is accepted: it simply wins.
+    Latest,
 }
 
 /// One change that is not confirmed.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
-    pub batch: BatchId,
-    /// Given when it is sent: what has one is in flight.
+    /// The action that it is of.
+    pub order: Order,
+    /// Given when it is sent: a change that has one is in flight.
     pub id: Option<ChangeId>,
-    pub footing: Footing,
-    /// As it was made. What stands on anything is sent as this.
+    pub base: Base,
+    /// As it was made. With [`Base::Latest`] it is sent as this.
     pub made: AnyChange,
     /// As it stands in the view, exact; `None` if it does nothing there.
     pub form: MaybeChange,
-    /// In flight and kept out of the view until it is answered.
+    /// In flight, and kept out of the view until it is answered.
     pub hidden: bool,
+    /// How many changes `form` is composed of.
+    pub weight: usize,
+    /// What comes behind `form` and is not composed with it yet, each with its weight.
+    pub tail: Vec<(AnyChange, usize)>,
 }
 
+/// How many changes are composed at once. Those that hold as many wait until there are two of one weight.
+const WEIGHT_MIN: usize = 64;
+
 impl Pending {
-    pub fn in_flight(&self) -> bool {
+    pub(super) fn new(order: Order, base: Base, made: AnyChange, form: MaybeChange) -> Pending {
+        Pending { order, id: None, base, made, form, hidden: false, weight: 1, tail: Vec::new() }
+    }
+
+    /// Takes a change into the tail, where composing each with all before would cost the more the more there
+    /// is (R46): a change of a type that composes any two. `false` if it is still cheap to compose it at once.
+    pub(super) fn push_tail(&mut self, kind: TypeRef, change: &AnyChange) -> bool {
+        let full = self.weight >= WEIGHT_MIN || !self.tail.is_empty();
+        if !full || self.base != Base::Seen || !kind.rebases_over_composed() {
+            return false;
+        }
+        let last = self.tail.pop();
+        let part = match &last {
+            Some((part, weight)) if *weight < WEIGHT_MIN => match kind.compose(part, change) {
+                Composed::One(part) => Some((part, weight + 1)),
+                Composed::Nothing => None,
+                Composed::Separate => {
+                    self.tail.extend(last);
+                    Some((change.clone(), 1))
+                }
+            },
+            _ => {
+                self.tail.extend(last);
+                Some((change.clone(), 1))
+            }
+        };
+        self.tail.extend(part);
+        // As in a binary counter, so that each change is composed with others log n times.
+        while let [.., (first, light), (second, heavy)] = &self.tail[..]
+            && *heavy >= WEIGHT_MIN
+            && heavy >= light
+        {
+            let weight = light + heavy;
+            let composed = match kind.compose(first, second) {
+                Composed::One(composed) => Some((composed, weight)),
+                Composed::Nothing => None,
+                Composed::Separate => break,
+            };
+            self.tail.truncate(self.tail.len() - 2);
+            self.tail.extend(composed);
+        }
+        true
+    }
+
+    /// Composes the tail with the rest: gives the change as one, or as several in a row if its type is
+    /// wrong about itself. There is none if all of it took itself back.
+    pub(super) fn composed(mut self, kind: TypeRef) -> Vec<Pending> {
+        let tail = std::mem::take(&mut self.tail);
+        let mut parts: Vec<AnyChange> = self.form.take().into_iter().collect();
+        parts.extend(tail.iter().map(|(part, _)| part.clone()));
+        let weight = self.weight + tail.iter().map(|(_, weight)| weight).sum::<usize>();
+        // From the light end, so that the heavy parts are walked once.
+        let (mut run, mut behind) = (Vec::new(), None);
+        while let Some(part) = parts.pop() {
+            let Some(next) = behind.take() else {
+                behind = Some(part);
+                continue;
+            };
+            behind = match kind.compose(&part, &next) {
+                Composed::One(one) => Some(one),
+                Composed::Nothing => None,
+                Composed::Separate => {
+                    run.push(next);
+                    Some(part)
+                }
+            };
+        }
+        run.extend(behind);
+        let one = |form: AnyChange| Pending {
+            made: form.clone(),
+            form: Some(form),
+            weight,
+            ..self.clone()
+        };
+        run.into_iter().rev().map(one).collect()
+    }
+
+    pub(super) fn in_flight(&self) -> bool {
         self.id.is_some()
     }
 
     /// The change to send; `None` if nothing is left to do.
-    pub fn to_send(&self) -> MaybeChange {
-        match self.footing {
-            Footing::Seen => self.form.clone(),
-            Footing::Anything => Some(self.made.clone()),
+    pub(super) fn to_send(&self) -> MaybeChange {
+        match self.base {
+            Base::Seen => self.form.clone(),
+            Base::Latest => Some(self.made.clone()),
         }
     }
 }
 
-/// Steps composed into as few as can be.
-fn composed(kind: TypeRef, steps: impl IntoIterator<Item = AnyChange>) -> Vec<AnyChange> {
+/// Changes composed into as few as can be.
+fn composed(kind: TypeRef, changes: impl IntoIterator<Item = AnyChange>) -> Vec<AnyChange> {
     let mut run = Vec::new();
-    steps.into_iter().for_each(|step| push_composed(kind, &mut run, step));
+    changes.into_iter().for_each(|change| push_composed(kind, &mut run, change));
     run
 }
 
-/// A walk along a run of pending changes whose ground moves from `old` to `new`.
+/// Rebases pending changes, one after the other, when the value that they stand on changes from `old` to
+/// `new` (R21).
 ///
 /// ```text
-///   old · bridge = new        holds before each step and after it
+///   old · transition = new        holds before each pending change and behind it
 /// ```
 ///
-/// At the end `new` is the view, and `bridge` is what the view was changed by.
-pub(super) struct Walk {
+/// Behind the last one `new` is the view, and `transition` is what changed the view.
+pub(super) struct BaseChange {
     kind: TypeRef,
     old: AnyValue,
     pub new: AnyValue,
-    pub bridge: Vec<AnyChange>,
+    pub transition: Vec<AnyChange>,
 }
 
-impl Walk {
-    pub fn new(kind: TypeRef, old: AnyValue, new: AnyValue, bridge: Vec<AnyChange>) -> Walk {
-        Walk { kind, old, new, bridge }
+impl BaseChange {
+    pub(super) fn new(
+        kind: TypeRef,
+        old: AnyValue,
+        new: AnyValue,
+        transition: Vec<AnyChange>,
+    ) -> BaseChange {
+        BaseChange { kind, old, new, transition }
     }
 
-    /// Walks the whole run. What `leaves` says goes out of it; so does a waiting change that cannot
-    /// be carried, which is reported. One in flight that cannot is hidden: the server will say so too.
-    pub fn run(
+    /// Rebases all of `run`, and takes out of it what `leaves` says. A waiting change that conflicts is
+    /// dropped and reported; one in flight is hidden instead, as the server will reject it too.
+    pub(super) fn rebase_all(
         &mut self,
         run: &mut Vec<Pending>,
         leaves: impl Fn(&Pending) -> bool,
-    ) -> Vec<(BatchId, Conflict)> {
-        let mut fallen = Vec::new();
+    ) -> Vec<(Order, Conflict)> {
+        let mut dropped = Vec::new();
         run.retain_mut(|pending| {
             if leaves(pending) {
                 self.leave(pending);
                 return false;
             }
-            let Err(conflict) = self.follow(pending) else { return true };
+            let Err(conflict) = self.rebase_one(pending) else { return true };
             self.leave(pending);
             (pending.form, pending.hidden) = (None, true);
             if !pending.in_flight() {
-                fallen.push((pending.batch, conflict));
+                dropped.push((pending.order, conflict));
             }
             pending.in_flight()
         });
-        fallen
+        dropped
     }
 
-    fn follow(&mut self, pending: &mut Pending) -> Result<(), Conflict> {
-        match (pending.footing, &pending.form) {
+    fn rebase_one(&mut self, pending: &mut Pending) -> Result<(), Conflict> {
+        match (pending.base, &pending.form) {
             (_, None) if pending.hidden => Ok(()),
-            (Footing::Seen, None) => Ok(()),
-            (Footing::Seen, Some(form)) => {
+            (Base::Seen, None) => Ok(()),
+            (Base::Seen, Some(form)) => {
                 let form = form.clone();
-                pending.form = self.carry(form)?;
+                pending.form = self.rebase(form)?;
                 Ok(())
             }
-            (Footing::Anything, _) => {
-                self.reapply(pending);
+            (Base::Latest, _) => {
+                self.make_again(pending);
                 Ok(())
             }
         }
     }
 
-    /// Carries a change over the bridge, and the bridge over it.
-    fn carry(&mut self, form: AnyChange) -> Result<MaybeChange, Conflict> {
-        let (carried, bridge) = self.carried(&form)?;
-        let new = self.applied(&self.new, carried.as_ref())?;
+    /// Rebases a change over the transition, and the transition over it.
+    fn rebase(&mut self, form: AnyChange) -> Result<MaybeChange, Conflict> {
+        let (rebased, transition) = self.rebased(&form)?;
+        let new = self.applied(&self.new, rebased.as_ref())?;
         let old = self.applied(&self.old, Some(&form))?;
-        // One step leads there by the laws.
-        let bridge = match bridge.len() < 2 || self.is_way_from(&old, &bridge) {
-            true => bridge,
-            false => self.detour(Some(&form), carried.as_ref()),
+        // A transition of one change applies, by the laws of types.
+        let transition = match transition.len() < 2 || self.leads_on(&old, &transition) {
+            true => transition,
+            false => self.around(Some(&form), rebased.as_ref()),
         };
-        (self.old, self.new, self.bridge) = (old, new, bridge);
-        Ok(carried)
+        (self.old, self.new, self.transition) = (old, new, transition);
+        Ok(rebased)
     }
 
-    fn carried(&self, form: &AnyChange) -> Result<(MaybeChange, Vec<AnyChange>), Conflict> {
-        let mut carried = Some(form.clone());
-        let mut bridge = Vec::with_capacity(self.bridge.len());
-        for step in &self.bridge {
-            bridge.extend(carry_one(self.kind, &mut carried, Some(step.clone()))?);
+    fn rebased(&self, form: &AnyChange) -> Result<(MaybeChange, Vec<AnyChange>), Conflict> {
+        let mut rebased = Some(form.clone());
+        let mut transition = Vec::with_capacity(self.transition.len());
+        for step in &self.transition {
+            transition.extend(carry_one(self.kind, &mut rebased, Some(step.clone()))?);
         }
-        Ok((carried, bridge))
+        Ok((rebased, transition))
     }
 
     fn applied(&self, to: &AnyValue, change: Option<&AnyChange>) -> Result<AnyValue, Conflict> {
@@ -143,8 +234,8 @@ impl Walk {
         }
     }
 
-    /// Applies a change that stands on anything to the new ground.
-    fn reapply(&mut self, pending: &mut Pending) {
+    /// Makes an overwriting change once more, on the new value.
+    fn make_again(&mut self, pending: &mut Pending) {
         let resolved = self.kind.resolve(pending.made.clone(), &self.new).ok();
         let after =
             resolved.and_then(|form| Some((self.applied(&self.new, Some(&form)).ok()?, form)));
@@ -157,13 +248,13 @@ impl Walk {
             Ok(old) => (old, was),
             Err(_) => (self.old.clone(), None),
         };
-        let bridge = self.bridge_between(was.as_ref(), pending.form.as_ref(), &old, &new);
-        (self.old, self.new, self.bridge) = (old, new, bridge);
+        let transition = self.transition_behind(was.as_ref(), pending.form.as_ref(), &old, &new);
+        (self.old, self.new, self.transition) = (old, new, transition);
     }
 
-    /// The bridge behind a change that was `was` on the old ground, giving `old`, and is `form` on
-    /// the new ground, giving `new`.
-    fn bridge_between(
+    /// The transition behind a change that was `was` on the old value, giving `old`, and is `form` on
+    /// the new value, giving `new`.
+    fn transition_behind(
         &self,
         was: Option<&AnyChange>,
         form: Option<&AnyChange>,
@@ -171,65 +262,66 @@ impl Walk {
         new: &AnyValue,
     ) -> Vec<AnyChange> {
         let kept = was.zip(form).and_then(|(was, form)| {
-            let as_newcomer = self.carried(was).ok();
-            let found = |(carried, bridge)| (carried == Some(form.clone())).then_some(bridge);
-            as_newcomer.and_then(found).or_else(|| self.carried_as_first(was).and_then(found))
+            let as_newcomer = self.rebased(was).ok();
+            let found =
+                |(rebased, transition)| (rebased == Some(form.clone())).then_some(transition);
+            as_newcomer.and_then(found).or_else(|| self.rebased_as_first(was).and_then(found))
         });
-        match kept.filter(|bridge| self.is_way_from(old, bridge)) {
-            Some(bridge) => bridge,
+        match kept.filter(|transition| self.leads_on(old, transition)) {
+            Some(transition) => transition,
             None if old == new => Vec::new(),
-            None => self.detour(was, form),
+            None => self.around(was, form),
         }
     }
 
-    /// Whether a carried bridge can be walked. It cannot where a number would leave its range on the
-    /// way, or was kept at the edge.
-    fn is_way_from(&self, value: &AnyValue, bridge: &[AnyChange]) -> bool {
+    /// Whether a rebased transition applies to `value`. It does not where a number would leave its range
+    /// on the way, or was kept at the edge.
+    fn leads_on(&self, value: &AnyValue, transition: &[AnyChange]) -> bool {
         let mut value = value.clone();
-        bridge.iter().all(|step| self.kind.apply(&mut value, step).is_ok())
+        transition.iter().all(|step| self.kind.apply(&mut value, step).is_ok())
     }
 
-    /// The bridge behind a change, by way of the ground below it: takes back what was on the old one,
-    /// and makes what is on the new one.
-    fn detour(&self, was: Option<&AnyChange>, form: Option<&AnyChange>) -> Vec<AnyChange> {
+    /// The transition behind a change, by way of the value before it: takes back what the change was on the old
+    /// value, and makes what it is on the new one.
+    fn around(&self, was: Option<&AnyChange>, form: Option<&AnyChange>) -> Vec<AnyChange> {
         let back = was.and_then(|was| self.kind.invert(was, &self.old));
-        let steps = back.into_iter().chain(self.bridge.iter().cloned());
+        let steps = back.into_iter().chain(self.transition.iter().cloned());
         composed(self.kind, steps.chain(form.cloned()))
     }
 
-    /// As [`carried`](Self::carried), the bridge being the newcomer: what is put at the end of a list
+    /// As [`rebased`](Self::rebased), the transition being the newcomer: what is put at the end of a list
     /// goes behind what others put there.
-    fn carried_as_first(&self, form: &AnyChange) -> Option<(MaybeChange, Vec<AnyChange>)> {
-        let mut carried = Some(form.clone());
-        let mut bridge = Vec::with_capacity(self.bridge.len());
-        for step in &self.bridge {
+    fn rebased_as_first(&self, form: &AnyChange) -> Option<(MaybeChange, Vec<AnyChange>)> {
+        let mut rebased = Some(form.clone());
+        let mut transition = Vec::with_capacity(self.transition.len());
+        for step in &self.transition {
             let mut step = Some(step.clone());
-            carried = carry_one(self.kind, &mut step, carried).ok()?;
-            bridge.extend(step);
+            rebased = carry_one(self.kind, &mut step, rebased).ok()?;
+            transition.extend(step);
         }
-        Some((carried, bridge))
+        Some((rebased, transition))
     }
 
-    /// Goes past a change that is not on the new ground by itself any more: it was taken back, or the
-    /// bridge has it.
+    /// Goes past a change that is not made on the new value any more: it was taken back, or the
+    /// transition has it.
     fn leave(&mut self, pending: &Pending) {
         let Some(form) = &pending.form else { return };
         let Ok(after) = self.applied(&self.old, Some(form)) else { return };
         let before = std::mem::replace(&mut self.old, after);
         let resolved = self.kind.resolve(form.clone(), &before).ok();
-        let predicted = matches!(&self.bridge[..], [step] if Some(step) == resolved.as_ref());
+        let predicted = matches!(&self.transition[..], [step] if Some(step) == resolved.as_ref());
         if predicted || self.old == self.new {
-            self.bridge.clear();
+            self.transition.clear();
         } else if let Some(back) = self.kind.invert(form, &before) {
-            let steps = std::iter::once(back).chain(self.bridge.drain(..));
-            self.bridge = composed(self.kind, steps);
+            let steps = std::iter::once(back).chain(self.transition.drain(..));
+            self.transition = composed(self.kind, steps);
         }
     }
 }
 
-/// Carries a run over one published change without looking at values: gives the run's forms, and
-/// the change as it changes the view. `None` if that cannot be: then a [`Walk`] is needed.
-pub(super) fn carry_all(
+/// Rebases a run over one published change without looking at values: gives the run's forms, and
+/// the change as it changes the view. `None` if that cannot be: then a [`BaseChange`] is needed.
+pub(super) fn rebase_run(
     kind: TypeRef,
     run: &[Pending],
     published: &AnyChange,
@@ -240,7 +332,7 @@ pub(super) fn carry_all(
         let mut form = pending.form.clone();
         accepted = carry_one(kind, &mut form, accepted).ok()?;
         let as_made = form.as_ref() == Some(&pending.made);
-        if pending.footing == Footing::Anything && !pending.hidden && !as_made {
+        if pending.base == Base::Latest && !pending.hidden && !as_made {
             return None;
         }
         forms.push(form);

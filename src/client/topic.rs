@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::event::{Event, Origin};
 use super::handle::{Client, Listening, Pending};
 use super::replica::{LocalChange, LocalError};
+use super::shared::WaitError;
 use crate::protocol::ErrorCode;
 use crate::protocol::message::ErrorMessage;
 use crate::topic::{NameError, TopicName};
@@ -45,10 +46,17 @@ impl<T> Clone for Topic<T> {
 /// Why a topic cannot be had.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SubscribeError {
+    /// The name cannot be one.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// It is subscribed here with another type.
     #[error("topic {topic_name:?} is subscribed here, and is no {topic_type} topic")]
-    AnotherType { topic_name: TopicName, topic_type: &'static str },
+    AnotherType {
+        /// The topic.
+        topic_name: TopicName,
+        /// The type that was asked for.
+        topic_type: &'static str,
+    },
 }
 
 /// How a topic's view moved.
@@ -58,6 +66,7 @@ pub struct Changed<'a, T: TopicType> {
     pub value: &'a T::Value,
     /// What leads here from the view as it was. Empty if the value is to be taken as a whole.
     pub changes: Vec<&'a T::Change>,
+    /// What moved it.
     pub origin: Origin,
 }
 
@@ -68,6 +77,7 @@ impl<T: TopicType> Topic<T> {
         Topic { client, name, of_type: PhantomData }
     }
 
+    /// The topic's name.
     pub fn name(&self) -> &TopicName {
         &self.name
     }
@@ -83,26 +93,24 @@ impl<T: TopicType> Topic<T> {
     /// Waits for the first value.
     ///
     /// # Errors
-    /// Why there will be none: the topic has another type, say.
-    pub async fn ready(&self) -> Result<(), ErrorMessage> {
+    /// Why there will be none: the topic has another type, say. Or it did not come in time.
+    pub async fn ready(&self) -> Result<(), WaitError> {
+        let what = format!("topic {:?}", self.name);
         let (ready, answer) = oneshot::channel();
-        let known = self.client.shared.with(|state| {
-            let known = state.replica.topic(&self.name).map(|topic| topic.is_ready());
-            if known == Some(false) {
-                state.ready.entry(self.name.clone()).or_default().push(ready);
+        self.client.shared.with(|state| {
+            match state.replica.topic(&self.name).map(|topic| topic.is_ready()) {
+                Some(true) => drop(ready.send(Ok(()))),
+                // Once closed, nobody would answer.
+                Some(false) if state.replica.is_closed() => {}
+                Some(false) => state.ready.entry(self.name.clone()).or_default().push(ready),
+                None => {
+                    let reason = "it is not subscribed";
+                    let error = ErrorMessage::new(ErrorCode::UnknownTopic, "subscribe", reason);
+                    drop(ready.send(Err(error.topic(&*self.name))));
+                }
             }
-            known
         });
-        let gone = || {
-            let error =
-                ErrorMessage::new(ErrorCode::UnknownTopic, "subscribe", "it is not subscribed");
-            error.topic(&*self.name)
-        };
-        match known {
-            Some(true) => Ok(()),
-            Some(false) => answer.await.unwrap_or_else(|_| Err(gone())),
-            None => Err(gone()),
-        }
+        self.client.shared.answered(what, answer).await
     }
 
     /// Calls back whenever the view moves, in order, until the answer is dropped. See
@@ -204,6 +212,8 @@ impl Topic<Float> {
 
 /// Positions count code points.
 impl Topic<StringType> {
+    /// Inserts text at a position.
+    ///
     /// # Errors
     /// The position is beyond the end.
     pub fn insert(&self, position: usize, text: impl Into<Key>) -> Made {
@@ -229,6 +239,8 @@ impl Topic<StringType> {
 
 /// Positions count items.
 impl Topic<List> {
+    /// Inserts an item at a position.
+    ///
     /// # Errors
     /// The position is beyond the end.
     pub fn insert(&self, position: usize, item: impl Into<Value>) -> Made {
@@ -243,6 +255,8 @@ impl Topic<List> {
         self.change(&ListChange::Insert { position: Place::End, item: item.into() })
     }
 
+    /// Takes out the item at a position.
+    ///
     /// # Errors
     /// There is no item at the position.
     pub fn pop(&self, position: usize) -> Made {
@@ -268,12 +282,16 @@ impl Topic<List> {
 }
 
 impl Topic<Set> {
+    /// Adds an item.
+    ///
     /// # Errors
     /// The item is there already.
     pub fn append(&self, item: impl Into<Value>) -> Made {
         self.change(&SetChange::Append(item.into()))
     }
 
+    /// Takes out an item.
+    ///
     /// # Errors
     /// The item is not there.
     pub fn remove(&self, item: impl Into<Value>) -> Made {
@@ -282,12 +300,16 @@ impl Topic<Set> {
 }
 
 impl Topic<Dict> {
+    /// Adds an entry under a new key.
+    ///
     /// # Errors
     /// The key is there already.
     pub fn add(&self, key: impl Into<Key>, value: impl Into<Value>) -> Made {
         self.change(&DictChange::Add { key: key.into(), value: value.into() })
     }
 
+    /// Takes out the entry under a key.
+    ///
     /// # Errors
     /// The key is not there.
     pub fn remove(&self, key: impl Into<Key>) -> Made {
@@ -318,6 +340,8 @@ impl Topic<Dict> {
 }
 
 impl Topic<EventType> {
+    /// Sends an event to all who listen.
+    ///
     /// # Errors
     /// The arguments are no values.
     pub fn emit(&self, args: impl Into<value::Dict>) -> Made {

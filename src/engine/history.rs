@@ -144,8 +144,8 @@ impl Engine {
     }
 
     /// All topics that `choose` picks, by name, as they stood together at `commit`: no change of an
-    /// action is there without the others. A topic that was not there yet, or without a change, or whose
-    /// log does not reach back, is left out.
+    /// action is there without the others. A topic whose log does not reach back, or that was forked
+    /// later, is left out; one that had no change by then has its type's initial value.
     ///
     /// The answer is final: asked again, it is the same. A commit number is drawn under the locks of all
     /// its topics, which are held until its changes are in their logs. So whoever holds a topic's lock
@@ -164,8 +164,7 @@ impl Engine {
         let mut cut = Vec::new();
         for name in self.chosen(choose)? {
             match self.stood(name, Moment::Commit(commit)) {
-                Ok(Some(stood)) if stood.snapshot.version > Version(0) => cut.push(stood),
-                Ok(_) => {}
+                Ok(stood) => cut.extend(stood),
                 Err(PastError::Unsettled) => return Err(CutError::Unsettled { commit }),
                 Err(error) => tracing::debug!(%error, "a topic is left out of a cut"),
             }

@@ -61,7 +61,8 @@ pub enum Operation<'a> {
         type_name: &'a str,
         options: &'a TopicOptions,
     },
-    /// To change a topic; `change` is `None` if what was sent is no change of the topic's type.
+    /// To make a change of a topic; `None` if it could not even be read, of which only those are told who
+    /// may change the topic.
     Change {
         topic: &'a TopicCell,
         change: Option<&'a AnyChange>,
@@ -124,9 +125,9 @@ impl Policy for Rules {
             Operation::Read { topic } | Operation::ReadPast { topic } => read(principal, topic),
             Operation::Change { topic, change } => {
                 not_the_servers(topic.name())?;
-                match change.filter(|_| topic.options().presence) {
-                    Some(change) => own_entry(principal, topic, change),
-                    None => Ok(()),
+                match change {
+                    Some(change) if topic.options().presence => own_entry(principal, topic, change),
+                    _ => Ok(()),
                 }
             }
             Operation::Make { topic, .. } | Operation::Remove { topic } => not_the_servers(topic),

@@ -346,25 +346,18 @@ impl Engine {
             None => author.fresh_id(),
         };
         let change = match &submitted.change {
-            ChangeBody::Typed(change) => change.clone(),
-            ChangeBody::Fields(fields) => match cell.kind().decode_change(fields) {
-                Ok(change) => change,
-                Err(invalid) => {
-                    // Who may not change the topic does not learn what changes it takes.
-                    let operation = Operation::Change { topic: cell, change: None };
-                    self.authorize(author.principal(), &operation)?;
-                    return Err(invalid.into());
-                }
-            },
-            ChangeBody::Malformed(invalid) => return Err(invalid.clone().into()),
+            ChangeBody::Typed(change) => Ok(change.clone()),
+            ChangeBody::Fields(fields) => cell.kind().decode_change(fields),
+            ChangeBody::Malformed(invalid) => Err(invalid.clone()),
         };
-        if submitted.base.is_some() && !cell.kind().takes_base(&change) {
-            return Err(Invalid::EndWithBase.into());
-        }
-        self.authorize(
-            author.principal(),
-            &Operation::Change { topic: cell, change: Some(&change) },
-        )?;
+        let change = change.and_then(|change| match submitted.base {
+            Some(_) if !cell.kind().takes_base(&change) => Err(Invalid::EndWithBase),
+            _ => Ok(change),
+        });
+        // Who may not change the topic is told that, whatever else is wrong with the change.
+        let operation = Operation::Change { topic: cell, change: change.as_ref().ok() };
+        self.authorize(author.principal(), &operation)?;
+        let change = change?;
         if cell.options().presence && author.id() != ClientId::SERVER {
             author.note_presence(cell);
         }

@@ -335,6 +335,23 @@ impl Engine {
     pub fn remove(&self, name: &TopicName) -> bool {
         let _making = self.making.lock();
         let Ok(Some(cell)) = self.find(name) else { return self.remove_unreadable(name) };
+        self.remove_cell(cell);
+        true
+    }
+
+    /// As [`remove`](Self::remove), if the topic of this name is still in this life.
+    pub fn remove_life(&self, life: &TopicCell) -> bool {
+        let _making = self.making.lock();
+        match self.find(life.name()) {
+            Ok(Some(cell)) if cell.epoch() == life.epoch() => self.remove_cell(cell),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes a topic out of the engine. To be called by who holds `making`.
+    fn remove_cell(&self, cell: Arc<TopicCell>) {
+        let name = cell.name();
         // Before it leaves the map: nobody is to load it again.
         *self.removing.lock().entry(name.clone()).or_default() += 1;
         self.topics.remove(name);
@@ -346,7 +363,6 @@ impl Engine {
             true => self.queue.push(Waiting::Removal(cell)),
             false => self.end_removal(&cell),
         }
-        true
     }
 
     /// Removes a topic whose log is damaged. One whose very record is, the journal does not find.

@@ -17,14 +17,14 @@ use crate::value::{Fields, Value};
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    pub fn new() -> Folder {
+    pub(super) fn new() -> Folder {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("topicsync-journal-{}-{number}", std::process::id());
         Folder(std::env::temp_dir().join(name))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 }

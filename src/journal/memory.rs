@@ -203,6 +203,7 @@ impl State {
 }
 
 impl MemoryJournal {
+    /// An empty journal.
     pub fn new() -> MemoryJournal {
         MemoryJournal::default()
     }

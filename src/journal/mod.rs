@@ -11,16 +11,16 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`record`] | what is written and read |
-//! | [`memory`] | [`MemoryJournal`], for tests, simulations and exported files |
+//! | `record` | what is written and read |
+//! | `memory` | [`MemoryJournal`], for tests, simulations and exported files |
 //! | `sqlite` | `SqliteJournal`, the embedded one, in a folder |
 
 #[cfg(test)]
 mod contract;
-pub mod memory;
-pub mod record;
+pub(crate) mod memory;
+pub(crate) mod record;
 #[cfg(feature = "journal")]
-pub mod sqlite;
+pub(crate) mod sqlite;
 
 use std::path::PathBuf;
 
@@ -33,8 +33,12 @@ pub use record::{
     Append, Beginning, Checkpoint, Extent, Head, Logged, Numbers, Operation, SessionRecord, Stamp,
     TopicRecord,
 };
+/// The bytes of runs, for fuzzers.
 #[cfg(feature = "journal")]
-pub use sqlite::SqliteJournal;
+#[doc(hidden)]
+pub use sqlite::run as sqlite_run;
+#[cfg(feature = "journal")]
+pub use sqlite::{Settings, SqliteJournal};
 
 /// How many changes lie between two checkpoints in a journal, at least.
 pub const CHECKPOINT_EVERY: u64 = 1_024;
@@ -157,6 +161,7 @@ pub trait Journal: Send + Sync + 'static {
 
 /// Why a journal cannot be opened, read or written.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum JournalError {
     #[error("there is no topic {0:?}")]
     UnknownTopic(TopicName),
@@ -196,6 +201,7 @@ fn process(pid: &Option<u32>) -> String {
 
 /// Why a group was not committed, or is not known to be.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum CommitError {
     /// Another writer was first. Nothing of the group is there.
     #[error("another writer was first: topic {topic:?} {found}")]
@@ -210,6 +216,7 @@ pub enum CommitError {
 
 /// What was found in place of the topic that a group expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum Found {
     #[error("is at version {head}, not {expected}")]
     Head { expected: Version, head: Version },

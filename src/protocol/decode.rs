@@ -37,6 +37,7 @@ const ANSWER_NESTING_MAX: usize = NESTING_MAX + 8;
 
 /// Why a whole frame cannot be read.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum FrameError {
     #[error("not JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -73,13 +74,19 @@ struct Content {
 /// A message that could be read and not understood.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Malformed {
+    /// What kind of error it is.
     pub code: ErrorCode,
+    /// What is wrong, in words.
     pub reason: EcoString,
     /// The message's type.
     pub to: EcoString,
+    /// The topic that it names.
     pub topic_name: Option<EcoString>,
+    /// The service that it names.
     pub service_name: Option<EcoString>,
+    /// The request that it is, or answers.
     pub request_id: Option<EcoString>,
+    /// The action that it is.
     pub action_id: Option<EcoString>,
     /// The change that is wrong, as far as it could be read.
     pub change: Option<SentChange>,
@@ -119,7 +126,9 @@ pub fn decode_binary(bytes: &[u8]) -> Result<Frame, FrameError> {
 /// What one frame holds.
 #[derive(Debug, PartialEq)]
 pub enum Frame {
+    /// A message.
     One(RawMessage),
+    /// An array of messages, in order.
     Many(Vec<RawMessage>),
 }
 

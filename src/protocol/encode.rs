@@ -43,7 +43,7 @@ pub fn join<'a>(messages: impl ExactSizeIterator<Item = &'a [u8]>, encoding: Enc
 }
 
 /// Appends the beginning of an array of `len` messages.
-pub fn array_start(len: usize, encoding: Encoding, frame: &mut Vec<u8>) {
+pub(crate) fn array_start(len: usize, encoding: Encoding, frame: &mut Vec<u8>) {
     match encoding {
         Encoding::Json => frame.push(b'['),
         Encoding::MessagePack => match len {
@@ -61,14 +61,14 @@ pub fn array_start(len: usize, encoding: Encoding, frame: &mut Vec<u8>) {
 }
 
 /// Appends what stands before the message at `index` of an array.
-pub fn array_separator(index: usize, encoding: Encoding, frame: &mut Vec<u8>) {
+pub(crate) fn array_separator(index: usize, encoding: Encoding, frame: &mut Vec<u8>) {
     if encoding == Encoding::Json && index > 0 {
         frame.push(b',');
     }
 }
 
 /// Appends the end of an array.
-pub fn array_end(encoding: Encoding, frame: &mut Vec<u8>) {
+pub(crate) fn array_end(encoding: Encoding, frame: &mut Vec<u8>) {
     if encoding == Encoding::Json {
         frame.push(b']');
     }

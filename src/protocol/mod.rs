@@ -5,20 +5,28 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`message`] | the messages of both sides |
-//! | [`codes`] | why something was refused |
-//! | [`decode`] | frames to messages |
-//! | [`encode`] | messages to frames |
+//! | `message` | the messages of both sides |
+//! | `codes` | why something was refused |
+//! | `decode` | frames to messages |
+//! | `encode` | messages to frames |
 
-pub mod codes;
-pub mod decode;
-pub mod encode;
-pub mod message;
+pub(crate) mod codes;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod message;
 #[cfg(test)]
 mod tests;
 
 pub use codes::{ErrorCode, RejectCode, ServiceErrorCode};
-pub use message::{ClientMessage, ServerMessage};
+pub use decode::{
+    FRAME_MESSAGES_MAX, Frame, FrameError, Malformed, RawMessage, decode_binary, decode_text,
+};
+pub use encode::{encode, encode_into, join};
+pub use message::{
+    Action, ClientMessage, ErrorMessage, Hello, Outcome, Part, PublishedChange, RejectUpdate,
+    RequestId, SentChange, ServerMessage, ServiceError, Since, Subscribe, Subscribed, TopicChange,
+    Update,
+};
 
 /// How messages are written in frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +38,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// Both.
     pub const ALL: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
 
     /// The WebSocket subprotocol that chooses this encoding.

@@ -9,9 +9,15 @@ use super::{Commit, Commits, ReplayError, Scope};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Bisected {
     /// It does not hold from the start.
-    NeverHeld { at: CommitNumber },
+    NeverHeld {
+        /// The start.
+        at: CommitNumber,
+    },
     /// It holds at the end.
-    StillHolds { at: CommitNumber },
+    StillHolds {
+        /// The end.
+        at: CommitNumber,
+    },
     /// It held before this commit and does not after it.
     Broke(Box<Commit>),
 }

@@ -22,10 +22,15 @@ use super::past::Past;
 /// The change that wrote something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
+    /// The version that the change made.
     pub version: Version,
+    /// The number of its commit.
     pub commit: CommitNumber,
+    /// Who made it.
     pub author: ClientId,
+    /// When it was accepted.
     pub time: Timestamp,
+    /// The id of the change.
     pub id: ChangeId,
 }
 
@@ -47,7 +52,9 @@ type Writer = Option<Arc<Written>>;
 /// A part of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
+    /// The value, which its type does not tell apart.
     Whole,
+    /// The value under a key.
     Key(Key),
     /// The member that is the value.
     Member,
@@ -58,6 +65,7 @@ pub enum Part {
 /// A part of a value, and who last wrote it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blamed {
+    /// The part.
     pub part: Part,
     /// What is there: for positions, a list of the items, or the stretch of text.
     pub value: Value,

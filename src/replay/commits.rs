@@ -16,8 +16,11 @@ const READ_AHEAD: usize = 262_144;
 /// What was accepted at once: one change, or those of an action.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Commit {
+    /// Its number.
     pub number: CommitNumber,
+    /// When it was accepted.
     pub time: Timestamp,
+    /// Who made it.
     pub author: ClientId,
     /// Set for an action.
     pub action: Option<Arc<ActionMark>>,

@@ -40,6 +40,7 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
+    /// An empty stage, on which topics are read as they are asked for.
     pub fn new(journal: &'a dyn Journal, registry: &'a Registry) -> Stage<'a> {
         Stage { journal, registry, topics: BTreeMap::new() }
     }

@@ -23,12 +23,14 @@ use super::text_diff::{TextEdit, edits};
 pub struct Difference {
     /// From the whole value to what is different. Empty for the value itself, and for members of a set.
     pub path: Vec<PathStep>,
+    /// What is different there.
     pub what: What,
 }
 
 /// One step on the way to a part of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathStep {
+    /// Into a dict, to the value under a key.
     Key(Key),
     /// Counts in the new list; for what was removed, in the old one.
     Index(usize),
@@ -37,10 +39,15 @@ pub enum PathStep {
 /// How it is different.
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
+    /// It is there now.
     Added(Value),
+    /// It is gone.
     Removed(Value),
+    /// It is another.
     Changed {
+        /// What it was.
         from: Value,
+        /// What it is.
         to: Value,
     },
     /// A text that is partly the same.

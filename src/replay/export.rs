@@ -15,8 +15,11 @@ use super::{Commits, ReplayError, Scope};
 /// What was exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Exported {
+    /// How many topics there were.
     pub topics: u64,
+    /// How many commits.
     pub commits: u64,
+    /// How many changes.
     pub changes: u64,
 }
 

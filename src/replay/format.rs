@@ -38,11 +38,14 @@ pub const KIND: &str = "export";
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeaderLine {
+    /// What kind of file it is: [`KIND`].
     pub topicsync: EcoString,
+    /// The format that it is written in.
     pub format: u32,
 }
 
 impl HeaderLine {
+    /// The first line of a file that this program writes.
     pub fn new() -> HeaderLine {
         HeaderLine { topicsync: KIND.into(), format: FORMAT }
     }
@@ -58,10 +61,14 @@ impl Default for HeaderLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicLine {
+    /// The topic's name.
     pub topic: EcoString,
+    /// The name of its type.
     #[serde(rename = "type")]
     pub type_name: EcoString,
+    /// What it was made with.
     pub options: Value,
+    /// The oldest version that is kept.
     pub oldest: u64,
     /// The value at the oldest version.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
@@ -72,16 +79,22 @@ pub struct TopicLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommitLine {
+    /// The number of the commit.
     pub commit: u64,
+    /// When it was accepted, in milliseconds since 1970.
     pub time: u64,
+    /// The client that made it.
     pub author: u64,
     /// Set for an action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_id: Option<EcoString>,
+    /// What it took back, if it is an undo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<ReversesLine>,
+    /// What it made again, if it is a redo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redoes: Option<ReversesLine>,
+    /// The changes, by topic and version.
     pub changes: Vec<ChangeLine>,
 }
 
@@ -89,7 +102,9 @@ pub struct CommitLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReversesLine {
+    /// The number of that commit.
     pub commit: u64,
+    /// The id of the action that was first made.
     pub action_id: EcoString,
 }
 
@@ -97,9 +112,11 @@ pub struct ReversesLine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeLine {
+    /// The topic's name.
     pub topic: EcoString,
     /// The version that it made.
     pub version: u64,
+    /// The id of the change.
     pub id: EcoString,
     /// `null` where rebasing left nothing to do.
     #[serde(deserialize_with = "maybe_fields")]
@@ -107,6 +124,7 @@ pub struct ChangeLine {
 }
 
 impl CommitLine {
+    /// The line of a commit.
     pub fn of(commit: &Commit) -> CommitLine {
         let mark = commit.action.as_deref();
         let reverses = |redo: bool| {

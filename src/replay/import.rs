@@ -32,6 +32,7 @@ const GROUP_BYTES: usize = 8 << 20;
 
 /// How a history is imported.
 pub struct Import<'a> {
+    /// The topic types that are known.
     pub registry: &'a Registry,
     /// Goes before each topic's name.
     pub prefix: &'a str,
@@ -44,8 +45,11 @@ pub struct Import<'a> {
 /// What was imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Imported {
+    /// How many topics there were.
     pub topics: u64,
+    /// How many commits.
     pub commits: u64,
+    /// How many changes.
     pub changes: u64,
     /// By how much commit numbers were moved up, to come after those that were there.
     pub moved_up: u64,
@@ -53,6 +57,7 @@ pub struct Imported {
 
 /// Why a history could not be imported. Nothing of it is in the journal.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ImportError {
     #[error("line {line}: {what}")]
     Line { line: u64, what: String },

@@ -34,7 +34,7 @@ pub(super) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    pub fn new(input: &'a mut dyn BufRead) -> Lines<'a> {
+    pub(crate) fn new(input: &'a mut dyn BufRead) -> Lines<'a> {
         Lines { input, text: Vec::new(), number: 0, in_commits: false }
     }
 
@@ -51,7 +51,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Reads the first line, and gives its length.
-    pub fn header(&mut self) -> Result<usize, ImportError> {
+    pub(crate) fn header(&mut self) -> Result<usize, ImportError> {
         let read = self.read()?;
         let header = serde_json::from_slice::<HeaderLine>(&self.text).ok();
         match header.filter(|header| header.topicsync == KIND).map(|header| header.format) {
@@ -73,7 +73,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next line that says something, and how many bytes were read; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<(Line, usize)>, ImportError> {
+    pub(crate) fn next(&mut self) -> Result<Option<(Line, usize)>, ImportError> {
         let mut total = 0;
         loop {
             match self.read()? {
@@ -114,7 +114,7 @@ impl<'a> Lines<'a> {
     }
 
     /// That something is wrong with the line that was read last.
-    pub fn wrong(&self, what: String) -> ImportError {
+    pub(crate) fn wrong(&self, what: String) -> ImportError {
         ImportError::Line { line: self.number, what }
     }
 }

@@ -7,34 +7,34 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`past`] | one topic's log: its value at any moment, its changes one by one |
-//! | [`commits`] | the changes of many topics in one order, an action at a time |
-//! | [`mod@cut`] | all topics as they stood together |
-//! | [`mod@diff`], [`text_diff`] | what is different between two values |
-//! | [`mod@blame`] | who last wrote what |
+//! | `past` | one topic's log: its value at any moment, its changes one by one |
+//! | `commits` | the changes of many topics in one order, an action at a time |
+//! | `cut` | all topics as they stood together |
+//! | `diff`, `text_diff` | what is different between two values |
+//! | `blame` | who last wrote what |
 //! | [`mod@format`] | the lines of an exported history |
-//! | [`mod@export`], [`mod@import`], `lines` | histories to and from such lines |
-//! | [`mod@fork`] | a new topic out of an old version |
-//! | [`mod@verify`] | folds every log and compares it with its checkpoints |
-//! | [`mod@bisect`] | the first commit at which something does not hold |
-//! | [`regression`] | an exported history and its end as a test |
+//! | `export`, `import`, `lines` | histories to and from such lines |
+//! | `fork` | a new topic out of an old version |
+//! | `verify` | folds every log and compares it with its checkpoints |
+//! | `bisect` | the first commit at which something does not hold |
+//! | `regression` | an exported history and its end as a test |
 
-pub mod bisect;
-pub mod blame;
-pub mod commits;
-pub mod cut;
-pub mod diff;
-pub mod export;
-pub mod fork;
+pub(crate) mod bisect;
+pub(crate) mod blame;
+pub(crate) mod commits;
+pub(crate) mod cut;
+pub(crate) mod diff;
+pub(crate) mod export;
+pub(crate) mod fork;
 pub mod format;
-pub mod import;
+pub(crate) mod import;
 mod lines;
-pub mod past;
-pub mod regression;
+pub(crate) mod past;
+pub(crate) mod regression;
 #[cfg(test)]
 mod tests;
-pub mod text_diff;
-pub mod verify;
+pub(crate) mod text_diff;
+pub(crate) mod verify;
 
 use ecow::EcoString;
 use thiserror::Error;
@@ -52,12 +52,13 @@ pub use export::{Exported, export};
 pub use fork::fork;
 pub use import::{Import, ImportError, Imported, import, open_export};
 pub use past::{At, Past, value_at};
-pub use regression::check_replays;
-pub use text_diff::TextEdit;
-pub use verify::{Problem, Verified, verify};
+pub use regression::{check_replays, state};
+pub use text_diff::{TextEdit, edits as text_edits};
+pub use verify::{Problem, Verified, verify, verify_all};
 
 /// Why the past could not be read.
 #[derive(Debug, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ReplayError {
     #[error(transparent)]
     Journal(#[from] JournalError),

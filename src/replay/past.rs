@@ -16,9 +16,13 @@ const PIECE: u64 = 1_024;
 /// A topic at some version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct At {
+    /// The topic's name.
     pub name: TopicName,
+    /// Its type.
     pub kind: TypeRef,
+    /// The version that the value is of.
     pub version: Version,
+    /// The value.
     pub value: AnyValue,
 }
 
@@ -69,14 +73,17 @@ impl<'a> Past<'a> {
         Ok(Past { journal, record, kind, extent })
     }
 
+    /// What the topic was made with.
     pub fn record(&self) -> &TopicRecord {
         &self.record
     }
 
+    /// The topic's type.
     pub fn kind(&self) -> TypeRef {
         self.kind
     }
 
+    /// How far the topic's log reaches.
     pub fn extent(&self) -> &Extent {
         &self.extent
     }

@@ -16,7 +16,9 @@ use crate::value::text::count_chars;
 pub struct TextEdit {
     /// Where, in code points of the new text: the edits before it are made.
     pub at: usize,
+    /// The text that is gone.
     pub removed: EcoString,
+    /// The text in its place.
     pub inserted: EcoString,
 }
 

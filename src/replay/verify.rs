@@ -10,8 +10,11 @@ use super::past::Past;
 /// What was found of one topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verified {
+    /// The topic.
     pub topic: TopicName,
+    /// How many changes were folded.
     pub changes: u64,
+    /// How many checkpoints were compared.
     pub checkpoints: u64,
     /// What is wrong. Nothing behind the first thing was looked at, as it rests on it.
     pub problem: Option<Problem>,
@@ -23,6 +26,7 @@ pub struct Verified {
 pub struct Problem {
     /// `None` if the log cannot even be opened.
     pub version: Option<Version>,
+    /// What is wrong, in words.
     pub what: String,
 }
 

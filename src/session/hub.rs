@@ -99,7 +99,7 @@ impl UnlistedTopic {
 
 impl Drop for UnlistedTopic {
     fn drop(&mut self) {
-        self.hub.list_again(self.topic.name());
+        self.hub.list_again(self.topic.name(), Some(&self.topic));
         if self.topic.is_removed() {
             self.hub.list_topic(&self.topic, Existence::Removed);
         }
@@ -292,6 +292,8 @@ impl Hub {
         let list = self.special.topic_list.snapshot().value;
         let listed = list.get::<Dict>().and_then(|entries| entries.get(&key));
         let change = match (existence, listed) {
+            // That it was made is told late: its removal is told by then, or will be.
+            (Existence::Made, _) if topic.is_removed() => return,
             (Existence::Made, listed) => {
                 let (kind, options) = (topic.kind().name(), topic.options());
                 let value = special::topic_entry(kind, options, topic.epoch());
@@ -326,13 +328,14 @@ impl Hub {
         }
         let made = self.engine.make_new(name, kind, options);
         let hub = self.clone();
-        made.map(|topic| UnlistedTopic { hub, topic }).inspect_err(|_| self.list_again(name))
+        made.map(|topic| UnlistedTopic { hub, topic }).inspect_err(|_| self.list_again(name, None))
     }
 
-    /// Has topics of this name listed as usual again, and makes up for what was not listed meanwhile.
-    fn list_again(&self, name: &TopicName) {
+    /// Has topics of this name listed as usual again, and lists one that somebody else made meanwhile.
+    fn list_again(&self, name: &TopicName, own: Option<&Arc<TopicCell>>) {
         self.unlisted.lock().remove(name);
-        if let Some(topic) = self.engine.get(name) {
+        let is_other = |topic: &Arc<TopicCell>| own.is_none_or(|own| !Arc::ptr_eq(own, topic));
+        if let Some(topic) = self.engine.get(name).filter(is_other) {
             self.list_topic(&topic, Existence::Made);
         }
     }

@@ -20,7 +20,7 @@ type Fitting<T> = Rc<dyn Fn(&<T as TopicType>::Value) -> BoxedStrategy<<T as Top
 /// ```
 /// use proptest::prelude::*;
 /// use topicsync::testkit::Cases;
-/// use topicsync::types::int::{Int, IntChange};
+/// use topicsync::types::{Int, IntChange};
 ///
 /// let cases = Cases::<Int>::new(-9..9_i64, |_| {
 ///     prop_oneof![(-9..9_i64).prop_map(IntChange::Add), (-9..9_i64).prop_map(IntChange::Set)]

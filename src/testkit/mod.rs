@@ -6,7 +6,7 @@
 //! ```
 //! use proptest::prelude::*;
 //! use topicsync::testkit::Cases;
-//! use topicsync::types::int::{Int, IntChange};
+//! use topicsync::types::{Int, IntChange};
 //!
 //! fn cases() -> Cases<Int> {
 //!     Cases::new(-9..9_i64, |_| (-9..9_i64).prop_map(IntChange::Add))

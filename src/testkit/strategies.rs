@@ -7,7 +7,7 @@
 //! ```
 //! use proptest::prelude::*;
 //! use topicsync::testkit::strategies;
-//! use topicsync::types::list::List;
+//! use topicsync::types::List;
 //! use topicsync::value::List as ListValue;
 //!
 //! // A board: a title, and a list that changes as list topics do.

@@ -47,6 +47,7 @@ number! {
 /// A point in a topic's past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
+    /// The version of this number.
     Version(Version),
     /// After the newest change that is not after this commit.
     Commit(CommitNumber),
@@ -55,6 +56,7 @@ pub enum Moment {
 }
 
 impl Version {
+    /// The version after this one.
     pub fn next(self) -> Version {
         Version(self.0 + 1)
     }
@@ -137,6 +139,7 @@ text! {
 
 /// A name or id that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum NameError {
     #[error("the name is empty")]
     Empty,
@@ -156,6 +159,7 @@ fn check_len(what: &'static str, text: &str, max: usize) -> Result<(), NameError
 }
 
 impl TopicName {
+    /// How many bytes a name has at most.
     pub const BYTES_MAX: usize = 512;
 
     /// # Errors

@@ -17,20 +17,24 @@ use crate::types::run::MaybeChange;
 use crate::types::{AnyValue, TypeRef};
 
 /// How many versions lie between two checkpoints, at least; one action more at most.
-pub const CHECKPOINT_EVERY: u64 = 256;
+pub(crate) const CHECKPOINT_EVERY: u64 = 256;
 
 /// One accepted change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The version that this change made.
     pub version: Version,
+    /// The number of its commit.
     pub commit: CommitNumber,
     /// The change as accepted; `None` where rebasing left nothing to do.
     pub change: MaybeChange,
+    /// Who made it.
     pub author: ClientId,
+    /// The id under which its author sent it.
     pub id: ChangeId,
     /// The action that it was part of, if it did not come alone.
     pub action: Option<Arc<ActionMark>>,
+    /// When it was accepted.
     pub time: Timestamp,
 }
 
@@ -47,6 +51,7 @@ impl Entry {
 /// What the entries of one action share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActionMark {
+    /// The id of the action.
     pub id: ActionId,
     /// Set for an undo or redo.
     pub reverses: Option<Reverses>,
@@ -59,6 +64,7 @@ pub struct Reverses {
     pub commit: CommitNumber,
     /// The id of the action (or lone change) that the author first made.
     pub original: ActionId,
+    /// Whether it is a redo.
     pub redo: bool,
 }
 
@@ -197,7 +203,7 @@ impl VersionLog {
         self.entries.push_back(entry);
     }
 
-    /// Keeps `value`, which is that of the head, if the newest checkpoint is [`CHECKPOINT_EVERY`]
+    /// Keeps `value`, which is that of the head, if the newest checkpoint is `CHECKPOINT_EVERY`
     /// versions away. O(1).
     ///
     /// To be called once the last entry of an action is there: its changes were applied together, and

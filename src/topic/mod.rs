@@ -5,19 +5,19 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`ids`] | names and numbers: [`TopicName`], [`Version`], [`ChangeId`], … |
-//! | [`options`] | [`TopicOptions`] |
-//! | [`log`] | [`VersionLog`] and its [`Entry`]s |
-//! | [`rebase`] | runs of changes over what their author had missed |
-//! | [`rejection`] | [`Rejection`] |
-//! | [`undo`] | the inverse of an author's own action, as it stands today |
+//! | `ids` | names and numbers: [`TopicName`], [`Version`], [`ChangeId`], … |
+//! | `options` | [`TopicOptions`] |
+//! | `log` | [`VersionLog`] and its [`Entry`]s |
+//! | `rebase` | runs of changes over what their author had missed |
+//! | `rejection` | [`Rejection`] |
+//! | `undo` | the inverse of an author's own action, as it stands today |
 
-pub mod ids;
-pub mod log;
-pub mod options;
-pub mod rebase;
-pub mod rejection;
-pub mod undo;
+pub(crate) mod ids;
+pub(crate) mod log;
+pub(crate) mod options;
+pub(crate) mod rebase;
+pub(crate) mod rejection;
+pub(crate) mod undo;
 
 pub use ids::{
     ActionId, ChangeId, ClientId, CommitNumber, Epoch, Moment, NameError, Timestamp, TopicName,
@@ -52,6 +52,7 @@ impl Topic {
         Topic { kind, log: VersionLog::new(kind, Version(0), value.clone()), value }
     }
 
+    /// The topic's type.
     pub fn kind(&self) -> TypeRef {
         self.kind
     }
@@ -61,10 +62,12 @@ impl Topic {
         &self.value
     }
 
+    /// The changes that are kept.
     pub fn log(&self) -> &VersionLog {
         &self.log
     }
 
+    /// The newest version.
     pub fn head(&self) -> Version {
         self.log.head()
     }

@@ -12,6 +12,7 @@ pub struct TopicOptions {
     pub no_history: bool,
     /// How much of the log is kept.
     pub keep: Keep,
+    /// What subscribers get.
     pub delivery: Delivery,
     /// When a change counts as done; `None` means as the server does.
     pub durability: Option<Durability>,
@@ -22,6 +23,7 @@ pub struct TopicOptions {
 /// How much of a version log is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
+    /// All of it.
     #[default]
     All,
     /// This many of the newest changes.
@@ -52,6 +54,7 @@ pub enum Durability {
 }
 
 impl Durability {
+    /// Its name in a topic's options.
     pub fn name(self) -> &'static str {
         match self {
             Durability::Commit => "commit",
@@ -60,6 +63,7 @@ impl Durability {
         }
     }
 
+    /// The durability of this name.
     pub fn from_name(name: &str) -> Option<Durability> {
         [Durability::Commit, Durability::Relaxed, Durability::Memory]
             .into_iter()
@@ -69,6 +73,7 @@ impl Durability {
 
 /// An option that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum OptionError {
     #[error("there is no option {option:?}")]
     Unknown { option: String },

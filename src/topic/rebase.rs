@@ -17,13 +17,13 @@ use crate::types::{AnyChange, TypeRef};
 const COMPOSE_MISSED_MIN: usize = 8;
 
 /// How many steps one rebase may take, a step being one change over one: about a second.
-pub const STEPS_MAX: u64 = 1_000_000;
+pub(crate) const STEPS_MAX: u64 = 1_000_000;
 
 /// The changes of a stretch, composed; made when somebody first asks for it.
 pub(super) type ComposedSlot = OnceLock<Arc<[AnyChange]>>;
 
 /// The first change of a run that cannot be rebased, by its index, and why.
-pub type Failure = (usize, Rejection);
+pub(crate) type Failure = (usize, Rejection);
 
 /// Accepted changes, one after the other, none of them beyond the next checkpoint of their log.
 pub struct Missed {
@@ -47,6 +47,7 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// So many steps, which are all that may be taken.
     pub fn new(steps: u64) -> Budget {
         Budget { steps }
     }
@@ -68,7 +69,7 @@ impl Budget {
 /// # Errors
 /// The first change of the run that cannot be rebased, by its index, and why; or `budget` is used up. The
 /// run is then of no further use.
-pub fn over_missed(
+pub(crate) fn over_missed(
     kind: TypeRef,
     run: &mut [MaybeChange],
     missed: &Missed,

@@ -9,6 +9,7 @@ use crate::value::Invalid;
 
 /// Why a change was not accepted. The topic is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum Rejection {
     // Stale: it was fine at its base.
     #[error("base {base} is past the head, version {head}")]

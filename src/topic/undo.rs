@@ -23,7 +23,7 @@ use crate::types::{AnyChange, AnyValue, Conflict, TypeRef};
 
 /// What takes an action's changes of one topic back.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reversal {
+pub(crate) struct Reversal {
     /// The changes to make, the last first; `None` where nothing is left to do, or where it cannot be
     /// done.
     pub run: Vec<MaybeChange>,
@@ -36,7 +36,7 @@ pub struct Reversal {
 /// commit, then those that came later.
 ///
 /// O(n), n being the number of entries.
-pub fn reverse(
+pub(crate) fn reverse(
     kind: TypeRef,
     mut value: AnyValue,
     entries: &[Entry],
@@ -61,7 +61,7 @@ pub fn reverse(
 impl Reversal {
     /// Rebases this over one more change of somebody else's. `value` is that before it, and becomes that
     /// after it.
-    pub fn over(&mut self, kind: TypeRef, value: &mut AnyValue, entry: &Entry) {
+    pub(crate) fn over(&mut self, kind: TypeRef, value: &mut AnyValue, entry: &Entry) {
         let changed = |change: &AnyChange| kind.invert(change, value).is_some();
         let change = entry.change.clone().filter(changed);
         let (_, dropped) = run::carry_what_can_be(kind, &mut self.run, value, change);

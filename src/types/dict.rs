@@ -6,21 +6,28 @@ use crate::value::{Dict as DictValue, Fields, Invalid, Key, Value};
 /// The type of a topic that holds values by key.
 pub struct Dict;
 
+/// A change of a dict.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DictChange {
+    /// Puts another dict in the place of all.
     Set(DictValue),
     /// Puts a value under a key that is not there.
     Add {
+        /// The key.
         key: Key,
+        /// The value under it.
         value: Value,
     },
     /// Takes out a key that is there.
     Remove {
+        /// The key.
         key: Key,
     },
     /// Puts another value under a key that is there.
     ChangeValue {
+        /// The key.
         key: Key,
+        /// The new value under it.
         value: Value,
     },
 }

@@ -18,24 +18,31 @@ use crate::value::{Allowed, Invalid, Text, Value};
 
 /// One step through a text. Lengths count code points.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum EditStep {
+    /// Keeps so many code points.
     Retain(usize),
+    /// Puts in a text.
     Insert(EcoString),
+    /// Takes out code points.
     Delete(Deletion),
 }
 
 /// What a step deletes: its length, and its text where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deletion {
+    /// How many code points are deleted.
     pub len: usize,
+    /// Which.
     pub text: Option<EcoString>,
 }
 
 impl Deletion {
+    /// A deletion of this text.
     pub fn of_text(text: EcoString) -> Deletion {
         Deletion { len: count_chars(&text), text: Some(text) }
     }
 
+    /// A deletion of so many code points, whichever they are.
     pub fn of_len(len: usize) -> Deletion {
         Deletion { len, text: None }
     }
@@ -47,10 +54,11 @@ impl Deletion {
 /// form, but for the order of inserts and deletes at one place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edit {
-    steps: SmallVec<[Step; 2]>,
+    steps: SmallVec<[EditStep; 2]>,
 }
 
 impl Edit {
+    /// Inserts `text` before the code point at `position`.
     pub fn insertion(position: usize, text: EcoString) -> Edit {
         let mut edit = Edit::default();
         edit.retain(position);
@@ -58,6 +66,7 @@ impl Edit {
         edit.finish()
     }
 
+    /// Deletes from `position` on.
     pub fn deletion(position: usize, deletion: Deletion) -> Edit {
         let mut edit = Edit::default();
         edit.retain(position);
@@ -65,10 +74,12 @@ impl Edit {
         edit.finish()
     }
 
-    pub fn steps(&self) -> &[Step] {
+    /// The steps from the beginning of the text on.
+    pub fn steps(&self) -> &[EditStep] {
         &self.steps
     }
 
+    /// Whether the edit leaves every text as it is.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
@@ -77,8 +88,8 @@ impl Edit {
     pub fn retain(&mut self, len: usize) {
         match self.steps.last_mut() {
             _ if len == 0 => {}
-            Some(Step::Retain(last)) => *last += len,
-            _ => self.steps.push(Step::Retain(len)),
+            Some(EditStep::Retain(last)) => *last += len,
+            _ => self.steps.push(EditStep::Retain(len)),
         }
     }
 
@@ -86,8 +97,8 @@ impl Edit {
     pub fn insert(&mut self, text: EcoString) {
         match self.steps.last_mut() {
             _ if text.is_empty() => {}
-            Some(Step::Insert(last)) => last.push_str(&text),
-            _ => self.steps.push(Step::Insert(text)),
+            Some(EditStep::Insert(last)) => last.push_str(&text),
+            _ => self.steps.push(EditStep::Insert(text)),
         }
     }
 
@@ -95,20 +106,20 @@ impl Edit {
     pub fn delete(&mut self, deletion: Deletion) {
         match self.steps.last_mut() {
             _ if deletion.len == 0 => {}
-            Some(Step::Delete(last)) => {
+            Some(EditStep::Delete(last)) => {
                 last.len += deletion.len;
                 match (&mut last.text, deletion.text) {
                     (Some(text), Some(more)) => text.push_str(&more),
                     (text, _) => *text = None,
                 }
             }
-            _ => self.steps.push(Step::Delete(deletion)),
+            _ => self.steps.push(EditStep::Delete(deletion)),
         }
     }
 
     /// The edit as it was built, without what it keeps at the end.
     pub fn finish(mut self) -> Edit {
-        if let Some(Step::Retain(_)) = self.steps.last() {
+        if let Some(EditStep::Retain(_)) = self.steps.last() {
             self.steps.pop();
         }
         self
@@ -123,12 +134,12 @@ impl Edit {
         let mut position = 0;
         for step in &self.steps {
             match step {
-                Step::Retain(len) => position += len,
-                Step::Insert(insertion) => {
+                EditStep::Retain(len) => position += len,
+                EditStep::Insert(insertion) => {
                     text.insert(position, insertion);
                     position += count_chars(insertion);
                 }
-                Step::Delete(deletion) => text.remove(position..position + deletion.len),
+                EditStep::Delete(deletion) => text.remove(position..position + deletion.len),
             }
         }
         Ok(())
@@ -138,16 +149,16 @@ impl Edit {
     pub fn splices(&self) -> impl Iterator<Item = Splice> {
         let mut at = 0;
         self.steps.iter().filter_map(move |step| match step {
-            Step::Retain(len) => {
+            EditStep::Retain(len) => {
                 at += len;
                 None
             }
-            Step::Insert(text) => {
+            EditStep::Insert(text) => {
                 let inserted = count_chars(text);
                 at += inserted;
                 Some(Splice { at: at - inserted, removed: 0, inserted })
             }
-            Step::Delete(deletion) => Some(Splice { at, removed: deletion.len, inserted: 0 }),
+            EditStep::Delete(deletion) => Some(Splice { at, removed: deletion.len, inserted: 0 }),
         })
     }
 
@@ -157,15 +168,15 @@ impl Edit {
         let mut position = 0_usize;
         for step in &self.steps {
             let end = match step {
-                Step::Retain(len) => position.saturating_add(*len),
-                Step::Insert(_) => position,
-                Step::Delete(deletion) => position.saturating_add(deletion.len),
+                EditStep::Retain(len) => position.saturating_add(*len),
+                EditStep::Insert(_) => position,
+                EditStep::Delete(deletion) => position.saturating_add(deletion.len),
             };
             if end > len {
                 let (position, allowed) = (end as i64, Allowed::Edit);
                 return Err(Invalid::OutOfBounds { position, len, allowed });
             }
-            if let Step::Delete(Deletion { text: Some(deleted), .. }) = step
+            if let EditStep::Delete(Deletion { text: Some(deleted), .. }) = step
                 && text.slice(position..end) != *deleted
             {
                 return Err(Invalid::TextDiffers { position });
@@ -180,7 +191,8 @@ impl Edit {
     /// # Errors
     /// It does not fit `text`.
     pub fn resolve(&self, text: &Text) -> Result<Option<Edit>, Invalid> {
-        let unknown = |step: &Step| matches!(step, Step::Delete(Deletion { text: None, .. }));
+        let unknown =
+            |step: &EditStep| matches!(step, EditStep::Delete(Deletion { text: None, .. }));
         if !self.steps.iter().any(unknown) {
             return Ok(None);
         }
@@ -189,9 +201,9 @@ impl Edit {
         let mut resolved = self.clone();
         for step in &mut resolved.steps {
             match step {
-                Step::Retain(len) => position += *len,
-                Step::Insert(_) => {}
-                Step::Delete(deletion) => {
+                EditStep::Retain(len) => position += *len,
+                EditStep::Insert(_) => {}
+                EditStep::Delete(deletion) => {
                     let end = position + deletion.len;
                     deletion.text = Some(text.slice(position..end));
                     position = end;
@@ -207,12 +219,12 @@ impl Edit {
         let mut position = 0;
         for step in &self.steps {
             match step {
-                Step::Retain(len) => {
+                EditStep::Retain(len) => {
                     inverse.retain(*len);
                     position += len;
                 }
-                Step::Insert(text) => inverse.delete(Deletion::of_text(text.clone())),
-                Step::Delete(deletion) => {
+                EditStep::Insert(text) => inverse.delete(Deletion::of_text(text.clone())),
+                EditStep::Delete(deletion) => {
                     let end = position + deletion.len;
                     inverse.insert(before.slice(position..end));
                     position = end;
@@ -232,10 +244,10 @@ impl Edit {
         loop {
             match (a.peek(), b.peek()) {
                 (None, None) => return composed.finish(),
-                (Some(Step::Delete(_)), _) => composed.delete(a.take_deletion(usize::MAX)),
-                (_, Some(Step::Insert(_))) => composed.insert(b.take_insertion(usize::MAX)),
-                (Some(Step::Insert(_)), second) => {
-                    let deletes = matches!(second, Some(Step::Delete(_)));
+                (Some(EditStep::Delete(_)), _) => composed.delete(a.take_deletion(usize::MAX)),
+                (_, Some(EditStep::Insert(_))) => composed.insert(b.take_insertion(usize::MAX)),
+                (Some(EditStep::Insert(_)), second) => {
+                    let deletes = matches!(second, Some(EditStep::Delete(_)));
                     let len = a.len().min(b.len());
                     let insertion = a.take_insertion(len);
                     b.skip(len);
@@ -243,7 +255,7 @@ impl Edit {
                         composed.insert(insertion);
                     }
                 }
-                (_, Some(Step::Delete(_))) => {
+                (_, Some(EditStep::Delete(_))) => {
                     let len = a.len().min(b.len());
                     composed.delete(b.take_deletion(len));
                     a.skip(len);
@@ -270,17 +282,17 @@ impl Edit {
         loop {
             match (c.peek(), a.peek()) {
                 (None, None) => break,
-                (Some(Step::Insert(_)), _) => {
+                (Some(EditStep::Insert(_)), _) => {
                     over_incoming.retain(c.len());
                     over_accepted.insert(c.take_insertion(usize::MAX));
                 }
-                (_, Some(Step::Insert(_))) => {
+                (_, Some(EditStep::Insert(_))) => {
                     over_accepted.retain(a.len());
                     over_incoming.insert(a.take_insertion(usize::MAX));
                 }
                 (mine, theirs) => {
-                    let mine = matches!(mine, Some(Step::Delete(_)));
-                    let theirs = matches!(theirs, Some(Step::Delete(_)));
+                    let mine = matches!(mine, Some(EditStep::Delete(_)));
+                    let theirs = matches!(theirs, Some(EditStep::Delete(_)));
                     let len = c.len().min(a.len());
                     match (mine, theirs) {
                         (true, true) => {}
@@ -348,9 +360,9 @@ impl Edit {
     /// The wire's list.
     pub fn encode(&self) -> Value {
         let steps = self.steps.iter().map(|step| match step {
-            Step::Retain(len) => Value::Int(*len as i64),
-            Step::Insert(text) => text.clone().into(),
-            Step::Delete(deletion) => Value::Dict([("d", deletion.encode())].into()),
+            EditStep::Retain(len) => Value::Int(*len as i64),
+            EditStep::Insert(text) => text.clone().into(),
+            EditStep::Delete(deletion) => Value::Dict([("d", deletion.encode())].into()),
         });
         Value::List(steps.collect())
     }
@@ -373,7 +385,7 @@ const LEN_MAX: usize = u32::MAX as usize;
 ///
 /// # Errors
 /// No whole number, negative, or beyond what a text can have.
-pub fn decode_len(value: &Value, field: &'static str) -> Result<usize, Invalid> {
+pub(crate) fn decode_len(value: &Value, field: &'static str) -> Result<usize, Invalid> {
     let len = value.as_int().ok_or(Invalid::FieldType {
         field,
         expected: "a whole number",
@@ -384,7 +396,7 @@ pub fn decode_len(value: &Value, field: &'static str) -> Result<usize, Invalid> 
 
 /// Walks an edit, a part of a step at a time. Behind the last step it keeps on without end.
 struct Cursor<'a> {
-    steps: Peekable<std::slice::Iter<'a, Step>>,
+    steps: Peekable<std::slice::Iter<'a, EditStep>>,
     /// How many code points of the present step are done.
     done: usize,
     /// The same in bytes of the present step's text.
@@ -396,7 +408,7 @@ impl<'a> Cursor<'a> {
         Cursor { steps: edit.steps.iter().peekable(), done: 0, done_bytes: 0 }
     }
 
-    fn peek(&mut self) -> Option<&'a Step> {
+    fn peek(&mut self) -> Option<&'a EditStep> {
         self.steps.peek().copied()
     }
 
@@ -404,9 +416,9 @@ impl<'a> Cursor<'a> {
     fn len(&mut self) -> usize {
         match self.peek() {
             None => usize::MAX,
-            Some(Step::Retain(len)) => len - self.done,
-            Some(Step::Insert(text)) => count_chars(&text[self.done_bytes..]),
-            Some(Step::Delete(deletion)) => deletion.len - self.done,
+            Some(EditStep::Retain(len)) => len - self.done,
+            Some(EditStep::Insert(text)) => count_chars(&text[self.done_bytes..]),
+            Some(EditStep::Delete(deletion)) => deletion.len - self.done,
         }
     }
 
@@ -414,15 +426,15 @@ impl<'a> Cursor<'a> {
     fn skip(&mut self, len: usize) {
         match self.peek() {
             None => {}
-            Some(Step::Insert(_)) => drop(self.take_insertion(len)),
-            Some(Step::Delete(_)) => drop(self.take_deletion(len)),
-            Some(Step::Retain(all)) => self.advance(len, 0, *all == self.done + len),
+            Some(EditStep::Insert(_)) => drop(self.take_insertion(len)),
+            Some(EditStep::Delete(_)) => drop(self.take_deletion(len)),
+            Some(EditStep::Retain(all)) => self.advance(len, 0, *all == self.done + len),
         }
     }
 
     /// Up to `len` code points of the present step's inserted text.
     fn take_insertion(&mut self, len: usize) -> EcoString {
-        let Some(Step::Insert(text)) = self.peek() else { return EcoString::new() };
+        let Some(EditStep::Insert(text)) = self.peek() else { return EcoString::new() };
         if self.done_bytes == 0 && (len == usize::MAX || len >= text.len()) {
             self.advance(0, 0, true);
             return text.clone();
@@ -434,7 +446,7 @@ impl<'a> Cursor<'a> {
 
     /// Up to `len` code points of the present step's deletion.
     fn take_deletion(&mut self, len: usize) -> Deletion {
-        let Some(Step::Delete(deletion)) = self.peek() else { return Deletion::of_len(0) };
+        let Some(EditStep::Delete(deletion)) = self.peek() else { return Deletion::of_len(0) };
         let len = len.min(deletion.len - self.done);
         let last = self.done + len == deletion.len;
         let text = deletion.text.as_ref().map(|text| split(&text[self.done_bytes..], len).0);

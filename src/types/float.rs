@@ -7,8 +7,10 @@ use crate::value::{Fields, Invalid, Value};
 /// The type of a topic that holds a number.
 pub struct Float;
 
+/// A change of a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FloatChange {
+    /// Puts another number in its place.
     Set(f64),
     /// Adds. The order of additions shows in the last bits only, and the server decides it.
     Add(f64),

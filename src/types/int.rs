@@ -7,8 +7,10 @@ use crate::value::{Fields, Invalid, Value};
 /// The type of a topic that holds a whole number.
 pub struct Int;
 
+/// A change of a whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntChange {
+    /// Puts another number in its place.
     Set(i64),
     /// Adds, which commutes: two counters that count at once lose nothing.
     Add(i64),

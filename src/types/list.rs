@@ -3,7 +3,7 @@
 //! Every change but `set` is a taking out, a putting in, or both, so that all rebasing comes down to
 //! two functions: how a *gap* (a place between items) and how an *item* move over one of them.
 
-use super::alike::ends_in_common;
+use super::alike::{Common, in_common};
 use super::place::Place;
 use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, check_item, unknown_change};
 use crate::value::{Fields, Invalid, List as ListValue, Value};
@@ -11,26 +11,35 @@ use crate::value::{Fields, Invalid, List as ListValue, Value};
 /// The type of a topic that holds values in a row.
 pub struct List;
 
+/// A change of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ListChange {
+    /// Puts another list in the place of all.
     Set(ListValue<Value>),
     /// Puts `item` before the item at `position`.
     Insert {
+        /// The gap that it goes into.
         position: Place,
+        /// The new item.
         item: Value,
     },
     /// Takes out the item at `position`.
     Pop {
+        /// Where the item is.
         position: Place,
     },
     /// Puts `item` in the place of the one at `position`.
     Replace {
+        /// Where the old item is.
         position: Place,
+        /// The new item.
         item: Value,
     },
     /// Takes out the item at `from`, then puts it before the item that is at `to` by then.
     Move {
+        /// Where the item is.
         from: Place,
+        /// The gap that it goes into, counted without it.
         to: Place,
     },
 }
@@ -324,18 +333,24 @@ impl TopicType for List {
     }
 
     fn differences(from: &ListValue<Value>, to: &ListValue<Value>) -> Option<Vec<ListChange>> {
-        let forward = from.iter().zip(to.iter());
-        let backward = from.iter().rev().zip(to.iter().rev());
-        let (start, end) = ends_in_common((from.len(), to.len()), forward, backward);
-        let (gone, come) = (from.len() - start - end, to.len() - start - end);
-        let both = gone.min(come);
-        let middle = (start..start + come).zip(to.iter_from(start).cloned());
-        let put = middle.map(|(position, item)| match position < start + both {
-            true => Replace { position: At(position), item },
-            false => Insert { position: At(position), item },
-        });
-        let pop = || Pop { position: At(start + both) };
-        Some(put.chain(std::iter::repeat_with(pop).take(gone - both)).collect())
+        let (old, new): (Vec<&Value>, Vec<&Value>) = (from.iter().collect(), to.iter().collect());
+        let mut changes = Vec::new();
+        let (mut gone, mut come) = (0, 0);
+        // Everything before `come` is as it is to be.
+        for Common { old: old_start, new: new_start, len } in in_common(&old, &new, 1) {
+            let both = (old_start - gone).min(new_start - come);
+            for (at, item) in new[come..new_start].iter().enumerate() {
+                let (position, item) = (At(come + at), (*item).clone());
+                changes.push(match at < both {
+                    true => Replace { position, item },
+                    false => Insert { position, item },
+                });
+            }
+            let pop = || Pop { position: At(come + both) };
+            changes.extend(std::iter::repeat_with(pop).take(old_start - gone - both));
+            (gone, come) = (old_start + len, new_start + len);
+        }
+        Some(changes)
     }
 
     fn compose(first: &ListChange, second: &ListChange) -> Composed<ListChange> {

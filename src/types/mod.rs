@@ -2,35 +2,35 @@
 //!
 //! [`TopicType`] is the one door: the built-in types are written against it, a file each, and
 //! registered with it like a host's own. Nothing here treats a built-in as special, and nothing knows
-//! of versions, ids or clients. [`erased`] lets one engine hold topics of every type.
+//! of versions, ids or clients. `erased` lets one engine hold topics of every type.
 //!
 //! | type | file | value | changes |
 //! |---|---|---|---|
-//! | `generic` | [`generic`] | any value | set |
-//! | `bool` | [`mod@bool`] | a boolean | set |
-//! | `int`, `float` | [`int`], [`float`] | a number | set, add |
-//! | `string` | [`string`], [`edit`] | text | set, insert, delete, edit |
-//! | `list` | [`list`] | values in a row | set, insert, pop, replace, move |
-//! | `set` | [`set`] | distinct values, sorted | set, append, remove |
-//! | `dict` | [`dict`] | values by key | set, add, remove, change_value |
-//! | `event` | [`event`] | none | emit |
+//! | `generic` | `generic` | any value | set |
+//! | `bool` | `bool` | a boolean | set |
+//! | `int`, `float` | `int`, `float` | a number | set, add |
+//! | `string` | `string`, `edit` | text | set, insert, delete, edit |
+//! | `list` | `list` | values in a row | set, insert, pop, replace, move |
+//! | `set` | `set` | distinct values, sorted | set, append, remove |
+//! | `dict` | `dict` | values by key | set, add, remove, change_value |
+//! | `event` | `event` | none | emit |
 
 mod alike;
-pub mod bool;
-pub mod dict;
-pub mod edit;
-pub mod erased;
-pub mod event;
-pub mod float;
-pub mod generic;
-pub mod int;
-pub mod list;
-pub mod place;
-pub mod registry;
+pub(crate) mod bool;
+pub(crate) mod dict;
+pub(crate) mod edit;
+pub(crate) mod erased;
+pub(crate) mod event;
+pub(crate) mod float;
+pub(crate) mod generic;
+pub(crate) mod int;
+pub(crate) mod list;
+pub(crate) mod place;
+pub(crate) mod registry;
 pub mod run;
-pub mod set;
-pub mod string;
-pub mod writes;
+pub(crate) mod set;
+pub(crate) mod string;
+pub(crate) mod writes;
 
 use std::fmt::Debug;
 
@@ -38,8 +38,19 @@ use thiserror::Error;
 
 use crate::value::{Fields, Invalid, Key, Value};
 
+pub use bool::Bool;
+pub use dict::{Dict, DictChange};
+pub use edit::{Deletion, Edit, EditStep};
 pub use erased::{AnyChange, AnyValue, TypeRef};
+pub use event::{Emit, Event};
+pub use float::{Float, FloatChange};
+pub use generic::{Generic, SetTo};
+pub use int::{Int, IntChange};
+pub use list::{List, ListChange};
+pub use place::Place;
 pub use registry::Registry;
+pub use set::{Set, SetChange};
+pub use string::{String, StringChange};
 pub use writes::{Parts, Splice, Writes};
 
 /// A kind of topic: its values, its changes, and the algebra that lets many hands edit one value.
@@ -288,6 +299,7 @@ pub enum Composed<C> {
 
 /// Why a change cannot be carried over another. The sentence goes on "… in version 43".
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum Conflict {
     #[error("the value was changed")]
     Changed,
@@ -305,7 +317,7 @@ pub enum Conflict {
     KeyChanged { key: Key },
     /// What a host's own type has to say.
     #[error("{0}")]
-    Other(String),
+    Other(std::string::String),
 }
 
 /// The error for a change type that `T` does not have.

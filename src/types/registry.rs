@@ -27,6 +27,7 @@ impl Registry {
         self
     }
 
+    /// The type of this name.
     pub fn get(&self, name: &str) -> Option<TypeRef> {
         self.0.get(name).copied()
     }

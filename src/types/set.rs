@@ -8,10 +8,14 @@ use crate::value::{Fields, Invalid, Value};
 /// The type of a topic that holds distinct values.
 pub struct Set;
 
+/// A change of a set.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SetChange {
+    /// Puts another set in the place of all.
     Set(OrdSet<Value>),
+    /// Puts an item in that is not there.
     Append(Value),
+    /// Takes an item out that is there.
     Remove(Value),
 }
 

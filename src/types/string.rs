@@ -1,11 +1,14 @@
 //! `string`: a text that many hands edit at once.
 
-use super::alike::ends_in_common;
-use super::edit::{Deletion, Edit, Step, decode_len};
+use super::alike::{Common, in_common};
+use super::edit::{Deletion, Edit, EditStep, decode_len};
 use super::place::Place;
 use super::{Composed, Conflict, Parts, Rebased, TopicType, Writes, unknown_change};
 use crate::value::text::count_chars;
 use crate::value::{Fields, Invalid, Key, Text, Value};
+
+/// How many code points in a row two texts must have in common, once, for what lies around them to be told apart.
+const ALIKE_RUN: usize = 8;
 
 /// The type of a topic that holds text.
 pub struct String;
@@ -13,7 +16,9 @@ pub struct String;
 /// A change of a text. An insertion or deletion is an [`Edit`] of one step, and goes out as one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StringChange {
+    /// Puts another text in the place of all.
     Set(Text),
+    /// Inserts and deletes.
     Edit(Edit),
     /// Puts a text at the end, wherever that is.
     Append(Key),
@@ -61,19 +66,19 @@ fn decode_delete(fields: &Fields) -> Result<StringChange, Invalid> {
 fn encode_edit(edit: &Edit) -> Fields {
     let (position, step) = match edit.steps() {
         [step] => (0, step),
-        [Step::Retain(position), step] => (*position, step),
+        [EditStep::Retain(position), step] => (*position, step),
         _ => return Fields::of_type("edit").with("edit", edit.encode()),
     };
     let position = Value::Int(position as i64);
     match step {
-        Step::Insert(text) => {
+        EditStep::Insert(text) => {
             Fields::of_type("insert").with("position", position).with("insertion", text.clone())
         }
-        Step::Delete(deletion) => {
+        EditStep::Delete(deletion) => {
             let field = if deletion.text.is_some() { "deletion" } else { "length" };
             Fields::of_type("delete").with("position", position).with(field, deletion.encode())
         }
-        Step::Retain(_) => Fields::of_type("edit").with("edit", edit.encode()),
+        EditStep::Retain(_) => Fields::of_type("edit").with("edit", edit.encode()),
     }
 }
 
@@ -186,13 +191,14 @@ impl TopicType for String {
     fn differences(from: &Text, to: &Text) -> Option<Vec<StringChange>> {
         let chars = |text: &Text| text.chunks().flat_map(str::chars).collect::<Vec<char>>();
         let (old, new) = (chars(from), chars(to));
-        let forward = old.iter().zip(&new);
-        let backward = old.iter().rev().zip(new.iter().rev());
-        let (start, end) = ends_in_common((old.len(), new.len()), forward, backward);
         let mut edit = Edit::default();
-        edit.retain(start);
-        edit.insert(new[start..new.len() - end].iter().collect::<std::string::String>().into());
-        edit.delete(Deletion::of_text(from.slice(start..old.len() - end)));
+        let (mut gone, mut come) = (0, 0);
+        for Common { old: old_start, new: new_start, len } in in_common(&old, &new, ALIKE_RUN) {
+            edit.insert(new[come..new_start].iter().collect::<std::string::String>().into());
+            edit.delete(Deletion::of_text(from.slice(gone..old_start)));
+            edit.retain(len);
+            (gone, come) = (old_start + len, new_start + len);
+        }
         Some(vec![StringChange::Edit(edit.finish())])
     }
 

@@ -38,12 +38,18 @@ pub enum Writes {
     /// Positions were taken out and put in, each splice made on what the one before leaves.
     Splices(SmallVec<[Splice; 2]>),
     /// An item was taken out at `from`, then put in again at `to`. It was not written.
-    Moved { from: usize, to: usize },
+    Moved {
+        /// Where the item was.
+        from: usize,
+        /// Where it is, counted without it.
+        to: usize,
+    },
 }
 
 /// Positions that give way to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Splice {
+    /// The first of the positions.
     pub at: usize,
     /// How many positions from there on are taken out.
     pub removed: usize,

@@ -17,12 +17,14 @@ const RESERVE_MAX: usize = 1024;
 
 /// Reads one value; what breaks a limit becomes null, and the first such limit is noted.
 pub struct ValueSeed<'a> {
+    /// The first limit that was broken.
     pub problem: &'a mut Option<LimitError>,
     /// How many more containers may nest.
     pub nesting: usize,
 }
 
 impl<'a> ValueSeed<'a> {
+    /// Reads a value of as many nested containers as any may have.
     pub fn new(problem: &'a mut Option<LimitError>) -> ValueSeed<'a> {
         ValueSeed { problem, nesting: limits::NESTING_MAX }
     }
@@ -113,7 +115,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 }
 
 /// Reads a key without an allocation of its own where it is short.
-pub struct KeySeed;
+pub(crate) struct KeySeed;
 
 impl<'de> DeserializeSeed<'de> for KeySeed {
     type Value = Key;

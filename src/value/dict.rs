@@ -33,6 +33,7 @@ enum Repr {
 }
 
 impl Dict {
+    /// No entries.
     pub fn new() -> Dict {
         Dict(Repr::Small(Arc::new([])))
     }
@@ -45,6 +46,7 @@ impl Dict {
         }
     }
 
+    /// Whether there are no entries. O(1).
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -57,6 +59,7 @@ impl Dict {
         }
     }
 
+    /// Whether there is an entry under `key`. O(log n).
     pub fn contains_key(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -118,10 +121,12 @@ impl Dict {
         Counted { left: self.len(), entries: small.chain(large.into_iter().flatten()) }
     }
 
+    /// The keys in their order.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.iter().map(|(key, _)| key)
     }
 
+    /// The values in the order of their keys.
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         self.iter().map(|(_, value)| value)
     }

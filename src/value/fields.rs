@@ -42,10 +42,12 @@ impl Fields {
         self.0.push((field, value));
     }
 
+    /// The value of a field.
     pub fn get(&self, field: &str) -> Option<&Value> {
         self.0.iter().find(|(name, _)| name == field).map(|(_, value)| value)
     }
 
+    /// Names and values, in the order of the wire.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Key, &Value)> {
         self.0.iter().map(|(name, value)| (name, value))
     }
@@ -152,6 +154,7 @@ impl Serialize for Fields {
 
 /// Reads the fields of a change leniently, as [`ValueSeed`] reads a value.
 pub struct FieldsSeed<'a> {
+    /// The first limit that was broken.
     pub problem: &'a mut Option<LimitError>,
 }
 

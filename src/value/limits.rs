@@ -10,6 +10,7 @@ pub const NESTING_MAX: usize = 100;
 
 /// A bound that no value may break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum LimitError {
     #[error("a whole number is beyond ±(2^53 − 1)")]
     IntRange,
@@ -26,6 +27,7 @@ pub enum LimitError {
 /// Why a change or value cannot be taken where nothing came in between: it is malformed, or does not
 /// fit the value it is applied to.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum Invalid {
     #[error(transparent)]
     Limit(#[from] LimitError),

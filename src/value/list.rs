@@ -83,7 +83,7 @@ const _: () = assert!(size_of::<Option<List<u64>>>() == size_of::<usize>());
 /// the up to 32 items of one leaf and allocates O(log n) nodes.
 ///
 /// ```
-/// use topicsync::value::list::{List, OutOfBounds};
+/// use topicsync::value::{List, OutOfBounds};
 ///
 /// let before: List<char> = "held".chars().collect();
 /// let mut after = before.clone();

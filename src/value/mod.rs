@@ -6,21 +6,21 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`list`] | [`List`], a counted B+ tree |
-//! | [`text`] | [`Text`], a string: inline, shared, or a rope |
-//! | [`dict`] | [`Dict`], an ordered map from [`Key`] to [`Value`] |
-//! | [`fields`] | [`Fields`], the named parts of one encoded change |
-//! | [`decode`] | values out of JSON and MessagePack, within the [`limits`] |
-//! | [`json`] | to and from `serde_json::Value`, for hosts |
+//! | `list` | [`List`], a counted B+ tree |
+//! | `text` | [`Text`], a string: inline, shared, or a rope |
+//! | `dict` | [`Dict`], an ordered map from [`Key`] to [`Value`] |
+//! | `fields` | [`Fields`], the named parts of one encoded change |
+//! | `decode` | values out of JSON and MessagePack, within the [`limits`] |
+//! | `json` | to and from `serde_json::Value`, for hosts |
 //! | `wide` | whole numbers in JSON that do not fit in 64 bits |
 
-pub mod decode;
-pub mod dict;
-pub mod fields;
-pub mod json;
+pub(crate) mod decode;
+pub(crate) mod dict;
+pub(crate) mod fields;
+pub(crate) mod json;
 pub mod limits;
-pub mod list;
-pub mod text;
+pub(crate) mod list;
+pub(crate) mod text;
 pub(crate) mod wide;
 
 use std::cmp::Ordering;
@@ -28,10 +28,11 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
+pub use decode::ValueSeed;
 pub use dict::{Dict, Key};
-pub use fields::Fields;
+pub use fields::{Fields, FieldsSeed};
 pub use limits::{Allowed, Invalid, LimitError};
-pub use list::List;
+pub use list::{Iter as ListIter, List, OutOfBounds};
 pub use text::Text;
 
 /// Any value that a topic can hold, in 24 bytes.
@@ -39,17 +40,24 @@ pub use text::Text;
 /// Equality and order are by content, and numbers compare by value: `1` equals `1.0`. The order is
 /// total and the same everywhere: null, booleans, numbers, strings, lists, dicts. It is what sorts a set.
 ///
-/// A value that came through [`decode`] or [`Value::check`] holds whole numbers within ±(2^53 − 1),
+/// A value that came through [`ValueSeed`] or [`Value::check`] holds whole numbers within ±(2^53 − 1),
 /// finite floats, and at most [`limits::NESTING_MAX`] nested containers.
 #[derive(Clone, Default)]
 pub enum Value {
+    /// Nothing.
     #[default]
     Null,
+    /// True or false.
     Bool(bool),
+    /// A whole number within ±(2^53 − 1).
     Int(i64),
+    /// A finite number.
     Float(f64),
+    /// A text.
     String(Text),
+    /// Values in a row.
     List(List<Value>),
+    /// Values by key.
     Dict(Dict),
 }
 

@@ -49,6 +49,7 @@ impl Text {
         }
     }
 
+    /// Whether there are no code points. O(1).
     pub fn is_empty(&self) -> bool {
         self.len_bytes() == 0
     }
@@ -167,7 +168,7 @@ impl Text {
 }
 
 /// The number of code points in `text`: O(n), at several bytes a nanosecond.
-pub fn count_chars(text: &str) -> usize {
+pub(crate) fn count_chars(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 

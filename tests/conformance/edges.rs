@@ -206,6 +206,31 @@ fn numbers() -> Vec<String> {
     case("float-minus-zero", "float", json!(-0.0), vec![set(json!(-0.0))], set(json!(0.0)));
     case("float-2^53", "float", json!(9_007_199_254_740_992.0), vec![add(json!(1))], add(json!(2)));
     case("float-1e21", "float", json!(1e21), vec![set(json!(1e21)), add(json!(1))], add(json!(1)));
+    let of = |number: i64| ("number", add(json!(number)));
+    let mut script = Script::online("number/an-action-that-leaves-the-range", &[("number", "int")]);
+    script.act(&[of(-MAX), of(MAX), of(7)]);
+    script.send();
+    script.somebody("number", add(json!(-5)));
+    script.deliver();
+    cases.push(script.converged());
+    let mut script = Script::online("number/added-below-the-largest", &[("number", "int")]);
+    script.overwrite("number", set(json!(MAX)));
+    script.somebody("number", add(json!(2)));
+    script.deliver();
+    cases.push(script.converged());
+    // On the way from one view to the other, a number would leave its range.
+    let mut script = Script::online("number/between-two-views", &[("number", "int")]);
+    script.local("number", add(json!(2)));
+    script.send();
+    script.serve();
+    let [a, b] = [3_862_406_969_767_429, 5_144_792_284_973_564];
+    script.act(&[of(-a), of(MAX), of(-b)]);
+    script.overwrite("number", add(json!(-MAX)));
+    script.act(&[of(0), of(MAX), of(0)]);
+    script.receive(json!([{"type": "update", "content": {"topic_name": "number", "version": 2,
+        "commit": 2, "since": 0, "ids": ["1_1"],
+        "change": {"type": "add", "value": a + 2 + 1_285_000_000}}}]));
+    cases.push(script.line());
     cases
 }
 

@@ -14,7 +14,9 @@
 //! | [`edges`] | texts, numbers, and changes that do not fit |
 //! | [`runs`] | recorded runs, at random |
 
+mod cost;
 mod edges;
+mod order;
 mod player;
 mod rules;
 mod runs;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 use topicsync::client::{CallId, Event, LocalChange, Origin, Replica, Ticket};
-use topicsync::protocol::decode::decode_text;
-use topicsync::protocol::message::ClientMessage;
+use topicsync::protocol::ClientMessage;
+use topicsync::protocol::decode_text;
 use topicsync::topic::{Epoch, TopicName, TopicOptions, Version};
 use topicsync::types::{Registry, TypeRef};
 use topicsync::value::{Fields, Value};
@@ -144,10 +144,15 @@ impl Player {
         let mut reasons = Vec::new();
         match &**kind {
             "receive" => {
+                let mut frame = Vec::new();
                 for message in argument.as_array().ok_or("messages are a list")? {
                     reasons.extend(message["content"]["reason"].as_str());
-                    self.receive(message)?;
+                    let decoded = decode_text(&message.to_string());
+                    let decoded = decoded.map_err(|error| error.to_string())?;
+                    // What cannot be read, a client passes over.
+                    frame.extend(decoded.into_iter().filter_map(|message| message.server().ok()));
                 }
+                self.replica.receive_frame(frame);
             }
             "subscribe" => self.subscribe(argument)?,
             "unsubscribe" => self.replica.unsubscribe(&topic_name(argument)?),
@@ -155,6 +160,9 @@ impl Player {
             "presence" => self.presence(argument)?,
             "request" => self.request(argument)?,
             "disconnect" => self.replica.disconnected(),
+            "composes" => self.replica.set_composes(argument["on"] == true),
+            "close" => self.replica.close(),
+            "end" => self.replica.end(),
             "send" => expect.sent = Some(self.replica.outbox()),
             "resend_busy" => self.replica.resend_busy(),
             other => return Err(format!("there is no step {other:?}")),
@@ -166,17 +174,6 @@ impl Player {
             expect.topics = Some(topics);
         }
         Ok(expect)
-    }
-
-    fn receive(&mut self, message: &Json) -> Played<()> {
-        let frame = decode_text(&message.to_string()).map_err(|error| error.to_string())?;
-        for message in frame {
-            // What cannot be read, a client passes over.
-            if let Ok(message) = message.server() {
-                self.replica.receive(message);
-            }
-        }
-        Ok(())
     }
 
     fn subscribe(&mut self, argument: &Json) -> Played<()> {
@@ -244,6 +241,7 @@ impl Player {
                     self.meet(ticket, Fate { code, reason, ..Fate::of("rejected") }, expect);
                 }
                 Event::Unknown { ticket } => self.meet(ticket, Fate::of("unknown"), expect),
+                Event::Unsent { ticket } => self.meet(ticket, Fate::of("unsent"), expect),
                 other => expect.told.extend(self.told(other)),
             }
         }
@@ -266,7 +264,7 @@ impl Player {
             }
             Event::Response { call, outcome } => {
                 let call = self.calls.iter().position(|it| *it == call)? + 1;
-                let code = outcome.as_ref().err().map(|error| error.code.as_str());
+                let code = outcome.as_ref().err().map(|error| error.code());
                 Told::Response { call, response: outcome.ok(), code }
             }
             Event::Request { service_name, args, request_id, client_id } => Told::Request {

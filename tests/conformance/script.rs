@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
+use topicsync::client::Replica;
+use topicsync::protocol::ClientMessage;
 use topicsync::protocol::ServerMessage;
-use topicsync::protocol::message::ClientMessage;
 use topicsync::topic::{ClientId, TopicOptions};
 use topicsync::value::Value;
 
@@ -244,6 +245,11 @@ impl Script {
     pub fn view(&self, topic: &str) -> Value {
         let topic = self.player.replica.topic(&name(topic)).expect("a topic of the script");
         topic.kind().encode_value(topic.view())
+    }
+
+    /// The replica, for what no case shows.
+    pub fn replica(&mut self) -> &mut Replica {
+        &mut self.player.replica
     }
 
     pub fn is_connected(&self) -> bool {

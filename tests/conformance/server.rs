@@ -21,10 +21,10 @@ use topicsync::engine::{
     Author, CatchUp, ChangeBody, Decision, EngineConfig, Group, Observer, Outcome, Submission,
     Submitted, TopicCell,
 };
-use topicsync::protocol::decode::{RawMessage, decode_text};
-use topicsync::protocol::encode::encode;
-use topicsync::protocol::message::{ClientMessage, Part, RejectUpdate, TopicChange};
+use topicsync::protocol::encode;
+use topicsync::protocol::{ClientMessage, Part, RejectUpdate, TopicChange};
 use topicsync::protocol::{Encoding, ErrorCode, RejectCode, ServerMessage};
+use topicsync::protocol::{RawMessage, decode_text};
 use topicsync::session::{
     Attachment, Connection, Frame, Frames, Hub, Native, Outgoing, Peer, Refused, SessionConfig,
     Worker, item_message,

@@ -17,6 +17,10 @@ pub fn cases() -> Vec<String> {
         snapshots(),
         latest(),
         reversals(),
+        own_order(),
+        many(),
+        requests(),
+        endings(),
         presence(),
         services(),
         nonsense(),
@@ -762,6 +766,15 @@ fn snapshots() -> Vec<String> {
             cases.push(script.converged());
         }
     }
+    cases.extend(far_apart());
+    let mut script = Script::online("jump/nothing-is-sent-twice", &[("count", "int")]);
+    script.local("count", add(5));
+    script.send();
+    script.jump("count");
+    script.deliver();
+    // The answer comes for sure; were it a rejection, a second try might be accepted.
+    script.send();
+    cases.push(script.converged());
     let mut script = Script::online("jump/hides-what-is-in-flight", &[("count", "int")]);
     script.local("count", add(5));
     script.send();
@@ -791,6 +804,69 @@ fn snapshots() -> Vec<String> {
     script.somebody("text", insert(0, "x"));
     script.somebody("text", json!({"type": "delete", "position": 0, "length": 1}));
     script.jump("text");
+    script.deliver();
+    cases.push(script.converged());
+    cases
+}
+
+/// What was changed here and there stands where it was put, over a difference of several places (R30).
+fn far_apart() -> Vec<String> {
+    let mut cases = Vec::new();
+    let text = "It was a bright cold day in April, and the clocks were striking thirteen.";
+    let mut script =
+        Script::starting_with("jump/far-apart/text", &[("it", "string")], &[("it", json!(text))]);
+    script.cut();
+    script.local("it", insert(16, " and"));
+    script.local("it", insert(32, "early "));
+    script.local("it", json!({"type": "delete", "position": 44, "length": 4}));
+    for (position, letters) in [(0, "Once more: "), (20, "(very) "), (90, "!"), (50, "all ")] {
+        script.somebody("it", insert(position, letters));
+    }
+    script.server.forgetful = true;
+    script.reconnect();
+    cases.push(script.converged());
+    // The middle changes places with the end; the longer row is kept.
+    let text = ["<", "alpha-alpha-one", "|", "beta-beta-two", "|", "gamma-gamma-three", ">"];
+    let mut script = Script::starting_with(
+        "jump/far-apart/text-that-changed-places",
+        &[("it", "string")],
+        &[("it", json!(text.concat()))],
+    );
+    script.local("it", insert(8, "A"));
+    script.local("it", insert(24, "B"));
+    script.local("it", insert(40, "😀"));
+    let moved = [text[0], text[3], text[2], text[5], text[2], text[1], text[6]].concat();
+    script.somebody("it", json!({"type": "set", "value": moved}));
+    script.jump("it");
+    script.deliver();
+    cases.push(script.converged());
+    let letters: Vec<String> = ('a'..='p').map(|letter| letter.to_string()).collect();
+    let mut script =
+        Script::starting_with("jump/far-apart/list", &[("it", "list")], &[("it", json!(letters))]);
+    script.local("it", item(4, "mine"));
+    script.local("it", json!({"type": "replace", "position": 9, "item": "I"}));
+    script.local("it", json!({"type": "pop", "position": 14}));
+    script.somebody("it", item(0, "first"));
+    script.somebody("it", json!({"type": "pop", "position": 3}));
+    script.somebody("it", json!({"type": "replace", "position": 7, "item": 7}));
+    script.somebody("it", item(12, "theirs"));
+    script.somebody("it", json!({"type": "move", "from": 1, "to": 15}));
+    script.jump("it");
+    script.deliver();
+    cases.push(script.converged());
+    let repeated = json!([1, 2, 1.0, 3, 3, 4, "a", 1, 5, 6]);
+    let mut script = Script::starting_with(
+        "jump/far-apart/list-with-equals",
+        &[("it", "list")],
+        &[("it", repeated)],
+    );
+    script.local("it", item(5, "mine"));
+    script.local("it", item(9, "and mine"));
+    script.somebody(
+        "it",
+        json!({"type": "set", "value": [1, 9, 2.0, 1, 3, 4, 4, "a", "b", 5, 1, 6]}),
+    );
+    script.jump("it");
     script.deliver();
     cases.push(script.converged());
     cases
@@ -927,6 +1003,385 @@ fn reversals() -> Vec<String> {
     script.cut();
     script.forget_session();
     script.reconnect();
+    cases.push(script.converged());
+    cases
+}
+
+/// What is made in one order on several topics goes out, is accepted and is undone in that order (R12 to R16).
+fn own_order() -> Vec<String> {
+    let mut cases = Vec::new();
+    let topics = [("nodes", "dict"), ("edges", "list"), ("text", "string"), ("count", "int")];
+    let mut script = Script::online("order/different-topics-are-in-flight-together", &topics);
+    script.local("nodes", put("a", 1));
+    script.local("text", insert(0, "x"));
+    script.local("edges", item(0, "e"));
+    script.send();
+    script.local("count", add(1));
+    script.send();
+    cases.push(script.converged());
+    // Move a node, move it again, draw an edge, undo.
+    let mut script = Script::starting_with(
+        "order/undo-takes-back-what-was-made-last",
+        &topics,
+        &[("nodes", json!({"n": 0}))],
+    );
+    script.overwrite("nodes", drag("n", 1));
+    script.send();
+    script.overwrite("nodes", drag("n", 2));
+    script.local("edges", item(0, "n"));
+    script.undo();
+    script.send();
+    cases.push(script.converged());
+    let mut script = Script::online("order/nothing-overtakes-what-has-to-wait", &topics);
+    script.local("nodes", put("a", 1));
+    script.send();
+    script.local("nodes", put("b", 1));
+    script.local("count", add(1));
+    script.send();
+    script.local("text", insert(0, "x"));
+    script.send();
+    cases.push(script.converged());
+    let mut script = Script::online("order/made-in-turn-goes-out-as-one", &topics);
+    script.local("nodes", put("a", 1));
+    script.local("edges", item(0, "a"));
+    script.local("nodes", put("b", 1));
+    script.local("edges", item(1, "b"));
+    script.local("count", add(1));
+    script.send();
+    // Nothing goes out behind a batch that may come back in part.
+    script.local("text", insert(0, "x"));
+    script.send();
+    cases.push(script.converged());
+    let mut script = Script::online("order/what-comes-before-goes-out-alone", &topics);
+    script.local("count", add(1));
+    script.local("nodes", put("a", 1));
+    script.local("edges", item(0, "a"));
+    script.local("edges", item(0, "b"));
+    script.local("text", insert(0, "x"));
+    cases.push(script.converged());
+    let mut script = Script::online("order/composed-past-another-topic-goes-out-with-it", &topics);
+    script.local("count", add(1));
+    script.send();
+    for (position, letter) in ["a", "b", "c"].into_iter().enumerate() {
+        script.local("text", insert(position, letter));
+        script.local("count", add(10));
+    }
+    script.local("edges", item(0, "e"));
+    cases.push(script.converged());
+    let mut script = Script::online("order/made-offline", &topics);
+    script.cut();
+    for number in 0..3 {
+        script.local("nodes", put(&format!("n{number}"), number));
+        script.local("text", insert(number as usize, "x"));
+        script.overwrite("nodes", drag(&format!("n{number}"), 10));
+    }
+    script.somebody("text", insert(0, "theirs"));
+    script.reconnect();
+    cases.push(script.converged());
+    let mut script = Script::online("order/cut-with-several-in-flight", &topics);
+    script.local("nodes", put("a", 1));
+    script.local("text", insert(0, "x"));
+    script.local("edges", item(0, "e"));
+    script.send();
+    script.serve_one();
+    script.local("text", insert(1, "y"));
+    script.local("count", add(1));
+    script.cut();
+    script.reconnect();
+    cases.push(script.converged());
+    let mut script = Script::online("order/action-with-others-around-it", &topics);
+    script.local("text", insert(0, "x"));
+    script.act(&[("nodes", put("a", 1)), ("edges", item(0, "a"))]);
+    script.local("count", add(1));
+    script.local("edges", item(1, "b"));
+    script.local("text", insert(1, "y"));
+    cases.push(script.converged());
+    let mut script = Script::online("order/nothing-is-composed-past-an-action", &topics);
+    script.local("text", insert(0, "x"));
+    script.send();
+    script.local("text", insert(1, "y"));
+    script.act(&[("nodes", put("a", 1)), ("edges", item(0, "a"))]);
+    script.local("text", insert(2, "z"));
+    cases.push(script.converged());
+    let mut script = Script::starting_with(
+        "order/based-and-overwriting-changes-stay-apart",
+        &topics,
+        &[("nodes", json!({"n": 0}))],
+    );
+    script.local("nodes", put("a", 1));
+    script.local("text", insert(0, "x"));
+    script.overwrite("nodes", drag("n", 1));
+    script.local("text", insert(1, "y"));
+    cases.push(script.converged());
+    // To compose the text would make one batch of what is based and what is overwriting.
+    let mut script = Script::starting_with(
+        "order/not-composed-past-what-cannot-go-together",
+        &topics,
+        &[("nodes", json!({"n": 0}))],
+    );
+    script.cut();
+    script.local("text", insert(0, "x"));
+    script.local("nodes", put("a", 1));
+    script.overwrite("nodes", drag("n", 1));
+    script.local("text", insert(1, "y"));
+    script.reconnect();
+    cases.push(script.converged());
+    for others in [false, true] {
+        let how = if others { "and-others-are-kept" } else { "alone" };
+        let mut script = Script::online(format!("order/rejected-in-a-joined-batch/{how}"), &topics);
+        script.cut();
+        script.local("nodes", put("a", 1));
+        script.local("edges", item(0, "mine"));
+        script.local("nodes", put("b", 1));
+        script.local("text", insert(0, "mine"));
+        script.connect();
+        script.send();
+        script.serve();
+        script.deliver();
+        script.send();
+        script.serve();
+        // Live by now, with the batch not sent; then it is, and loses to somebody else.
+        script.somebody("nodes", put("b", 2));
+        script.deliver_some(2);
+        if others {
+            script.somebody("edges", item(0, "theirs"));
+            script.local("count", add(1));
+            script.local("nodes", put("c", 1));
+        }
+        cases.push(script.converged());
+    }
+    let mut script = Script::online("order/a-joined-batch-is-sent-again-in-part", &topics);
+    script.local("nodes", put("a", 1));
+    script.local("edges", item(0, "mine"));
+    script.local("nodes", put("b", 1));
+    script.local("count", add(1));
+    script.send();
+    script.somebody("nodes", put("b", 2));
+    script.serve();
+    script.local("text", insert(0, "after"));
+    script.local("count", add(10));
+    script.send();
+    cases.push(script.converged());
+    let mut script = Script::online("order/all-of-a-joined-batch-is-rejected", &topics);
+    script.local("nodes", put("a", 1));
+    script.local("edges", item(0, "mine"));
+    script.local("nodes", put("b", 1));
+    script.send();
+    script.receive(json!([{"type": "reject_update", "content": {"topic_name": "nodes",
+        "code": "unavailable", "reason": "the disk is full", "action_id": "1_1",
+        "change": {"type": "add", "id": "1_3", "base": 0}}}]));
+    script.local("text", insert(0, "after"));
+    script.send();
+    cases.push(script.line());
+    let mut script = Script::online("order/a-joined-batch-by-a-snapshot-and-back", &topics);
+    script.local("nodes", put("a", 1));
+    script.local("edges", item(0, "mine"));
+    script.overwrite("count", add(5));
+    script.local("nodes", put("b", 1));
+    script.send();
+    script.somebody("nodes", put("b", 2));
+    script.somebody("count", add(1));
+    script.jump("count");
+    script.jump("edges");
+    script.deliver();
+    script.serve();
+    cases.push(script.converged());
+    let mut script = Script::online("order/busy-holds-up-what-is-made-later", &topics);
+    script.server.busy = 1;
+    script.local("nodes", put("a", 1));
+    script.send();
+    script.serve();
+    script.deliver();
+    script.local("text", insert(0, "later"));
+    script.send();
+    script.step("resend_busy", &json!({}));
+    cases.push(script.converged());
+    let mut script = Script::online("order/after-an-undo", &topics);
+    script.local("text", insert(0, "a"));
+    script.send();
+    script.local("text", insert(1, "b"));
+    script.undo();
+    script.local("text", insert(2, "c"));
+    script.local("count", add(1));
+    script.send();
+    cases.push(script.converged());
+    let mut script = Script::new("order/a-topic-that-is-not-there-yet");
+    script.subscribe("one", "int");
+    script.connect();
+    script.exchange();
+    script.subscribe("two", "int");
+    script.local("two", add(1));
+    script.local("one", add(2));
+    script.send();
+    cases.push(script.converged());
+    let mut script = Script::new("order/presence-may-overtake");
+    script.subscribe("one", "int");
+    script.subscribe_with("cursors", "dict", json!({"presence": true}));
+    script.connect();
+    script.exchange();
+    script.local("one", add(1));
+    script.send();
+    script.local("one", add(2));
+    script.presence("cursors", Some(json!(1)));
+    script.send();
+    cases.push(script.converged());
+    let mut script = Script::online("order/without-composing", &topics);
+    script.step("composes", &json!({"on": false}));
+    for (position, letter) in ["a", "b"].into_iter().enumerate() {
+        script.local("text", insert(position, letter));
+        script.local("nodes", put(letter, 1));
+    }
+    script.somebody("text", insert(0, "> "));
+    script.send();
+    script.cut();
+    script.reconnect();
+    script.step("composes", &json!({"on": true}));
+    script.local("text", insert(0, "x"));
+    script.send();
+    script.local("text", insert(1, "y"));
+    script.local("text", insert(2, "z"));
+    cases.push(script.converged());
+    let mut script = Script::online("order/session-gone-with-several-in-flight", &topics);
+    script.local("nodes", put("a", 1));
+    script.local("text", insert(0, "x"));
+    script.send();
+    script.serve_one();
+    script.local("text", insert(1, "y"));
+    script.local("nodes", put("b", 1));
+    script.cut();
+    script.forget_session();
+    script.reconnect();
+    cases.push(script.converged());
+    cases
+}
+
+/// So many changes that it matters how they are composed (R46, R47). What it comes to is the same.
+fn many() -> Vec<String> {
+    let mut cases = Vec::new();
+    let mut script = Script::online("many/typed-here-and-there-offline", &[("text", "string")]);
+    script.cut();
+    for number in 0..150_usize {
+        let position = (number * 7919) % (number + 1);
+        let letter = char::from(b'a' + (number % 26) as u8).to_string();
+        script.local("text", insert(position, &letter));
+        if number % 9 == 8 {
+            script.local("text", json!({"type": "delete", "position": position / 2, "length": 2}));
+        }
+    }
+    script.somebody("text", insert(0, "theirs"));
+    script.reconnect();
+    cases.push(script.converged());
+    for missed in [15_usize, 16, 40] {
+        let mut script = Script::starting_with(
+            format!("many/{missed}-missed-over-what-waits"),
+            &[("text", "string"), ("count", "int")],
+            &[("text", json!("abcdefgh"))],
+        );
+        script.cut();
+        script.local("text", insert(4, "mine"));
+        script.local("text", insert(0, "MINE"));
+        script.local("count", add(1));
+        for number in 0..missed {
+            script.somebody("text", insert((number * 5) % (8 + number), "x"));
+            if number % 2 == 0 {
+                script.somebody("count", add(1));
+            }
+        }
+        script.reconnect();
+        cases.push(script.converged());
+    }
+    let mut script = Script::starting_with(
+        "many/over-what-is-in-flight",
+        &[("text", "string")],
+        &[("text", json!("ab"))],
+    );
+    script.local("text", insert(1, "in flight"));
+    script.send();
+    script.local("text", insert(0, "waiting"));
+    for number in 0..20 {
+        script.somebody("text", insert(number, "x"));
+    }
+    script.serve();
+    for number in 0..20 {
+        script.somebody("text", insert(number, "y"));
+    }
+    script.deliver();
+    cases.push(script.converged());
+    let mut script = Script::starting_with(
+        "many/that-conflict",
+        &[("text", "string")],
+        &[("text", json!("ab"))],
+    );
+    script.local("text", insert(1, "lost"));
+    for number in 0..10 {
+        script.somebody("text", insert(number, "x"));
+    }
+    script.somebody("text", json!({"type": "set", "value": "set"}));
+    for number in 0..10 {
+        script.somebody("text", insert(number % 3, "y"));
+    }
+    script.deliver();
+    cases.push(script.converged());
+    cases
+}
+
+/// Requests that are under way when the line is lost (R39).
+fn requests() -> Vec<String> {
+    let mut cases = Vec::new();
+    let mut script = Script::online("request/lost-with-the-line", &[("count", "int")]);
+    script.local("count", add(1));
+    script.exchange();
+    script.undo();
+    script.request("echo", json!(1));
+    script.send();
+    script.request("echo", json!(2));
+    script.cut();
+    script.reconnect();
+    cases.push(script.line());
+    let mut script = Script::online("request/reading-is-asked-again", &[]);
+    let at = json!({"topic_name": "nodes", "version": 3});
+    script.request("_topicsync/value_at", at);
+    script.request("_topicsync/stats", json!(null));
+    script.send();
+    script.cut();
+    script.reconnect();
+    cases.push(script.line());
+    let mut script = Script::online("request/reading-in-a-new-session", &[]);
+    script.request("_topicsync/history", json!({"topic_name": "nodes"}));
+    script.send();
+    script.cut();
+    script.forget_session();
+    script.request("_topicsync/cut", json!({"commit": 3}));
+    script.reconnect();
+    cases.push(script.line());
+    cases
+}
+
+/// A client that is told to close (R38).
+fn endings() -> Vec<String> {
+    let mut cases = Vec::new();
+    let mut script =
+        Script::online("close/what-has-no-outcome", &[("count", "int"), ("it", "int")]);
+    script.local("count", add(1));
+    script.exchange();
+    script.local("count", add(2));
+    script.request("echo", json!(1));
+    script.send();
+    script.local("count", add(3));
+    script.act(&[("count", add(1)), ("it", add(1))]);
+    script.undo();
+    script.step("close", &json!({}));
+    script.local("count", add(9));
+    script.send();
+    script.step("end", &json!({}));
+    cases.push(script.line());
+    let mut script = Script::online("close/waits-for-answers", &[("count", "int")]);
+    script.local("count", add(1));
+    script.send();
+    script.local("count", add(2));
+    script.step("close", &json!({}));
+    script.exchange();
+    script.step("end", &json!({}));
     cases.push(script.converged());
     cases
 }

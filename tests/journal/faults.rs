@@ -1,6 +1,6 @@
 //! Disks that fail: what was acknowledged stays, what failed is not there.
 
-use topicsync::journal::sqlite::Settings;
+use topicsync::journal::Settings;
 use topicsync::journal::{CommitError, Journal, JournalError, MemoryJournal, SqliteJournal};
 
 use super::story::{Folder, all_of, groups, heads};

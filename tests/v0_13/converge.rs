@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use topicsync::client::{Client, LocalChange};
 use topicsync::topic::TopicName;
-use topicsync::types::{dict, int, list, set, string};
+use topicsync::types::{Dict, Int, List, Set, String as Text};
 use topicsync::value::{Fields, Value};
 
 use crate::common::TestServer;
@@ -164,13 +164,13 @@ fn native(client: &Client, number: usize, a: u8, b: u8) {
 
 /// A client of ours on all topics.
 async fn ours(server: &TestServer) -> Client {
-    let client = Client::connect(format!("ws://{}/", server.address));
+    let client = Client::connect(format!("ws://{}/", server.address)).expect("an address");
     let options = topicsync::topic::TopicOptions::default;
-    client.topic::<string::String>("text", options()).unwrap().ready().await.unwrap();
-    client.topic::<list::List>("list", options()).unwrap().ready().await.unwrap();
-    client.topic::<set::Set>("set", options()).unwrap().ready().await.unwrap();
-    client.topic::<dict::Dict>("dict", options()).unwrap().ready().await.unwrap();
-    client.topic::<int::Int>("int", options()).unwrap().ready().await.unwrap();
+    client.topic::<Text>("text", options()).unwrap().ready().await.unwrap();
+    client.topic::<List>("list", options()).unwrap().ready().await.unwrap();
+    client.topic::<Set>("set", options()).unwrap().ready().await.unwrap();
+    client.topic::<Dict>("dict", options()).unwrap().ready().await.unwrap();
+    client.topic::<Int>("int", options()).unwrap().ready().await.unwrap();
     client
 }
 
@@ -234,16 +234,94 @@ fn same(name: &str, theirs: &Json, ours: &Json) -> bool {
     }
 }
 
+/// One client's part of a story in which all act at the same time.
+async fn play_alone(mut model: Model, steps: Vec<Step>) -> Model {
+    for step in steps {
+        match step {
+            Step::Act { changes, .. } => act(&mut model, &changes).await,
+            Step::Read { most, .. } => model.read(most).await,
+            Step::Native { .. } | Step::Undo => tokio::task::yield_now().await,
+        }
+    }
+    model
+}
+
+/// Each client acts from a thread of its own, and so does the server for each of them.
+async fn play_at_once(stories: Vec<Vec<Step>>) {
+    let server = TestServer::start();
+    let client = ours(&server).await;
+    let topics = TOPICS.map(|(name, kind)| (name, kind));
+    let mut stories = stories.into_iter();
+    let own_story = stories.next().unwrap_or_default();
+    let mut ready = Vec::new();
+    for story in stories {
+        ready.push(play_alone(Model::on(&server, &topics).await, story));
+    }
+    let playing: Vec<_> = ready.into_iter().map(tokio::spawn).collect();
+    for step in own_story {
+        match step {
+            Step::Native { topic, a, b } => native(&client, topic, a, b),
+            Step::Undo => drop(client.undo().await),
+            Step::Act { .. } | Step::Read { .. } => tokio::task::yield_now().await,
+        }
+    }
+    let mut models = Vec::new();
+    for playing in playing {
+        models.push(playing.await.unwrap());
+    }
+    check(&client, &mut models).await;
+    for model in &mut models {
+        assert_eq!(model.unanswered, 0, "an action was not answered");
+        model.rejects = 0;
+        act(model, &[(0, 3, 0), (3, 2, 1)]).await;
+        model.read_all().await;
+        assert_eq!(model.rejects, 0, "an edit of what all hold was rejected");
+    }
+    check(&client, &mut models).await;
+    client.close().await;
+}
+
+fn run_on_threads(future: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(4).enable_all().build().unwrap().block_on(future);
+}
+
 fn run(future: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(future);
+}
+
+/// What several threads do depends on more than the story: it is not made simpler, and each story has as
+/// many threads as four others.
+fn on_threads() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases / 4 + 1, max_shrink_iters: 0, ..config }
+}
+
+proptest! {
+    #![proptest_config(on_threads())]
+
+    #[test]
+    fn clients_of_both_vocabularies_that_act_at_the_same_time_converge(
+        stories in prop::collection::vec(prop::collection::vec(step(), 0..40), 4)
+    ) {
+        run_on_threads(play_at_once(stories));
+    }
+
+    /// Each types a word before a mark of its own, with everybody typing at the same time.
+    #[test]
+    fn what_is_typed_ahead_at_the_same_time_stays_together(
+        typed in prop::collection::vec(prop::collection::vec((0..6_usize, 0..4_usize), 1..40), 3)
+    ) {
+        run_on_threads(type_at_once(typed));
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn clients_of_both_dialects_converge(steps in prop::collection::vec(step(), 0..60)) {
+    fn clients_of_both_vocabularies_converge(steps in prop::collection::vec(step(), 0..60)) {
         run(play(steps));
     }
 
@@ -252,6 +330,64 @@ proptest! {
     #[test]
     fn what_is_typed_ahead_stays_together(typed in prop::collection::vec((0..3_usize, 0..6_usize, 0..4_usize), 1..60)) {
         run(type_ahead(typed));
+    }
+}
+
+/// One client types a word before its mark; now and then it reads until all that it sent is answered.
+async fn type_word(mut model: Model, mark: char, word: Vec<(usize, usize)>) -> Model {
+    for (letter, read) in word {
+        if read == 0 {
+            model.read_answers().await;
+        }
+        type_letter(&mut model, mark, PIECES[letter]).await;
+    }
+    model
+}
+
+async fn type_letter(model: &mut Model, mark: char, letter: &str) {
+    let text = model.shown["text"].value.as_str().unwrap().to_owned();
+    let position = units_before(&text, text.chars().position(|it| it == mark).unwrap());
+    let insert = json!({"type": "insert", "position": position, "insertion": letter});
+    let command = model.command("text", insert);
+    model.show(&command);
+    model.send(vec![command]).await;
+}
+
+async fn type_at_once(typed: Vec<Vec<(usize, usize)>>) {
+    let server = TestServer::start();
+    let client = ours(&server).await;
+    client.string("text").unwrap().insert(0, "012").unwrap().await.unwrap();
+    let topics = [("text", "string")];
+    let mut ready = Vec::new();
+    for (mark, word) in ('0'..).zip(&typed) {
+        ready.push(type_word(Model::on(&server, &topics).await, mark, word.clone()));
+    }
+    let playing: Vec<_> = ready.into_iter().map(tokio::spawn).collect();
+    let mut models = Vec::new();
+    for playing in playing {
+        models.push(playing.await.unwrap());
+    }
+    let word = |word: &Vec<(usize, usize)>| -> String {
+        word.iter().map(|(letter, _)| PIECES[*letter]).collect()
+    };
+    let marked = ('0'..).zip(&typed).map(|(mark, it)| format!("{}{mark}", word(it)));
+    check_typed(&mut models, &marked.collect::<String>()).await;
+    client.close().await;
+}
+
+/// In the end, all have this text, and no edit was rejected.
+async fn check_typed(models: &mut [Model], expected: &str) {
+    for model in models {
+        // What others did last may be on its way.
+        for _ in 0..100 {
+            model.read_all().await;
+            if model.shown["text"].value == expected {
+                break;
+            }
+        }
+        assert_eq!(model.shown["text"].value, expected);
+        assert_eq!(model.rejects, 0);
+        model.check_settled();
     }
 }
 
@@ -282,27 +418,10 @@ async fn type_ahead(typed: Vec<(usize, usize, usize)>) {
         if read == 0 {
             model.read_answers().await;
         }
-        let text = model.shown["text"].value.as_str().unwrap().to_owned();
-        let position = units_before(&text, text.chars().position(|it| it == mark).unwrap());
-        let insert = json!({"type": "insert", "position": position, "insertion": letter});
-        let command = model.command("text", insert);
-        model.show(&command);
-        model.send(vec![command]).await;
+        type_letter(model, mark, letter).await;
     }
     client.settled().await;
     let [first, second, third] = words;
-    let expected = json!(format!("{first}0{second}1{third}2"));
-    for model in &mut models {
-        // What others did last may be on its way.
-        for _ in 0..100 {
-            model.read_all().await;
-            if model.shown["text"].value == expected {
-                break;
-            }
-        }
-        assert_eq!(model.shown["text"].value, expected);
-        assert_eq!(model.rejects, 0);
-        model.check_settled();
-    }
+    check_typed(&mut models, &format!("{first}0{second}1{third}2")).await;
     client.close().await;
 }

@@ -97,7 +97,7 @@ fn a_new_life_is_told_after_the_list_has_shown_it() {
     let mut client = place.on(&[TOPIC_LIST]);
     let name = TopicName::new("t").unwrap();
     let make = || {
-        let kind = TypeRef::of::<topicsync::types::int::Int>();
+        let kind = TypeRef::of::<topicsync::types::Int>();
         place.hub.engine().make(&name, kind, TopicOptions::default()).unwrap();
     };
     make();

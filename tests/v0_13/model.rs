@@ -31,7 +31,7 @@ pub struct Model {
     /// Shown ahead: the action's id, and the command.
     previews: VecDeque<(String, Json)>,
     /// How many actions are not answered, by an update or a rejection.
-    unanswered: usize,
+    pub unanswered: usize,
     pub rejects: usize,
 }
 
@@ -122,6 +122,7 @@ impl Model {
             "update" => self.update(args),
             "reject" => {
                 self.rejects += 1;
+                self.unanswered -= 1;
                 self.take_back();
             }
             "init" => {

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use topicsync::engine::policy::Operation;
 use topicsync::engine::{Denied, EngineConfig, Policy, Principal, Rules, Validated};
+use topicsync::session::Peer;
 
 use crate::common::PATIENCE;
-use crate::direct::Place;
+use crate::direct::{Direct, Place};
 use crate::old::entry;
 
 const TOPIC_LIST: &str = "_topicsync/topic_list";
@@ -208,25 +210,30 @@ fn a_change_of_a_number_that_another_one_overtakes_is_told_as_adjusted() {
     assert!(changes(&told)[0]["id"].as_str().unwrap().ends_with("_adjust"));
 }
 
+/// Holds up a change of the topic list between its plan and its decision.
+#[derive(Default)]
+struct BeforeListing(Gate);
+
+impl Policy for BeforeListing {
+    fn authorize(&self, principal: &Principal, operation: &Operation<'_>) -> Result<(), Denied> {
+        if let Operation::Change { topic, change: Some(_) } = operation
+            && **topic.name() == *TOPIC_LIST
+        {
+            self.0.pass();
+        }
+        Rules.authorize(principal, operation)
+    }
+}
+
+fn place_before_listing() -> (Place, Arc<BeforeListing>) {
+    let policy = Arc::new(BeforeListing::default());
+    (Place::new(EngineConfig { policy: policy.clone(), ..Default::default() }), policy)
+}
+
 /// What is put on the list while somebody sets all of it does not vanish from it and stay as a topic.
 #[test]
 fn a_list_that_is_set_meanwhile_says_what_topics_there_are() {
-    #[derive(Default)]
-    struct OnSet(Gate);
-    impl Policy for OnSet {
-        fn authorize(&self, principal: &Principal, it: &Operation<'_>) -> Result<(), Denied> {
-            // The list's changes are submitted in the server's name.
-            if let Operation::Change { topic, change: Some(_) } = it
-                && **topic.name() == *TOPIC_LIST
-                && principal.is_server()
-            {
-                self.0.pass();
-            }
-            Rules.authorize(principal, it)
-        }
-    }
-    let policy = Arc::new(OnSet::default());
-    let place = Place::new(EngineConfig { policy: policy.clone(), ..Default::default() });
+    let (place, policy) = place_before_listing();
     make(&place, "old", "int", json!(1));
     let (mut a, mut b) = (place.on(&[TOPIC_LIST]), place.on(&[TOPIC_LIST]));
     let own = json!({"type": "dict", "is_stateful": true, "boundary_value": {}});
@@ -249,6 +256,26 @@ fn a_list_that_is_set_meanwhile_says_what_topics_there_are() {
         assert_eq!(a.receive().len(), usize::from(list.get(topic).is_some()), "{topic}: {list}");
     }
     assert_eq!(list["new"], entry("int", json!(2)));
+}
+
+/// A deployed client drops what it is told of a topic that is not on its list.
+#[test]
+fn a_topic_that_is_made_again_is_told_once_it_is_listed() {
+    let (place, policy) = place_before_listing();
+    make(&place, "t", "int", json!(1));
+    let (mut author, mut client) = (place.on(&[]), place.on(&[TOPIC_LIST, "t"]));
+    author.change(TOPIC_LIST, "dict", json!({"type": "pop", "key": "t"}));
+    policy.0.arm();
+    std::thread::scope(|scope| {
+        let _let_go = LetGo(&policy.0);
+        let add = json!({"type": "add", "key": "t", "value": entry("int", json!(2))});
+        let acting = scope.spawn(|| author.change(TOPIC_LIST, "dict", add));
+        policy.0.wait();
+        assert_eq!(client.receive_types(), ["update"]);
+        policy.0.let_go();
+        acting.join().unwrap();
+    });
+    assert_eq!(client.receive_types(), ["update", "init t"]);
 }
 
 /// Of many who make one topic at the same time, one does, and the others hear of it.
@@ -303,4 +330,143 @@ fn the_names_of_a_rejected_edit_are_free_again() {
     let command = client.command("t", "string", insert("t_init", 3, "d", "v"));
     client.act(std::slice::from_ref(&command));
     assert_eq!(changes(&client.receive()), &vec![command]);
+}
+
+/// What a client makes of the topic list.
+#[derive(Debug, Clone)]
+enum Listing {
+    Add {
+        key: usize,
+        value: u8,
+    },
+    Pop {
+        key: usize,
+    },
+    Change {
+        key: usize,
+        value: u8,
+    },
+    /// Sets the whole list: topics of these keys, and no others.
+    Set {
+        keys: Vec<usize>,
+    },
+    /// Changes a topic, and takes it off the list in the same action.
+    ChangeAndPop {
+        key: usize,
+    },
+}
+
+fn listing() -> impl Strategy<Value = Listing> {
+    let key = || 0..4_usize;
+    prop_oneof![
+        4 => (key(), any::<u8>()).prop_map(|(key, value)| Listing::Add { key, value }),
+        3 => key().prop_map(|key| Listing::Pop { key }),
+        1 => (key(), any::<u8>()).prop_map(|(key, value)| Listing::Change { key, value }),
+        1 => prop::collection::vec(key(), 0..4).prop_map(|keys| Listing::Set { keys }),
+        1 => key().prop_map(|key| Listing::ChangeAndPop { key }),
+    ]
+}
+
+fn list_topic(key: usize) -> String {
+    format!("topic {key}")
+}
+
+fn list_commands<P: Peer>(client: &mut Direct<P>, listing: &Listing) -> Vec<Json> {
+    let changed = |value: &u8| entry("int", json!(value));
+    let change = match listing {
+        Listing::Add { key, value } => {
+            json!({"type": "add", "key": list_topic(*key), "value": changed(value)})
+        }
+        Listing::Pop { key } => json!({"type": "pop", "key": list_topic(*key)}),
+        Listing::Change { key, value } => {
+            json!({"type": "change_value", "key": list_topic(*key), "value": changed(value)})
+        }
+        Listing::Set { keys } => {
+            let own = json!({"type": "dict", "is_stateful": true, "boundary_value": {}});
+            let mut value = json!({TOPIC_LIST: own});
+            keys.iter().for_each(|key| value[list_topic(*key)] = entry("int", json!(0)));
+            json!({"type": "set", "value": value})
+        }
+        Listing::ChangeAndPop { key } => {
+            let add = json!({"type": "add", "value": 1});
+            let pop = json!({"type": "pop", "key": list_topic(*key)});
+            return vec![
+                client.command(&list_topic(*key), "int", add),
+                client.command(TOPIC_LIST, "dict", pop),
+            ];
+        }
+    };
+    vec![client.command(TOPIC_LIST, "dict", change)]
+}
+
+/// The list as a client has it that applies whatever it is told.
+fn apply_to_list(list: &mut Json, message: &Json) {
+    let Some(changes) = message["args"]["changes"].as_array() else { return };
+    for change in changes.iter().filter(|it| it["topic_name"] == TOPIC_LIST) {
+        let entries = list.as_object_mut().unwrap();
+        let key = change["key"].as_str().unwrap_or_default().to_owned();
+        match change["type"].as_str().unwrap() {
+            "add" => assert!(entries.insert(key, change["value"].clone()).is_none(), "{change}"),
+            "pop" => assert!(entries.remove(&key).is_some(), "{change}"),
+            "change_value" => assert!(entries.insert(key, change["value"].clone()).is_some()),
+            _ => *list = change["value"].clone(),
+        }
+    }
+}
+
+/// One client's part: what it does, reading in between. Gives the list as it ends up with.
+fn play_listings<P: Peer>(mut client: Direct<P>, listings: &[Listing]) -> (Direct<P>, Json) {
+    let own = json!({"type": "dict", "is_stateful": true, "boundary_value": {}});
+    let mut list = json!({TOPIC_LIST: own});
+    for listing in listings {
+        let commands = list_commands(&mut client, listing);
+        let action_id = client.act(&commands);
+        let told = client.receive();
+        told.iter().for_each(|message| apply_to_list(&mut list, message));
+        // Each action is answered once, as its author's own.
+        let answers = told.iter().filter(|message| {
+            message["type"] == "reject" || message["args"]["action_id"] == json!(action_id)
+        });
+        assert_eq!(answers.count(), 1, "{listing:?}: {told:?}");
+    }
+    (client, list)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 0, ..ProptestConfig::default() })]
+
+    /// Several clients make and remove topics at the same time: there are the topics that the list names,
+    /// and all clients hold that list.
+    #[test]
+    fn the_list_says_what_topics_there_are_whoever_makes_and_removes_them(
+        stories in prop::collection::vec(prop::collection::vec(listing(), 0..30), 3)
+    ) {
+        let place = Place::new(EngineConfig::default());
+        let ends: Vec<Json> = std::thread::scope(|scope| {
+            // All subscribe before one begins.
+            let mut threads = Vec::new();
+            for (story, client) in stories.iter().zip([0; 3].map(|_| place.on(&[TOPIC_LIST]))) {
+                threads.push(scope.spawn(move || play_listings(client, story)));
+            }
+            let ends: Vec<_> = threads.into_iter().map(|it| it.join().unwrap()).collect();
+            let read_rest = |(mut client, mut list): (Direct<_>, Json)| {
+                client.receive().iter().for_each(|message| apply_to_list(&mut list, message));
+                list
+            };
+            ends.into_iter().map(read_rest).collect()
+        });
+        let mut late = place.connect();
+        late.send("subscribe", json!({"topic_name": TOPIC_LIST}));
+        let list = late.receive().pop().unwrap()["args"]["value"].clone();
+        for key in 0..4 {
+            late.send("subscribe", json!({"topic_name": list_topic(key)}));
+            let is_there = late.receive().len() == 1;
+            prop_assert_eq!(is_there, list.get(list_topic(key)).is_some(), "{} {}", key, &list);
+        }
+        for end in ends {
+            // What is shown as an initial value is as of when it is told.
+            let names = |list: &Json| list.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+            prop_assert_eq!(names(&end), names(&list));
+        }
+    }
 }

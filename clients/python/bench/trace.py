@@ -16,8 +16,8 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from topicsync.replica import LocalChange, Message, Replica
-from topicsync.types import BUILT_IN
+from topicsync_client.replica import LocalChange, Message, Replica
+from topicsync_client.types import BUILT_IN
 
 TRACE = Path(__file__).resolve().parents[4] / "shared/traces/automerge-paper.json.gz"
 

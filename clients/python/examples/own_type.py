@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from topicsync import Composed, Invalid, Rebased, TopicType
-from topicsync.replica import LocalChange, Replica
-from topicsync.values import Fields
+from topicsync_client import Composed, Invalid, Rebased, TopicType
+from topicsync_client.replica import LocalChange, Replica
+from topicsync_client.values import Fields
 
 Votes = dict[str, str]
 

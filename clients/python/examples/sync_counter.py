@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-import topicsync
+import topicsync_client
 
 
 def main(url: str) -> None:
-    with topicsync.sync.connect(url) as client:
+    with topicsync_client.sync.connect(url) as client:
         count = client.int("count")
         count.add(1).wait()
         print(f"{int(count)} so far")

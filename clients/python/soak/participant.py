@@ -15,9 +15,9 @@ import sys
 from random import Random
 from typing import Any
 
-import topicsync
-from topicsync import Change, DictTopic, ListTopic, SetTopic, StringTopic
-from topicsync.values import thawed
+import topicsync_client
+from topicsync_client import Change, DictTopic, ListTopic, SetTopic, StringTopic
+from topicsync_client.values import thawed
 
 PIECES = ["a", "b", "xyz", " ", "é", "e\u0301", "😀", "👩\u200d👧", "𝄞"]
 
@@ -25,7 +25,7 @@ PIECES = ["a", "b", "xyz", " ", "é", "e\u0301", "😀", "👩\u200d👧", "𝄞
 class Editor:
     """A client, and its random edits."""
 
-    def __init__(self, client: topicsync.Client, seed: int) -> None:
+    def __init__(self, client: topicsync_client.Client, seed: int) -> None:
         self.client = client
         self.random = Random(seed)
         self.list: ListTopic[Any] = client.list("soak/list")
@@ -58,7 +58,8 @@ class Editor:
         """Undo or redo. The answer may be lost with the session, and nobody waits for it."""
 
         async def ask() -> None:
-            with contextlib.suppress(topicsync.ServiceError, topicsync.ClientClosed):
+            # Lost with the line, or too late.
+            with contextlib.suppress(topicsync_client.TopicsyncError):
                 await undo
 
         task = asyncio.create_task(ask())
@@ -148,7 +149,7 @@ class Editor:
 class Mirror:
     """A plain value that follows a topic by its fine-grained changes alone."""
 
-    def __init__(self, topic: topicsync.Topic) -> None:
+    def __init__(self, topic: topicsync_client.Topic) -> None:
         self.topic = topic
         self.plain: Any = thawed(topic.value)
         topic.on_change(self.follow)
@@ -157,30 +158,30 @@ class Mirror:
         """Take one change."""
         plain = self.plain
         match change:
-            case topicsync.ValueSet(value=value):
+            case topicsync_client.ValueSet(value=value):
                 self.plain = thawed(value)
-            case topicsync.Inserted(position=at, item=item):
+            case topicsync_client.Inserted(position=at, item=item):
                 plain.insert(at, item)
-            case topicsync.Popped(position=at):
+            case topicsync_client.Popped(position=at):
                 plain.pop(at)
-            case topicsync.Replaced(position=at, item=item):
+            case topicsync_client.Replaced(position=at, item=item):
                 plain[at] = item
-            case topicsync.Moved(position=at, to=to):
+            case topicsync_client.Moved(position=at, to=to):
                 plain.insert(to, plain.pop(at))
-            case topicsync.Added(key=key, value=value):
+            case topicsync_client.Added(key=key, value=value):
                 plain[key] = value
-            case topicsync.ValueChanged(key=key, value=value):
+            case topicsync_client.ValueChanged(key=key, value=value):
                 plain[key] = value
-            case topicsync.Removed(key=key):
+            case topicsync_client.Removed(key=key):
                 del plain[key]
-            case topicsync.Edited(splices=splices):
+            case topicsync_client.Edited(splices=splices):
                 for at, removed, inserted in splices:
                     plain = plain[:at] + inserted + plain[at + len(removed) :]
                 self.plain = plain
 
     def check(self) -> None:
         """Compare."""
-        if not topicsync.same(self.plain, thawed(self.topic.value)):
+        if not topicsync_client.same(self.plain, thawed(self.topic.value)):
             raise AssertionError(f"{self.topic!r} was told as {self.plain!r}")
 
 
@@ -199,11 +200,14 @@ class Faults(logging.Handler):
 async def main(url: str, seed: int) -> None:
     """Do as the input says, until it says `quit`."""
     faults = Faults()
-    for logger in ("topicsync", "asyncio"):
+    for logger in ("topicsync_client", "asyncio"):
         logging.getLogger(logger).addHandler(faults)
-    logging.getLogger("topicsync").setLevel(logging.ERROR)
+    logging.getLogger("topicsync_client").setLevel(logging.ERROR)
     loop = asyncio.get_running_loop()
-    async with topicsync.connect(url, retry_min=0.005, retry_max=0.05) as client:
+    # A server that is killed and started again may take its time.
+    async with topicsync_client.connect(
+        url, retry_min=0.005, retry_max=0.05, timeout=120
+    ) as client:
         editor = Editor(client, seed)
         while True:
             line = await loop.run_in_executor(None, sys.stdin.readline)

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from topicsync.types import BUILT_IN
-from topicsync.types.base import TopicType
-from topicsync.values import INT_MAX, Value, checked, same
+from topicsync_client.types import BUILT_IN
+from topicsync_client.types.base import TopicType
+from topicsync_client.values import INT_MAX, Value, checked, same
 
 texts = st.text("ab😀é\n", max_size=8)
 ints = st.one_of(st.integers(-9, 9), st.integers(-INT_MAX, INT_MAX))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -16,14 +17,14 @@ from typing import Any
 import pytest
 from conftest import Server
 
-import topicsync
+import topicsync_client
 
 FOLDER = Path(__file__).resolve().parents[1]
 
 
 def public() -> Iterator[tuple[str, Any]]:
     """Every public name, and the public members of classes that are defined here."""
-    for module in (topicsync, topicsync.sync, topicsync.types):
+    for module in (topicsync_client, topicsync_client.sync, topicsync_client.types):
         for name in module.__all__:
             it = getattr(module, name)
             yield f"{module.__name__}.{name}", it
@@ -55,9 +56,9 @@ def test_every_public_name_has_a_docstring() -> None:
 
 
 def test_the_api_docs_are_made(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pdoc", "topicsync", "-o", str(tmp_path)]
+    command = [sys.executable, "-m", "pdoc", "topicsync_client", "-o", str(tmp_path)]
     subprocess.run(command, capture_output=True, check=True)
-    page = (tmp_path / "topicsync.html").read_text(encoding="utf-8")
+    page = (tmp_path / "topicsync_client.html").read_text(encoding="utf-8")
     assert "change_value_if_unchanged" in page
 
 
@@ -66,27 +67,31 @@ async def test_the_readme_begins_with_what_runs(server: Server) -> None:
     found = re.search(r"```python\n(import asyncio.*?)```", readme, re.DOTALL)
     assert found is not None
     program = found[1].replace("ws://127.0.0.1:8765/", server.url)
-    running = await asyncio.create_subprocess_exec(
-        sys.executable, "-u", "-c", program, stdout=asyncio.subprocess.PIPE
-    )
-    async with topicsync.connect(server.url) as client:
-        nodes = client.dict("nodes")
-        await nodes.ready()
-        while "n2" not in nodes:
-            await asyncio.sleep(0.01)
-        assert running.stdout is not None
-        number = 0
-        reading = asyncio.ensure_future(running.stdout.readline())
-        while not reading.done():
-            number += 1
-            nodes["n1"] = number
-            await asyncio.sleep(0.02)
-    assert f"by client {client.id}" in (await reading).decode()
-    running.kill()
-    await running.communicate()
+    async with topicsync_client.connect(server.url) as client:
+        nodes = await client.dict("nodes").ready()
+        # It runs any number of times, with what the last one left.
+        for run in range(2):
+            await nodes.put("n1", "before")
+            running = await asyncio.create_subprocess_exec(
+                sys.executable, "-u", "-c", program, stdout=asyncio.subprocess.PIPE
+            )
+            while nodes["n1"] == "before":
+                await asyncio.sleep(0.01)
+            assert running.stdout is not None
+            number = 0
+            reading = asyncio.ensure_future(running.stdout.readline())
+            while not reading.done():
+                number += 1
+                nodes["n1"] = number
+                await asyncio.sleep(0.02)
+            assert f"by client {client.id}" in (await reading).decode(), run
+            running.kill()
+            await running.communicate()
 
 
-async def test_the_other_snippets_of_the_readme_run(server: Server, name: str) -> None:
+async def test_the_other_snippets_of_the_readme_run_any_number_of_times(
+    server: Server, name: str
+) -> None:
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     _, *snippets = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len(snippets) == 2
@@ -94,14 +99,15 @@ async def test_the_other_snippets_of_the_readme_run(server: Server, name: str) -
     # No commit of a young server has such a number.
     program = program.replace("8412", "1")
     body = f"async def run(client, nodes, edges):\n{textwrap.indent(program, '    ')}"
-    scope: dict[str, Any] = {"topicsync": topicsync}
+    scope: dict[str, Any] = {"topicsync_client": topicsync_client}
     exec(body, scope)
-    async with topicsync.connect(server.url) as client:
-        nodes = await client.dict(f"{name}/nodes").ready()
-        edges = await client.list(f"{name}/edges").ready()
-        await nodes.add("n1", {})
-        await scope["run"](client, nodes, edges)
-        assert edges.value == [["n1", "n3"]]
+    for run in (1, 2):
+        async with topicsync_client.connect(server.url) as client:
+            nodes = await client.dict(f"{name}/nodes").ready()
+            edges = await client.list(f"{name}/edges").ready()
+            await nodes.put("n1", {})
+            await scope["run"](client, nodes, edges)
+            assert edges.value == [["n1", "n3"]] * run
 
 
 async def test_two_windows_show_one_list(server: Server) -> None:
@@ -134,6 +140,23 @@ async def test_two_windows_show_one_list(server: Server) -> None:
     for window in (one, other):
         await window.communicate(b"")
         assert window.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to be sent")
+async def test_ctrl_c_ends_the_example(server: Server) -> None:
+    command = [sys.executable, "-u", str(FOLDER / "examples/todo.py"), server.url]
+    pipe = asyncio.subprocess.PIPE
+    window = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert window.stdin is not None
+    assert window.stdout is not None
+    window.stdin.write(b"typed at last\n")
+    while b"typed at last" not in (line := await window.stdout.readline()):
+        assert line
+    window.send_signal(signal.SIGINT)
+    # Its input stays open meanwhile.
+    assert await asyncio.wait_for(window.wait(), 10) == 0
+    assert window.stderr is not None
+    assert await window.stderr.read() == b""
 
 
 def test_the_other_examples_run(server: Server) -> None:

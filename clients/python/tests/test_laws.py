@@ -9,12 +9,12 @@ import strategies as some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import topicsync as told
-from topicsync.errors import Conflict, Invalid
-from topicsync.frames import decode, encode
-from topicsync.types import BUILT_IN, Composed
-from topicsync.types.base import TopicType
-from topicsync.values import checked, order_of, same
+import topicsync_client as told
+from topicsync_client.errors import Conflict, Invalid
+from topicsync_client.frames import decode, encode
+from topicsync_client.types import BUILT_IN, Composed
+from topicsync_client.types.base import TopicType
+from topicsync_client.values import checked, order_of, same
 
 ABOUT = told.About("topic", told.Origin.REMOTE, 1)
 

@@ -11,8 +11,8 @@ import pytest
 from conftest import Server
 from relay import Relay
 
-import topicsync
-from topicsync import (
+import topicsync_client
+from topicsync_client import (
     Added,
     Change,
     Client,
@@ -30,15 +30,15 @@ from topicsync import (
     ValueChanged,
     ValueSet,
 )
-from topicsync.types import Generic
+from topicsync_client.types import Generic
 
 
 @pytest.fixture
 async def two(server: Server) -> AsyncIterator[tuple[Client, Client]]:
     """Two clients, one of each encoding."""
     async with (
-        topicsync.connect(server.url) as one,
-        topicsync.connect(server.url, encoding="json") as other,
+        topicsync_client.connect(server.url) as one,
+        topicsync_client.connect(server.url, encoding="json") as other,
     ):
         yield one, other
 
@@ -102,7 +102,7 @@ async def test_a_rejected_change_leaves_and_says_why(
     assert len(heard) == isinstance(settled[1], Rejected)
     stop()
     # One that nobody awaits or listens to is logged, and harms nothing.
-    with caplog.at_level(logging.WARNING, "topicsync"):
+    with caplog.at_level(logging.WARNING, "topicsync_client"):
         mine.change_value_if_unchanged("n1", 3)
         theirs.change_value_if_unchanged("n1", 4)
         await two[0].settled()
@@ -160,8 +160,8 @@ async def test_an_action_is_whole_or_not_at_all(two: tuple[Client, Client], name
         assert seen == []
         with pytest.raises(RuntimeError, match="behind"):
             await ticket
-    assert len(seen) == 1
     await ticket
+    assert len(seen) == 1
     action = two[0].action()
 
     def fail() -> None:
@@ -236,12 +236,13 @@ async def test_a_list_feels_like_a_list(two: tuple[Client, Client], name: str) -
     assert items.index("z") == plain.index("z")
     assert "y" in items
     assert object() not in items
-    assert items.pop().item == plain.pop()
-    assert items.pop(0).item == plain.pop(0)
+    assert items.pop() == plain.pop()
+    assert items.pop(0) == plain.pop(0)
     assert items == plain != [*plain, 1]
     await items.move(0, 1)
     assert items.value == plain[::-1]
-    for wrong in (lambda: items[7], lambda: items.pop(7)):
+    wrongs: list[Callable[[], object]] = [lambda: items[7], lambda: items.pop(7)]
+    for wrong in wrongs:
         with pytest.raises(IndexError):
             wrong()
     with pytest.raises(ValueError, match="not in the list"):
@@ -391,7 +392,7 @@ async def test_changes_are_fine_grained_and_tell_whose_they_are(
 
 
 async def test_iterating_changes_ends_with_its_topic(server: Server, name: str) -> None:
-    async with topicsync.connect(server.url) as client:
+    async with topicsync_client.connect(server.url) as client:
         count, other = client.int(name), client.int(f"{name}/other")
         await count.ready()
         await other.ready()
@@ -425,7 +426,7 @@ async def test_a_client_that_gives_up_waiting_loses_no_change(
 async def test_what_is_made_before_the_connection_is_sent_with_it(
     server: Server, name: str
 ) -> None:
-    client = topicsync.connect(server.url)
+    client = topicsync_client.connect(server.url)
     assert client.status is Status.CONNECTING
     nodes = client.dict(name)
     ticket = nodes.add("n1", 1)
@@ -446,8 +447,8 @@ async def test_what_is_made_before_the_connection_is_sent_with_it(
 async def test_a_cut_connection_costs_nothing(server: Server, name: str) -> None:
     async with (
         Relay(server.port) as relay,
-        topicsync.connect(relay.url, retry_min=0.01, retry_max=0.05) as client,
-        topicsync.connect(server.url) as other,
+        topicsync_client.connect(relay.url, retry_min=0.01, retry_max=0.05) as client,
+        topicsync_client.connect(server.url) as other,
     ):
         items, theirs = client.list(name), other.list(name)
         seen: list[Status] = []
@@ -475,7 +476,7 @@ async def test_a_cut_connection_costs_nothing(server: Server, name: str) -> None
 
 
 async def test_a_server_that_restarts_finds_its_clients_again(own_server: Server) -> None:
-    async with topicsync.connect(own_server.url, retry_min=0.01, retry_max=0.05) as client:
+    async with topicsync_client.connect(own_server.url, retry_min=0.01, retry_max=0.05) as client:
         nodes = client.dict("nodes")
         await nodes.add("n1", 1)
         id = client.id
@@ -499,11 +500,11 @@ async def test_services_both_ways(two: tuple[Client, Client], name: str) -> None
     provider, asker = two
 
     @provider.service(f"{name}/square")
-    def square(request: topicsync.Request) -> Any:
+    def square(request: topicsync_client.Request) -> Any:
         assert request.client_id == asker.id
         return request.args["x"] ** 2
 
-    async def slow(request: topicsync.Request) -> Any:
+    async def slow(request: topicsync_client.Request) -> Any:
         await asyncio.sleep(0.01)
         if request.args is None:
             raise ServiceError("nothing to do")
@@ -520,7 +521,7 @@ async def test_services_both_ways(two: tuple[Client, Client], name: str) -> None
     with pytest.raises(ServiceError, match="service_taken"):
         await asker.register(f"{name}/slow", slow)
     provider.unregister(f"{name}/slow")
-    await until(lambda: not provider._core.replica._queue)
+    await provider.settled()
     with pytest.raises(ServiceError, match="no_such_service"):
         await asker.request(f"{name}/slow")
     with pytest.raises(Invalid):
@@ -528,11 +529,11 @@ async def test_services_both_ways(two: tuple[Client, Client], name: str) -> None
 
 
 async def test_presence_comes_and_goes_with_its_session(server: Server, name: str) -> None:
-    async with topicsync.connect(server.url) as client:
+    async with topicsync_client.connect(server.url) as client:
         cursors = client.presence(name)
         cursors.set({"x": 1})
         await cursors.ready()
-        async with topicsync.connect(server.url) as other:
+        async with topicsync_client.connect(server.url) as other:
             theirs = other.presence(name)
             told = theirs.changes()
             theirs.set({"x": 2})
@@ -666,4 +667,4 @@ async def test_a_topic_may_deliver_only_the_latest(two: tuple[Client, Client], n
 
 async def test_a_wrong_url_is_told() -> None:
     with pytest.raises(Invalid, match="ws://"):
-        topicsync.connect("http://nowhere")
+        topicsync_client.connect("http://nowhere")

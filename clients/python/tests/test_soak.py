@@ -11,7 +11,7 @@ from typing import Any
 from conftest import Server
 from relay import Relay
 
-from topicsync.values import order_of, same
+from topicsync_client.values import order_of, same
 
 PARTICIPANT = Path(__file__).resolve().parents[1] / "soak/participant.py"
 

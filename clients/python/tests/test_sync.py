@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from conftest import Server
 
-import topicsync
-from topicsync import ClientClosed, Inserted, Rejected, ServiceError, Status
+import topicsync_client
+from topicsync_client import ClientClosed, Inserted, Rejected, ServiceError, Status
 
 
 def test_topics_are_there_with_their_values(server: Server, name: str) -> None:
-    with topicsync.sync.connect(server.url) as client:
+    with topicsync_client.sync.connect(server.url) as client:
         nodes = client.dict(name)
         nodes["n1"] = {"x": 1}
         assert nodes.add("n2", 2).wait(10)
-    with topicsync.sync.connect(server.url, encoding="json") as client:
+    with topicsync_client.sync.connect(server.url, encoding="json") as client:
         assert client.dict(name).value == {"n1": {"x": 1}, "n2": 2}
     assert client.status is Status.CLOSED
     with pytest.raises(ClientClosed):
@@ -28,8 +28,8 @@ def test_topics_are_there_with_their_values(server: Server, name: str) -> None:
 
 def test_changes_of_another_can_be_iterated(server: Server, name: str) -> None:
     with (
-        topicsync.sync.connect(server.url) as one,
-        topicsync.sync.connect(server.url) as other,
+        topicsync_client.sync.connect(server.url) as one,
+        topicsync_client.sync.connect(server.url) as other,
     ):
         items = one.list(name)
         changes = items.changes()
@@ -42,7 +42,7 @@ def test_changes_of_another_can_be_iterated(server: Server, name: str) -> None:
 
 
 def test_whatever_has_to_be_waited_for_blocks(server: Server, name: str) -> None:
-    with topicsync.sync.connect(server.url, timeout=20) as client:
+    with topicsync_client.sync.connect(server.url, timeout=20) as client:
         client.online()
         nodes = client.dict(name)
         with client.action() as ticket:
@@ -68,8 +68,8 @@ def test_whatever_has_to_be_waited_for_blocks(server: Server, name: str) -> None
 
 def test_a_rejection_is_raised_where_it_is_waited_for(server: Server, name: str) -> None:
     with (
-        topicsync.sync.connect(server.url) as one,
-        topicsync.sync.connect(server.url) as other,
+        topicsync_client.sync.connect(server.url) as one,
+        topicsync_client.sync.connect(server.url) as other,
     ):
         mine = one.dict(name)
         mine.add("a", 0).wait(10)
@@ -81,15 +81,15 @@ def test_a_rejection_is_raised_where_it_is_waited_for(server: Server, name: str)
 
 def test_services_may_wait_themselves(server: Server, name: str) -> None:
     with (
-        topicsync.sync.connect(server.url) as provider,
-        topicsync.sync.connect(server.url) as asker,
+        topicsync_client.sync.connect(server.url) as provider,
+        topicsync_client.sync.connect(server.url) as asker,
     ):
 
         @provider.service(f"{name}/twice")
-        def twice(request: topicsync.Request) -> Any:
+        def twice(request: topicsync_client.Request) -> Any:
             return 2 * provider.request(f"{name}/number")
 
-        async def number(request: topicsync.Request) -> Any:
+        async def number(request: topicsync_client.Request) -> Any:
             return 21
 
         provider.register(f"{name}/number", number).wait(10)
@@ -97,7 +97,7 @@ def test_services_may_wait_themselves(server: Server, name: str) -> None:
 
 
 def test_many_threads_use_one_client(server: Server, name: str) -> None:
-    with topicsync.sync.connect(server.url) as client:
+    with topicsync_client.sync.connect(server.url) as client:
         count, items = client.int(f"{name}/count"), client.list(f"{name}/items")
 
         def work(number: int) -> None:
@@ -115,7 +115,7 @@ def test_many_threads_use_one_client(server: Server, name: str) -> None:
 
 def test_who_waits_too_long_is_told(name: str) -> None:
     with (
-        topicsync.sync.connect("ws://127.0.0.1:9/", timeout=0.05) as client,
+        topicsync_client.sync.connect("ws://127.0.0.1:9/", timeout=0.05) as client,
         pytest.raises(TimeoutError),
     ):
         client.dict(name)

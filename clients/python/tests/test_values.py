@@ -16,11 +16,11 @@ import strategies as some
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topicsync import rope, table
-from topicsync.errors import Invalid
-from topicsync.rope import Rope
-from topicsync.table import Table
-from topicsync.values import (
+from topicsync_client import rope, table
+from topicsync_client.errors import Invalid
+from topicsync_client.rope import Rope
+from topicsync_client.table import Table
+from topicsync_client.values import (
     INT_MAX,
     NESTING_MAX,
     FrozenDict,

@@ -75,5 +75,6 @@ client.subscribe(() => {
   element("status").textContent = client.status + waiting
 })
 client.onRejected((rejected) => console.warn(rejected.message))
-element("undo").onclick = () => void client.undo()
-element("redo").onclick = () => void client.redo()
+const warn = (error: Error) => console.warn(error.message)
+element("undo").onclick = () => void client.undo().catch(warn)
+element("redo").onclick = () => void client.redo().catch(warn)

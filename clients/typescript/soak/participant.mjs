@@ -118,7 +118,7 @@ async function edit(count) {
         for (let part = 0; part < 2 + below(3); part++) pick(Object.values(edits))()
       })
     } else pick(Object.values(edits))()
-    check()
+    await check()
     const wait = below(6)
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
   }
@@ -134,7 +134,9 @@ client.onRejected((error) => {
 })
 client.onError((error) => fail(new Error(JSON.stringify(error))))
 
-function check() {
+/** What is made is told once the call is over that made it. */
+async function check() {
+  await new Promise((resolve) => queueMicrotask(resolve))
   if (told.text !== text.value) fail("the events of the text tell another one")
   if (JSON.stringify(told.list) !== JSON.stringify(list.value))
     fail("the events of the list tell another one")
@@ -143,7 +145,7 @@ function check() {
 async function settle() {
   do await Promise.all([client.online(), client.settled()])
   while (client.status !== "online" || client.pending > 0)
-  check()
+  await check()
 }
 
 const values = () =>

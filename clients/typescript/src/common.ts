@@ -1,7 +1,17 @@
 /** What all entry points have. */
 
 export type { Undone } from "./client/core-client.js"
-export { Closed, FateUnknown, Rejected, ServiceError, TopicError } from "./client/errors.js"
+export {
+  Closed,
+  ClosedUnanswered,
+  OutcomeUnknown,
+  Rejected,
+  ServiceError,
+  TimedOut,
+  TopicError,
+  Unsent,
+} from "./client/errors.js"
+export type { UnansweredChange } from "./client/errors.js"
 export type { Cut, History, HistoryEntry, Moment, PastTopic, PastValue, ViewOf } from "./client/history.js"
 export type {
   BoolTopic,
@@ -17,7 +27,7 @@ export type {
   StringTopic,
 } from "./client/kinds.js"
 export type { Source, Stop } from "./client/listeners.js"
-export type { Pending } from "./client/pending.js"
+export type { Pending, Registration } from "./client/pending.js"
 export type { AnyTopic, Declaration, Topic, TopicOptions, TypedTopic } from "./client/topic.js"
 export type { Codec, Frame } from "./connection/codec.js"
 export { json } from "./connection/codec.js"
@@ -34,4 +44,4 @@ export type { StringEvent } from "./types/string.js"
 export type { AnyType, Fields, Maybe, Rebased, TopicType } from "./types/type.js"
 export { SEPARATE } from "./types/type.js"
 export { Conflict, Invalid } from "./value/errors.js"
-export type { Json, JsonObject } from "./value/json.js"
+export type { Json, JsonObject, ReadonlyDeep } from "./value/json.js"

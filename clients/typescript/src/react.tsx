@@ -21,8 +21,10 @@ import {
 import type { CoreClient, Undone } from "./client/core-client.js"
 import type { ViewOf } from "./client/history.js"
 import type { PresenceTopic } from "./client/kinds.js"
+import { TopicError } from "./client/errors.js"
 import type { AnyTopic, Declaration } from "./client/topic.js"
 import type { Status } from "./connection/connection.js"
+import type { ReadonlyDeep } from "./value/json.js"
 
 const ClientContext = createContext<CoreClient | undefined>(undefined)
 
@@ -38,10 +40,22 @@ export function useClient(): CoreClient {
   return client
 }
 
-/** Holds a topic as long as the component is mounted. */
+/**
+ * Holds a topic as long as the component is mounted.
+ *
+ * @throws {@link TopicError} if the topic cannot be had: the nearest error boundary shows it, and the topic
+ * is tried anew when the component is mounted again.
+ */
 function useHeld<T extends AnyTopic>(declaration: Declaration<T>): T {
   const topic = useClient().handle(declaration)
+  const subscribe = useCallback((callback: () => void) => topic.observe(callback), [topic])
+  const error = useSyncExternalStore(
+    subscribe,
+    () => topic.error,
+    () => topic.error,
+  )
   useEffect(() => topic.hold(), [topic])
+  if (error instanceof TopicError) throw error
   return topic
 }
 
@@ -79,7 +93,7 @@ export function useValue<T extends AnyTopic>(
   isEqual: (a: unknown, b: unknown) => boolean = Object.is,
 ): unknown {
   const topic = useHeld(declaration)
-  const subscribe = useCallback((callback: () => void) => topic.subscribe(callback), [topic])
+  const subscribe = useCallback((callback: () => void) => topic.observe(callback), [topic])
   const shown = useRef<{ readonly selected: unknown } | undefined>(undefined)
   // A selector is often a new function each time: what it gave before counts all the same.
   const snapshot = useMemo(() => {
@@ -104,18 +118,18 @@ export function useValue<T extends AnyTopic>(
 /** Who is there. */
 export interface PresenceState<T> {
   /** Every entry, by client id. */
-  readonly all: Readonly<Record<string, T>>
+  readonly all: Readonly<Record<string, ReadonlyDeep<T>>>
   /** The entries of the others, by client id. */
-  readonly others: Readonly<Record<string, T>>
+  readonly others: Readonly<Record<string, ReadonlyDeep<T>>>
   /** Sets this client's entry; `undefined` takes it away. */
-  readonly set: (entry: T | undefined) => void
+  readonly set: (entry: ReadonlyDeep<T> | undefined) => void
 }
 
 /** The entries of a presence topic, as `topics.presence` declares one. */
 export function usePresence<T>(declaration: Declaration<PresenceTopic<T>>): PresenceState<T> {
   const topic = useHeld(declaration)
-  const all = useValue(declaration) as Readonly<Record<string, T>>
-  const set = useCallback((entry: T | undefined) => topic.set(entry), [topic])
+  const all = useValue(declaration) as PresenceState<T>["all"]
+  const set = useCallback((entry: ReadonlyDeep<T> | undefined) => topic.set(entry), [topic])
   return { all, others: topic.others, set }
 }
 

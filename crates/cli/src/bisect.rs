@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 use serde_json_path::JsonPath;
 use topicsync::replay::format::CommitLine;
-use topicsync::replay::regression::state;
+use topicsync::replay::state;
 use topicsync::replay::{Bisected, Scope, Stage, bisect};
 use topicsync::topic::{CommitNumber, Moment, TopicName};
 use topicsync::value::Value;

@@ -1,7 +1,7 @@
 //! A value as lines, with what a change did to it marked.
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
-use topicsync::replay::text_diff::edits;
+use topicsync::replay::text_edits;
 use topicsync::value::{Text, Value};
 
 use super::out::clean;
@@ -60,7 +60,7 @@ fn lines(before: &str, after: &str) -> Vec<Line> {
 fn texts(before: &Text, after: &Text) -> Vec<Line> {
     let (old, new) = (before.to_string(), after.to_string());
     let (mut painted, mut seen) = (vec![Line::new()], 0);
-    for edit in edits(&old, &new) {
+    for edit in text_edits(&old, &new) {
         push(&mut painted, Paint::Kept, &after.slice(seen..edit.at));
         push(&mut painted, Paint::Removed, &edit.removed);
         push(&mut painted, Paint::Added, &edit.inserted);

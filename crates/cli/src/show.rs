@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use topicsync::replay::regression::state;
+use topicsync::replay::state;
 use topicsync::replay::{At, Stage};
 use topicsync::topic::{Moment, TopicName};
 

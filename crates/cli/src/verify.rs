@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 use serde_json::json;
-use topicsync::replay::verify::verify_all;
+use topicsync::replay::verify_all;
 use topicsync::replay::{ReplayError, Verified};
 use topicsync::topic::TopicName;
 

@@ -269,7 +269,7 @@ impl Client {
         }
     }
 
-    /// The next message, which has to hold what `pattern` holds; see [`matches`].
+    /// The next message, which has to hold what `pattern` holds; see [`matches()`].
     #[track_caller]
     pub fn expect(&mut self, pattern: Value) -> impl Future<Output = Value> + '_ {
         let caller = std::panic::Location::caller();

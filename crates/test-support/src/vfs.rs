@@ -5,7 +5,7 @@
 //! the unsynced writes, some of them torn.
 //!
 //! `unsafe` throughout: SQLite calls through tables of C functions. Each of ours finds its
-//! [`File`] where `xOpen` made it, and hands on to the real file that lies behind it in one allocation
+//! `File` where `xOpen` made it, and hands on to the real file that lies behind it in one allocation
 //! of SQLite's.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use rusqlite::ffi;
-use topicsync::journal::sqlite::Settings;
+use topicsync::journal::Settings;
 
 /// What goes wrong, at the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,23 +1,23 @@
 //! All topics of one client: what it made, what it sent, and what is still to be answered.
 //!
-//! A *batch* is what meets one fate: one action of the program, or several single changes of one
-//! topic that waited together and went out as one. [`Replica`] knows the batches; each topic knows
-//! where their changes stand. At most one batch is in flight on a topic, and an action over several
-//! topics is one batch that occupies all of them.
+//! [`Replica`] knows the local actions, in the order made, and the batches in which they go out; each
+//! topic knows where their changes stand. `docs/replica.md` has the rules that the code cites (R1, R2, …).
 //!
 //! | module | holds |
 //! |---|---|
 //! | here | what the program does: subscribe, change |
-//! | `receive` | what the server's messages lead to |
+//! | `queue` | the order in which local actions go out, and which go out together |
 //! | `outbox` | what goes out, and when |
-//! | `fate` | how batches end |
-//! | `calls` | services, both ways |
-//! | `session` | sessions, lost connections |
+//! | `receive` | what the server's messages lead to |
+//! | `outcome` | how actions end |
+//! | `requests` | services, both ways |
+//! | `session` | sessions, lost connections, the end |
 
-mod calls;
-mod fate;
 mod outbox;
+mod outcome;
+mod queue;
 mod receive;
+mod requests;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,67 +26,92 @@ use ecow::EcoString;
 use thiserror::Error;
 
 use super::event::{Event, Origin, Ticket};
-use super::pending::{BatchId, Footing, Pending};
+use super::pending::{Base, Order, Pending};
 use super::topic_replica::{Link, TopicReplica};
 use crate::protocol::message::{ClientMessage, Hello};
 use crate::topic::{ChangeId, ClientId, TopicName, TopicOptions};
 use crate::types::{AnyChange, AnyValue, TypeRef};
 use crate::value::{Fields, Invalid, Value};
 
-pub use calls::CallId;
+pub use requests::CallId;
+pub use session::{Unfinished, UnfinishedAction};
 
 /// One change of a local action.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalChange {
+    /// The topic that is changed.
     pub topic_name: TopicName,
     /// The change, as on the wire.
     pub fields: Fields,
-    pub footing: Footing,
+    /// What it is meant for.
+    pub base: Base,
 }
 
 impl LocalChange {
     /// A change of what its author sees: it goes with a base, unless it names "the end".
     pub fn new(topic_name: TopicName, fields: Fields) -> LocalChange {
-        LocalChange { topic_name, fields, footing: Footing::Seen }
+        LocalChange { topic_name, fields, base: Base::Seen }
     }
 
     /// The same, to simply win over whatever is there: it goes without a base.
     #[must_use]
     pub fn overwriting(self) -> LocalChange {
-        LocalChange { footing: Footing::Anything, ..self }
+        LocalChange { base: Base::Latest, ..self }
     }
 }
 
 /// Why a local action was not taken. The replica is as it was.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum LocalError {
+    /// There is nothing in it.
     #[error("an action has at least one change")]
     Empty,
+    /// A topic of it is not subscribed.
     #[error("topic {topic_name:?} is not subscribed")]
-    NotSubscribed { topic_name: TopicName },
-    #[error("change {index}, of topic {topic_name:?}, does not fit")]
-    Invalid { index: usize, topic_name: TopicName, source: Invalid },
+    NotSubscribed {
+        /// The topic.
+        topic_name: TopicName,
+    },
+    /// A change does not fit the view.
+    #[error("change {index}, of topic {topic_name:?}, does not fit: {reason}")]
+    Invalid {
+        /// The place of the change in the action, from 0.
+        index: usize,
+        /// Its topic.
+        topic_name: TopicName,
+        /// What is wrong with it.
+        reason: Invalid,
+    },
+    /// The client was told to close.
+    #[error("the client was closed")]
+    Closed,
 }
 
-/// What meets one fate.
+/// What the program made in one call and has no outcome yet, or several singles that were composed.
 #[derive(Debug)]
-struct Batch {
+struct LocalAction {
     /// Those to be told. Once it is confirmed there are none, though topics may still wait for their
     /// parts of it.
     tickets: Vec<Ticket>,
-    /// Those on which it has changes.
+    /// Those on which it has changes, in name order.
     topics: Vec<TopicName>,
     /// Several changes that the program made as one: never joined with others.
-    action: bool,
-    flight: Option<Flight>,
+    several: bool,
+    /// That of a single.
+    base: Base,
+    /// The batch in flight that it is of.
+    batch: Option<Order>,
 }
 
-/// A batch as it was sent.
+/// A batch as it was sent. It is named by its first member.
 #[derive(Debug)]
-struct Flight {
+struct InFlight {
     /// Sent again just as it is.
     message: ClientMessage,
-    /// Its session is gone. It is not sent again; what its topics receive still shows its fate.
+    /// The actions in it, in the order made: one, or the singles of a joined batch.
+    members: Vec<Order>,
+    topics: Vec<TopicName>,
+    /// Its session is gone. It is not sent again; what its topics receive still shows its outcome.
     orphaned: bool,
 }
 
@@ -116,23 +141,34 @@ pub struct Replica {
     /// The last number of an id; ids of all kinds share it.
     counter: u64,
     tickets: u64,
-    batches_made: BatchId,
+    actions_made: Order,
     /// Whether single changes that wait may go out together.
     composes: bool,
+    /// The program was told that no more is taken.
+    closed: bool,
     topics: BTreeMap<TopicName, TopicReplica>,
-    batches: BTreeMap<BatchId, Batch>,
+    /// Those without an outcome, and confirmed ones of which a topic waits for its part.
+    actions: BTreeMap<Order, LocalAction>,
+    /// Those of logged topics that are not sent: the queue (R12).
+    waiting: queue::Queue,
+    /// From first to last, what has to go out as one batch, as a change was composed past others (R10).
+    bound: BTreeMap<Order, Order>,
+    /// By their first member.
+    in_flight: BTreeMap<Order, InFlight>,
+    /// The joined batch in flight: nothing of logged topics goes out behind it (R15).
+    joined: Option<Order>,
     /// How often `unsubscribe` went out for a topic and is not answered. What comes for the topic until
     /// then is of an earlier subscription.
     leaving: BTreeMap<TopicName, usize>,
     /// Topics that may have something to send.
-    stirred: BTreeSet<TopicName>,
+    dirty: BTreeSet<TopicName>,
     /// Batches in flight that are to be sent again.
-    resend: BTreeSet<BatchId>,
+    resend: BTreeSet<Order>,
     /// Batches in flight that the server had no room for.
-    busy: BTreeSet<BatchId>,
+    busy: BTreeSet<Order>,
     /// Messages to be sent once there is a session, and lost with it.
-    queue: Vec<ClientMessage>,
-    calls: calls::Calls,
+    messages: Vec<ClientMessage>,
+    requests: requests::Requests,
     events: Vec<Event>,
 }
 
@@ -147,11 +183,12 @@ struct Planned {
     topic_name: TopicName,
     made: AnyChange,
     form: AnyChange,
-    footing: Footing,
+    base: Base,
     view: AnyValue,
 }
 
 impl Replica {
+    /// A replica of nothing, which was never online.
     pub fn new() -> Replica {
         Replica {
             phase: Phase::Offline,
@@ -160,16 +197,21 @@ impl Replica {
             message_bytes_max: None,
             counter: 0,
             tickets: 0,
-            batches_made: 0,
+            actions_made: 0,
             composes: true,
+            closed: false,
             topics: BTreeMap::new(),
-            batches: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            waiting: queue::Queue::default(),
+            bound: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            joined: None,
             leaving: BTreeMap::new(),
-            stirred: BTreeSet::new(),
+            dirty: BTreeSet::new(),
             resend: BTreeSet::new(),
             busy: BTreeSet::new(),
-            queue: Vec::new(),
-            calls: calls::Calls::default(),
+            messages: Vec::new(),
+            requests: requests::Requests::default(),
             events: Vec::new(),
         }
     }
@@ -194,9 +236,9 @@ impl Replica {
         self.topics.get(topic_name).map(TopicReplica::view)
     }
 
-    /// How many local actions wait for their fate. Those joined into one batch count as one.
+    /// How many local actions have no outcome yet. Those composed into one count as one.
     pub fn pending_len(&self) -> usize {
-        self.batches.len()
+        self.actions.len()
     }
 
     /// What has happened since this was last asked, in order.
@@ -221,7 +263,7 @@ impl Replica {
         kind: TypeRef,
         options: TopicOptions,
     ) -> bool {
-        self.stirred.insert(topic_name.clone());
+        self.dirty.insert(topic_name.clone());
         let topic = self
             .topics
             .entry(topic_name.clone())
@@ -235,12 +277,12 @@ impl Replica {
         if let Some(topic) = self.topics.get_mut(topic_name) {
             topic.closing = true;
             topic.presence = None;
-            self.stirred.insert(topic_name.clone());
+            self.dirty.insert(topic_name.clone());
         }
     }
 
     /// Makes changes that take effect together or not at all, each on top of those before it. They
-    /// show at once, and the ticket names them in the event that tells their fate.
+    /// show at once, and the ticket names them in the event that tells their outcome (R25).
     ///
     /// One change alone may be composed, or sent together, with its neighbours in time. Of an action,
     /// the changes of one topic all go with a base if one of them does.
@@ -248,86 +290,115 @@ impl Replica {
     /// # Errors
     /// A change does not fit the view; then none happened.
     pub fn local(&mut self, changes: Vec<LocalChange>) -> Result<Ticket, LocalError> {
-        let action = changes.len() > 1;
+        match self.closed {
+            true => Err(LocalError::Closed),
+            false => self.make(changes),
+        }
+    }
+
+    fn make(&mut self, changes: Vec<LocalChange>) -> Result<Ticket, LocalError> {
+        let several = changes.len() > 1;
         let planned = self.plan(changes)?;
-        self.batches_made += 1;
+        self.actions_made += 1;
         self.tickets += 1;
-        let (batch, ticket) = (self.batches_made, Ticket(self.tickets));
+        let (order, ticket) = (self.actions_made, Ticket(self.tickets));
         let mut topics: Vec<TopicName> = planned.iter().map(|it| it.topic_name.clone()).collect();
         topics.sort_unstable();
         topics.dedup();
-        self.batches.insert(batch, Batch { tickets: vec![ticket], topics, action, flight: None });
-        for planned in planned {
-            self.push(batch, planned);
+        let logged = !self.is_presence(&topics);
+        let base = planned.first().map(|it| it.base).unwrap_or_default();
+        let action = LocalAction { tickets: vec![ticket], topics, several, base, batch: None };
+        // What it is composed with is looked for among those made before.
+        let joined =
+            planned.into_iter().fold(None, |_, planned| self.push(order, &action, planned));
+        match joined {
+            Some((into, topic_name)) => self.merge(action, order, into, &topic_name),
+            None => {
+                self.actions.insert(order, action);
+                if logged {
+                    self.waiting.insert(order);
+                }
+            }
         }
         Ok(ticket)
+    }
+
+    /// Whether topics are all presence: such a change stands in no queue (R17).
+    fn is_presence(&self, topics: &[TopicName]) -> bool {
+        let presence = |name| self.topics.get(name).is_some_and(|it| it.options.presence);
+        topics.iter().all(presence)
     }
 
     fn plan(&self, changes: Vec<LocalChange>) -> Result<Vec<Planned>, LocalError> {
         let mut views = BTreeMap::new();
         let mut planned: Vec<Planned> = Vec::with_capacity(changes.len());
         for (index, change) in changes.into_iter().enumerate() {
-            let LocalChange { topic_name, fields, footing } = change;
+            let LocalChange { topic_name, fields, base } = change;
             let Some(topic) = self.topics.get(&topic_name) else {
                 return Err(LocalError::NotSubscribed { topic_name });
             };
             let view = views.entry(topic_name.clone()).or_insert_with(|| topic.view().clone());
-            let (made, form) = plan_one(topic.kind, fields, view).map_err(|source| {
-                LocalError::Invalid { index, topic_name: topic_name.clone(), source }
+            let (made, form) = plan_one(topic.kind, fields, view).map_err(|reason| {
+                LocalError::Invalid { index, topic_name: topic_name.clone(), reason }
             })?;
-            let takes_base = footing == Footing::Seen && topic.kind.takes_base(&made);
-            let footing = if takes_base { Footing::Seen } else { Footing::Anything };
-            planned.push(Planned { topic_name, made, form, footing, view: view.clone() });
+            let takes_base = base == Base::Seen && topic.kind.takes_base(&made);
+            let base = if takes_base { Base::Seen } else { Base::Latest };
+            planned.push(Planned { topic_name, made, form, base, view: view.clone() });
         }
         match planned.is_empty() {
             true => Err(LocalError::Empty),
-            false => Ok(with_one_footing(planned)),
+            false => Ok(with_one_base(planned)),
         }
     }
 
-    fn push(&mut self, batch: BatchId, planned: Planned) {
-        let Planned { topic_name, made, form, footing, view } = planned;
-        let Some(topic) = self.topics.get_mut(&topic_name) else { return };
-        let pending =
-            Pending { batch, id: None, footing, made, form: Some(form.clone()), hidden: false };
-        let (composes, batches) = (self.composes, &self.batches);
-        let single = |batch| batches.get(&batch).is_some_and(|it: &Batch| !it.action);
-        let joined = topic.push(pending, view.clone(), |batch| composes && single(batch));
-        self.stirred.insert(topic_name.clone());
+    /// Puts a planned change behind what is pending on its topic. Gives the earlier action that it was composed
+    /// into, if it was.
+    fn push(
+        &mut self,
+        order: Order,
+        action: &LocalAction,
+        planned: Planned,
+    ) -> Option<(Order, TopicName)> {
+        let Planned { topic_name, made, form, base, view } = planned;
+        let mut topic = self.topics.remove(&topic_name)?;
+        let pending = Pending::new(order, base, made, Some(form.clone()));
+        let joined = topic.push(pending, view.clone(), |earlier| self.may_join(action, earlier));
+        self.topics.insert(topic_name.clone(), topic);
+        self.dirty.insert(topic_name.clone());
         self.events.push(Event::Changed {
             topic_name: topic_name.clone(),
             value: view,
             changes: vec![form],
             origin: Origin::Local,
         });
-        if let Some(joined) = joined {
-            self.merge(batch, joined, &topic_name);
-        }
+        joined.map(|joined| (joined, topic_name))
     }
 
-    /// Makes one batch of two that wait on one topic.
-    fn merge(&mut self, batch: BatchId, into: BatchId, topic_name: &TopicName) {
-        let Some(batch) = self.batches.remove(&batch) else { return };
-        if let Some(into) = self.batches.get_mut(&into) {
-            into.tickets.extend(batch.tickets);
+    /// Makes one action of two singles that were composed: they share their outcome (R8).
+    fn merge(&mut self, action: LocalAction, order: Order, into: Order, topic_name: &TopicName) {
+        if let Some(into) = self.actions.get_mut(&into) {
+            into.tickets.extend(action.tickets);
         }
         if !self.holds(topic_name, into) {
-            self.confirm(into);
+            // It took itself back.
+            self.confirm_unsent(into);
+        } else if self.waiting.contains(into) && self.has_others_behind(into, topic_name) {
+            self.bind(into, order);
         }
     }
 
-    /// Whether a topic has pending changes of a batch.
-    fn holds(&self, topic_name: &TopicName, batch: BatchId) -> bool {
+    /// Whether a topic has pending changes of an action.
+    fn holds(&self, topic_name: &TopicName, order: Order) -> bool {
         let topic = self.topics.get(topic_name);
-        topic.is_some_and(|topic| topic.pending.iter().any(|pending| pending.batch == batch))
+        topic.is_some_and(|topic| !topic.of_action(order).is_empty())
     }
 
-    /// Wants this client's entry in a presence topic to be `entry`, or not to be. It is put there
+    /// Wants this client's entry in a presence topic to be `entry`, or not to be (R37). It is put there
     /// again whenever the session or the topic begins a new life. The topic has to be subscribed.
     pub fn set_presence(&mut self, topic_name: &TopicName, entry: Option<Value>) {
         if let Some(topic) = self.topics.get_mut(topic_name) {
             topic.presence = entry;
-            self.stirred.insert(topic_name.clone());
+            self.dirty.insert(topic_name.clone());
             self.tend_presence(topic_name);
         }
     }
@@ -352,7 +423,7 @@ impl Replica {
             _ => return,
         };
         // What does not fit is wrong in itself, so it is not wanted a second time.
-        if self.local(vec![LocalChange::new(topic_name.clone(), fields).overwriting()]).is_err()
+        if self.make(vec![LocalChange::new(topic_name.clone(), fields).overwriting()]).is_err()
             && let Some(topic) = self.topics.get_mut(topic_name)
         {
             topic.presence = None;
@@ -378,17 +449,14 @@ fn plan_one(
     Ok((made, form))
 }
 
-/// Of one topic all changes bear a base, or none does: an action is as careful as its most careful
+/// Of one topic all changes bear a base, or none does (R4): an action is as careful as its most careful
 /// change. In its exact form every change takes a base.
-fn with_one_footing(mut planned: Vec<Planned>) -> Vec<Planned> {
-    let careful: BTreeSet<TopicName> = planned
-        .iter()
-        .filter(|it| it.footing == Footing::Seen)
-        .map(|it| it.topic_name.clone())
-        .collect();
+fn with_one_base(mut planned: Vec<Planned>) -> Vec<Planned> {
+    let careful: BTreeSet<TopicName> =
+        planned.iter().filter(|it| it.base == Base::Seen).map(|it| it.topic_name.clone()).collect();
     for it in &mut planned {
         if careful.contains(&it.topic_name) {
-            it.footing = Footing::Seen;
+            it.base = Base::Seen;
         }
     }
     planned

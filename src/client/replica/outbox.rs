@@ -1,18 +1,12 @@
-//! What goes out, and when.
+//! What goes out, and when (R18).
 
-use super::{Flight, Phase, Replica};
+use super::queue::Batch;
+use super::{InFlight, Phase, Replica};
 use crate::client::event::Event;
-use crate::client::pending::{BatchId, Footing};
+use crate::client::pending::Base;
 use crate::client::topic_replica::{Link, TopicReplica};
 use crate::protocol::message::{ClientMessage, SentChange, TopicChange};
-use crate::protocol::{Encoding, encode};
 use crate::topic::{ActionId, ChangeId, ClientId, TopicName};
-
-/// How many changes that waited go out as one batch at most.
-const BATCH_CHANGES_MAX: usize = 1000;
-
-/// How large such a batch gets, in bytes of JSON, before it is cut.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 impl Replica {
     /// The messages to be sent now, in order. Each is given once, and counts as sent.
@@ -29,21 +23,23 @@ impl Replica {
     }
 
     fn online_outbox(&mut self, client_id: ClientId) -> Vec<ClientMessage> {
-        let mut messages = std::mem::take(&mut self.queue);
+        let mut messages = std::mem::take(&mut self.messages);
         messages.extend(self.offers_to_send());
         self.send_subscribes(&mut messages);
         self.send_again(&mut messages);
-        // What turns out to be done stirs its topic again, for the next batch.
-        while let Some(topic_name) = self.stirred.pop_first() {
-            self.send_batch(&topic_name, client_id, &mut messages);
+        self.send_queue(client_id, &mut messages);
+        while let Some(topic_name) = self.dirty.pop_first() {
+            self.send_presence(&topic_name, client_id, &mut messages);
             self.close_if_done(&topic_name, &mut messages);
         }
-        messages.extend(self.calls_to_send(client_id));
+        messages.extend(self.requests_to_send(client_id));
+        // What was made after an undo that has just gone out (R16).
+        self.send_queue(client_id, &mut messages);
         messages
     }
 
     fn send_subscribes(&mut self, messages: &mut Vec<ClientMessage>) {
-        for topic_name in &self.stirred {
+        for topic_name in &self.dirty {
             let Some(topic) = self.topics.get_mut(topic_name) else { continue };
             let needed = !topic.closing || !topic.pending.is_empty();
             if needed && matches!(topic.link, Link::Unasked { .. }) {
@@ -53,15 +49,43 @@ impl Replica {
     }
 
     fn send_again(&mut self, messages: &mut Vec<ClientMessage>) {
-        for id in std::mem::take(&mut self.resend) {
-            let flight = self.batches.get(&id).and_then(|batch| batch.flight.as_ref());
-            if let Some(flight) = flight.filter(|flight| !flight.orphaned) {
-                messages.push(flight.message.clone());
+        for batch in std::mem::take(&mut self.resend) {
+            let in_flight = self.in_flight.get(&batch).filter(|it| !it.orphaned);
+            messages.extend(in_flight.map(|it| it.message.clone()));
+        }
+    }
+
+    /// Sends what waits on logged topics, as far as it can go out.
+    fn send_queue(&mut self, client_id: ClientId, messages: &mut Vec<ClientMessage>) {
+        while self.can_flush() {
+            let flush = self.next_flush();
+            if flush.is_empty() {
+                return;
+            }
+            // Of some nothing may be left to do, and what waited behind them can go out too.
+            for batch in flush {
+                messages.extend(self.send_batch(batch, client_id));
             }
         }
     }
 
-    /// Ends a subscription that is not wanted any more.
+    /// Sends what waits on a presence topic, if nothing of it is in flight.
+    fn send_presence(
+        &mut self,
+        topic_name: &TopicName,
+        client_id: ClientId,
+        messages: &mut Vec<ClientMessage>,
+    ) {
+        self.tend_presence(topic_name);
+        if !self.topics.get(topic_name).is_some_and(|topic| topic.options.presence) {
+            return;
+        }
+        while let Some(batch) = self.next_presence_batch(topic_name) {
+            messages.extend(self.send_batch(batch, client_id));
+        }
+    }
+
+    /// Ends a subscription that is not wanted any more (R33).
     fn close_if_done(&mut self, topic_name: &TopicName, messages: &mut Vec<ClientMessage>) {
         let done = |topic: &&mut TopicReplica| topic.closing && topic.pending.is_empty();
         let Some(topic) = self.topics.get_mut(topic_name).filter(done) else { return };
@@ -73,106 +97,71 @@ impl Replica {
         self.events.push(Event::Closed { topic_name: topic_name.clone(), error: None });
     }
 
-    /// Sends the next batch of a topic, if nothing of it is in flight.
-    fn send_batch(
-        &mut self,
-        topic_name: &TopicName,
-        client_id: ClientId,
-        messages: &mut Vec<ClientMessage>,
-    ) {
-        self.tend_presence(topic_name);
-        let Some(topic) = self.topics.get(topic_name).filter(|topic| is_free(topic)) else {
-            return;
-        };
-        let Some(first) = topic.pending.first().map(|first| first.batch) else { return };
-        let action = self.batches.get(&first).is_some_and(|batch| batch.action);
-        if !action {
-            self.gather_singles(topic_name, first);
-        } else if !self.action_is_ready(first) {
-            // The topics that it waits for stir when they are free, and find it there.
-            return;
-        }
-        messages.extend(self.launch(first, client_id, action));
-    }
-
-    fn action_is_ready(&self, id: BatchId) -> bool {
-        let ready = |topic: &TopicReplica| {
-            is_free(topic) && topic.pending.first().is_some_and(|first| first.batch == id)
-        };
-        let topics = self.batches.get(&id).map(|batch| &batch.topics[..]).unwrap_or_default();
-        // A part of which nothing was left may be gone from its topic.
-        topics.iter().all(|name| !self.holds(name, id) || self.topics.get(name).is_some_and(ready))
-    }
-
-    /// Makes one batch of the single changes that wait on a topic, as many as can go together.
-    fn gather_singles(&mut self, topic_name: &TopicName, first: BatchId) {
-        let Some(topic) = self.topics.get_mut(topic_name) else { return };
-        let Some(footing) = topic.pending.first().map(|first| first.footing) else { return };
-        let (mut bytes, mut gathered) = (0, Vec::new());
-        let most = if self.composes { BATCH_CHANGES_MAX } else { 1 };
-        for pending in topic.pending.iter_mut().take(most) {
-            let single = self.batches.get(&pending.batch).is_some_and(|batch| !batch.action);
-            if let Some(change) = pending.to_send() {
-                let fields = topic.kind.encode_change(&change);
-                bytes += encode::encode(&fields, Encoding::Json).len();
-            }
-            let full = bytes > BATCH_BYTES_MAX && !gathered.is_empty();
-            if !single || full || pending.footing != footing {
-                break;
-            }
-            gathered.push(std::mem::replace(&mut pending.batch, first));
-        }
-        for id in gathered.into_iter().filter(|id| *id != first) {
-            let tickets = self.batches.remove(&id).map(|batch| batch.tickets).unwrap_or_default();
-            if let Some(batch) = self.batches.get_mut(&first) {
-                batch.tickets.extend(tickets);
+    /// Gives a batch its ids and puts it in flight. If nothing of it is left to do, it is done (R19).
+    fn send_batch(&mut self, batch: Batch, client_id: ClientId) -> Option<ClientMessage> {
+        let Batch { members, several, .. } = batch;
+        let mut topics: Vec<TopicName> = Vec::new();
+        for order in &members {
+            topics.extend(self.actions.get(order)?.topics.iter().cloned());
+            if self.waiting.remove(*order) {
+                self.unbind(*order);
             }
         }
-    }
-
-    /// Gives a batch its ids and puts it in flight. If nothing of it is left to do, it is done.
-    fn launch(&mut self, id: BatchId, client_id: ClientId, action: bool) -> Option<ClientMessage> {
-        let topics = self.batches.get(&id)?.topics.clone();
-        let left: usize = topics.iter().map(|name| self.drop_what_is_done(name, id)).sum();
-        if left == 0 {
-            self.confirm(id);
-            return None;
-        }
-        let action_id = (action || left > 1).then(|| ActionId::from(self.next_id(client_id)));
-        let mut changes = Vec::with_capacity(left);
+        topics.sort_unstable();
+        topics.dedup();
+        let is_member = |order| members.binary_search(&order).is_ok();
+        let mut left = 0;
         for topic_name in &topics {
             let Some(topic) = self.topics.get_mut(topic_name) else { continue };
+            topic.compose_tails();
+            topic.pending.retain(|it| !is_member(it.order) || it.to_send().is_some());
+            left += topic.pending.iter().take_while(|it| is_member(it.order)).count();
+        }
+        if left == 0 {
+            members.into_iter().for_each(|order| self.confirm_unsent(order));
+            return None;
+        }
+        let action_id = (several || left > 1).then(|| ActionId::from(self.next_id(client_id)));
+        let changes = self.changes_to_send(&topics, is_member, client_id);
+        let message = match action_id {
+            Some(action_id) => ClientMessage::Action { action_id, changes },
+            None => ClientMessage::Update(changes.into_iter().next()?),
+        };
+        let id = *members.first()?;
+        for order in &members {
+            self.actions.get_mut(order)?.batch = Some(id);
+        }
+        if members.len() > 1 && !self.is_presence(&topics) {
+            self.joined = Some(id);
+        }
+        let in_flight = InFlight { message: message.clone(), members, topics, orphaned: false };
+        self.in_flight.insert(id, in_flight);
+        Some(message)
+    }
+
+    /// The changes of a batch, topic by topic, under new ids: they are in flight from now on.
+    fn changes_to_send(
+        &mut self,
+        topics: &[TopicName],
+        is_member: impl Fn(u64) -> bool,
+        client_id: ClientId,
+    ) -> Vec<TopicChange> {
+        let mut changes = Vec::new();
+        for topic_name in topics {
+            let Some(topic) = self.topics.get_mut(topic_name) else { continue };
             let (epoch, version) = (topic.epoch.clone(), topic.version());
-            for pending in topic.pending.iter_mut().take_while(|pending| pending.batch == id) {
-                self.counter += 1;
-                let change_id = ChangeId::of(client_id, self.counter);
+            for pending in topic.pending.iter_mut().take_while(|it| is_member(it.order)) {
                 let Some(change) = pending.to_send() else { continue };
-                pending.id = Some(change_id.clone());
+                self.counter += 1;
+                let id = ChangeId::of(client_id, self.counter);
+                pending.id = Some(id.clone());
                 let fields = topic.kind.encode_change(&change);
-                let base = (pending.footing == Footing::Seen).then_some(version);
-                let change = SentChange { fields, id: Some(change_id), base };
+                let base = (pending.base == Base::Seen).then_some(version);
+                let change = SentChange { fields, id: Some(id), base };
                 let (topic_name, epoch) = (topic_name.clone(), epoch.clone());
                 changes.push(TopicChange { topic_name, epoch, change });
             }
         }
-        let message = match action_id {
-            Some(action_id) => ClientMessage::Action { action_id, changes },
-            None => ClientMessage::Update(changes.pop()?),
-        };
-        let flight = Flight { message: message.clone(), orphaned: false };
-        self.batches.get_mut(&id)?.flight = Some(flight);
-        Some(message)
+        changes
     }
-
-    /// Takes changes of a waiting batch of which nothing is left out of a topic, and counts the others.
-    fn drop_what_is_done(&mut self, topic_name: &TopicName, id: BatchId) -> usize {
-        let Some(topic) = self.topics.get_mut(topic_name) else { return 0 };
-        topic.pending.retain(|pending| pending.batch != id || pending.to_send().is_some());
-        topic.pending.iter().filter(|pending| pending.batch == id).count()
-    }
-}
-
-/// Whether a topic can take a batch: it is received, and nothing of it is in flight.
-fn is_free(topic: &TopicReplica) -> bool {
-    topic.link == Link::Live && !topic.has_in_flight()
 }

@@ -3,9 +3,9 @@
 use ecow::eco_format;
 
 use super::Replica;
-use super::fate::Loss;
-use crate::client::event::{Event, Origin};
-use crate::client::pending::BatchId;
+use super::outcome::Dropped;
+use crate::client::event::{Event, Origin, Rejection};
+use crate::client::pending::Order;
 use crate::client::topic_replica::{Link, Moved, News, Taken};
 use crate::protocol::message::{
     Action, ClientMessage, ErrorMessage, Part, RejectUpdate, ServerMessage, ServiceError,
@@ -13,7 +13,10 @@ use crate::protocol::message::{
 };
 use crate::protocol::{ErrorCode, RejectCode, ServiceErrorCode};
 use crate::topic::{ChangeId, ClientId, TopicName, Version};
-use crate::value::Invalid;
+use crate::value::{Fields, Invalid};
+
+/// How many published changes in a row are worth composing.
+const RUN_MIN: usize = 16;
 
 /// A published change on its way to its topic.
 struct Incoming {
@@ -36,11 +39,9 @@ impl Replica {
             ServerMessage::Action(action) => self.action(action),
             ServerMessage::RejectUpdate(reject) => self.reject(reject),
             ServerMessage::Unsubscribed { topic_name } => self.unsubscribed(&topic_name),
-            ServerMessage::Registered { service_name } => {
-                self.events.push(Event::Registered { service_name });
-            }
+            ServerMessage::Registered { service_name } => self.offer_answered(service_name, true),
             ServerMessage::Unregistered { service_name } => {
-                self.events.push(Event::Unregistered { service_name });
+                self.offer_answered(service_name, false);
             }
             ServerMessage::Request { service_name, args, request_id, client_id } => {
                 self.events.push(Event::Request { service_name, args, request_id, client_id });
@@ -48,6 +49,58 @@ impl Replica {
             ServerMessage::Response { request_id, outcome } => self.response(&request_id, outcome),
             ServerMessage::Error(error) => self.error(error),
         }
+    }
+
+    /// Takes the messages of one frame. Many published changes of others in a row on one topic are taken as
+    /// one, where that costs less and comes to the same (R47).
+    pub fn receive_frame(&mut self, messages: impl IntoIterator<Item = ServerMessage>) {
+        let mut run: Vec<Update> = Vec::new();
+        for message in messages {
+            match message {
+                ServerMessage::Update(update) if self.is_next_of(&run, &update) => run.push(update),
+                other => {
+                    self.receive_run(std::mem::take(&mut run));
+                    match other {
+                        ServerMessage::Update(update) if self.is_next_of(&[], &update) => {
+                            run.push(update);
+                        }
+                        other => self.receive(other),
+                    }
+                }
+            }
+        }
+        self.receive_run(run);
+    }
+
+    /// Whether an update can be taken together with those before it in a frame.
+    fn is_next_of(&self, run: &[Update], update: &Update) -> bool {
+        let name = &update.part.topic_name;
+        let Some(topic) = self.topics.get(name).filter(|topic| topic.takes_runs()) else {
+            return false;
+        };
+        let own = update.part.change.id.as_ref().is_some_and(|id| topic.holds(id));
+        let plain = !update.snapshot && update.since.is_none() && update.ids.is_empty() && !own;
+        plain && run.first().is_none_or(|first| first.part.topic_name == *name)
+    }
+
+    fn receive_run(&mut self, run: Vec<Update>) {
+        let moved = match run.first() {
+            Some(first) if run.len() >= RUN_MIN => {
+                let changes: Vec<(Version, &Fields)> =
+                    run.iter().map(|it| (it.part.version, &it.part.change.fields)).collect();
+                let topic = self.topics.get_mut(&first.part.topic_name);
+                topic.and_then(|topic| topic.take_run(&changes))
+            }
+            _ => None,
+        };
+        let Some(moved) = moved else {
+            return run.into_iter().for_each(|update| self.update(update));
+        };
+        let Update { part, author, .. } = &run[0];
+        let author = author.filter(|author| run.iter().all(|it| it.author == Some(*author)));
+        self.dirty.insert(part.topic_name.clone());
+        self.moved(&part.topic_name, moved, Origin::Remote { author });
+        self.settle_orphan(&part.topic_name);
     }
 
     fn subscribed(&mut self, subscribed: &Subscribed) {
@@ -62,7 +115,7 @@ impl Replica {
         if *subscribed.topic_type != *topic.kind.name() {
             let reason = eco_format!("it is a {} topic", subscribed.topic_type);
             let error = ErrorMessage::new(ErrorCode::WrongType, "subscribe", reason);
-            return self.close(topic_name, error.topic(&**topic_name));
+            return self.close_topic(topic_name, error.topic(&**topic_name));
         }
         let new_life = topic.epoch.as_ref().is_some_and(|epoch| *epoch != subscribed.epoch);
         if new_life {
@@ -75,13 +128,13 @@ impl Replica {
                 self.events.push(Event::Ready { topic_name: topic_name.clone() });
             }
         }
-        self.stirred.insert(topic_name.clone());
+        self.dirty.insert(topic_name.clone());
         self.settle_orphan(topic_name);
     }
 
-    /// The topic begins a new life: what is pending belongs to the old one.
+    /// The topic begins a new life: what is pending belongs to the old one (R32).
     fn end_life(&mut self, topic_name: &TopicName) {
-        self.lose_all(topic_name, RejectCode::Stale, "the topic has a new life");
+        self.drop_all(topic_name, RejectCode::Stale, "the topic has a new life");
         if let Some(topic) = self.topics.get_mut(topic_name) {
             topic.start_afresh();
             let whole = Moved { whole: true, ..Moved::default() };
@@ -89,20 +142,21 @@ impl Replica {
         }
     }
 
-    /// Loses all that is pending on a topic. What was sent may have been accepted.
-    fn lose_all(&mut self, topic_name: &TopicName, code: RejectCode, reason: &str) {
-        while let Some(id) = self.topics.get(topic_name).and_then(|it| it.last_batch()) {
-            let sent = self.batches.get(&id).is_some_and(|batch| batch.flight.is_some());
-            let loss = match sent {
-                true => Loss::Unknown,
-                false => Loss::rejected(topic_name, code, reason),
-            };
-            self.lose(id, &loss);
+    /// Drops all that is pending on a topic. What was sent may have been accepted.
+    fn drop_all(&mut self, topic_name: &TopicName, code: RejectCode, reason: &str) {
+        let last = |replica: &Replica| Some(replica.topics.get(topic_name)?.pending.last()?.order);
+        while let Some(order) = last(self) {
+            match self.actions.get(&order).and_then(|action| action.batch) {
+                Some(batch) => self.drop_batch(batch, Dropped::Unknown),
+                None => {
+                    self.drop_actions(vec![order], Dropped::rejected(topic_name, code, reason));
+                }
+            }
         }
     }
 
-    fn close(&mut self, topic_name: &TopicName, error: ErrorMessage) {
-        self.lose_all(topic_name, as_reject(error.code), &error.reason);
+    fn close_topic(&mut self, topic_name: &TopicName, error: ErrorMessage) {
+        self.drop_all(topic_name, as_reject(error.code), &error.reason);
         if self.topics.remove(topic_name).is_some() {
             let (topic_name, error) = (topic_name.clone(), Some(error));
             self.events.push(Event::Closed { topic_name, error });
@@ -118,7 +172,7 @@ impl Replica {
         } else if self.topics.get(topic_name).is_some_and(|topic| topic.link == Link::Live) {
             let reason = "the server ended the subscription";
             let error = ErrorMessage::new(ErrorCode::Forbidden, "subscribe", reason);
-            self.close(topic_name, error.topic(&**topic_name));
+            self.close_topic(topic_name, error.topic(&**topic_name));
         }
     }
 
@@ -142,15 +196,17 @@ impl Replica {
         let Part { topic_name, version, change } = part;
         let Some(topic) = self.topics.get_mut(&topic_name) else { return };
         let own: Vec<ChangeId> = ids.into_iter().filter(|id| topic.holds(id)).collect();
-        let confirmed: Vec<BatchId> = own.iter().filter_map(|id| topic.batch_of(id)).collect();
+        let confirmed: Vec<Order> = own.iter().filter_map(|id| topic.order_of(id)).collect();
         let was_ready = topic.is_ready();
         let taken = topic.take(News { version, since, snapshot, fields: change.fields, ids: &own });
         if topic.is_ready() && !was_ready {
             self.events.push(Event::Ready { topic_name: topic_name.clone() });
         }
         self.taken(&topic_name, taken, snapshot, author);
-        for batch in confirmed {
-            self.confirm(batch);
+        for order in confirmed {
+            if let Some(batch) = self.actions.get(&order).and_then(|action| action.batch) {
+                self.confirm(batch);
+            }
         }
         self.settle_orphan(&topic_name);
     }
@@ -165,7 +221,7 @@ impl Replica {
         let origin = if snapshot { Origin::Snapshot } else { Origin::Remote { author } };
         match taken {
             Ok(Taken::Moved(moved)) => {
-                self.stirred.insert(topic_name.clone());
+                self.dirty.insert(topic_name.clone());
                 self.moved(topic_name, moved, origin);
             }
             Ok(Taken::Known) => {}
@@ -173,40 +229,41 @@ impl Replica {
             Err(invalid) if snapshot => {
                 let error =
                     ErrorMessage::new(ErrorCode::Malformed, "subscribe", eco_format!("{invalid}"));
-                self.close(topic_name, error.topic(&**topic_name));
+                self.close_topic(topic_name, error.topic(&**topic_name));
             }
             Err(invalid) => self.ask_again(topic_name, false, &invalid.to_string()),
         }
     }
 
-    /// Subscribes again, as what came does not fit what is here.
+    /// Subscribes again, as what came does not fit what is here (R5).
     fn ask_again(&mut self, topic_name: &TopicName, continue_here: bool, reason: &str) {
         if let Some(topic) = self.topics.get_mut(topic_name) {
             topic.link = Link::Unasked { continue_here };
-            self.stirred.insert(topic_name.clone());
+            self.dirty.insert(topic_name.clone());
             let error = ErrorMessage::new(ErrorCode::Malformed, "update", reason);
             self.events.push(Event::Error(error.topic(&**topic_name)));
         }
     }
 
     fn reject(&mut self, reject: RejectUpdate) {
-        let Some(id) = self.find_flight(&reject) else { return };
+        let Some(batch) = self.find_batch(&reject) else { return };
         if reject.code == RejectCode::Busy {
-            self.busy.insert(id);
+            self.busy.insert(batch);
             return self.events.push(Event::Busy);
         }
-        let presence =
-            |name: &TopicName| self.topics.get(name).is_some_and(|it| it.options.presence);
-        let topics = self.batches.get(&id).map(|batch| batch.topics.clone()).unwrap_or_default();
-        for topic_name in topics.into_iter().filter(presence).collect::<Vec<_>>() {
-            // It would be put there, and rejected, for ever.
-            self.topics.entry(topic_name).and_modify(|topic| topic.presence = None);
+        let topics = self.in_flight.get(&batch).map(|it| it.topics.clone()).unwrap_or_default();
+        for topic_name in topics {
+            // A presence entry would be put there, and rejected, for ever (R37).
+            if let Some(topic) = self.topics.get_mut(&topic_name).filter(|it| it.options.presence) {
+                topic.presence = None;
+            }
         }
-        self.lose(id, &Loss::rejected(&reject.topic_name, reject.code, reject.reason));
+        let RejectUpdate { topic_name, code, reason, change, .. } = reject;
+        self.reject_batch(batch, change.id.as_ref(), Rejection { topic_name, code, reason });
     }
 
     /// The batch that a rejection is about.
-    fn find_flight(&self, reject: &RejectUpdate) -> Option<BatchId> {
+    fn find_batch(&self, reject: &RejectUpdate) -> Option<Order> {
         let named = |message: &ClientMessage| match message {
             ClientMessage::Action { action_id, changes } => {
                 let by_change = || changes.iter().any(|it| it.change.id == reject.change.id);
@@ -215,10 +272,8 @@ impl Replica {
             ClientMessage::Update(update) => update.change.id == reject.change.id,
             _ => false,
         };
-        self.in_flight().find(|id| {
-            let flight = self.batches.get(id).and_then(|batch| batch.flight.as_ref());
-            flight.is_some_and(|flight| named(&flight.message))
-        })
+        let mut in_flight = self.in_flight.iter();
+        in_flight.find(|(_, batch)| named(&batch.message)).map(|(id, _)| *id)
     }
 
     fn error(&mut self, error: ErrorMessage) {
@@ -227,7 +282,7 @@ impl Replica {
         match (error.code, to, topic_name) {
             (ErrorCode::SessionUnknown, ..) => self.session_lost(),
             (ErrorCode::TopicRemoved, _, Some(name)) | (_, "subscribe", Some(name)) => {
-                self.close(&name, error);
+                self.close_topic(&name, error);
             }
             (_, "register_service", _) => {
                 self.offer_refused(error.service_name.as_deref().unwrap_or_default());

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, ClientConfig, Event, Refused, Status};
+use crate::client::{CallError, Client, ClientConfig, LocalError, Refused, Status, WaitError};
 use crate::engine::EngineConfig;
-use crate::protocol::{Encoding, RejectCode, ServiceErrorCode};
+use crate::protocol::{Encoding, RejectCode};
 use crate::server::{Server, ServerConfig};
 use crate::topic::{Delivery, TopicOptions};
 use crate::types::dict::{Dict as DictType, DictChange};
@@ -44,7 +44,7 @@ impl TestServer {
     }
 
     fn client(&self) -> Client {
-        Client::connect(url(self.address))
+        Client::connect(url(self.address)).unwrap()
     }
 }
 
@@ -91,6 +91,7 @@ impl Cable {
             retry_max,
             ..ClientConfig::new(url(self.address))
         })
+        .unwrap()
     }
 
     async fn cut(&self, client: &Client) {
@@ -125,7 +126,7 @@ async fn clients_see_each_others_changes_in_every_encoding() {
     let mut clients = Vec::new();
     for encodings in [vec![Encoding::MessagePack], vec![Encoding::Json], vec![]] {
         let config = ClientConfig { encodings, ..ClientConfig::new(url(server.address)) };
-        clients.push(Client::with_config(config));
+        clients.push(Client::with_config(config).unwrap());
     }
     for (number, client) in clients.iter().enumerate() {
         let nodes = client.dict("nodes").unwrap();
@@ -199,21 +200,16 @@ async fn an_action_is_one_and_undone_as_one() {
 async fn services_answer_and_fail_across_clients() {
     let server = TestServer::start();
     let (provider, asker) = (server.client(), server.client());
-    let registered = Arc::new(Mutex::new(false));
-    let seen = registered.clone();
-    let _listening = provider.on_event(move |event| {
-        *seen.lock() |= matches!(event, Event::Registered { .. });
-    });
     provider.register_service("double", |request| async move {
         let number = request.args.as_int().ok_or("no number")?;
         Ok(Value::from(number * 2))
     });
-    eventually(|| *registered.lock()).await;
+    provider.registered("double").await.unwrap();
     assert_eq!(asker.request("double", 21, None).await, Ok(Value::from(42)));
     let error = asker.request("double", "x", None).await.unwrap_err();
-    assert_eq!((error.code, &*error.reason), (ServiceErrorCode::Failed, "no number"));
+    assert_eq!(error.to_string(), "double: failed: no number");
     let error = asker.request("halve", 1, None).await.unwrap_err();
-    assert_eq!(error.code, ServiceErrorCode::NoSuchService);
+    assert_eq!(error.code(), "no_such_service");
 }
 
 #[tokio::test]
@@ -285,7 +281,11 @@ async fn a_topic_of_another_type_is_told_to_who_waits() {
     let client = server.client();
     let wrong = client.list("it").unwrap();
     let waiting = wrong.append(1).unwrap();
-    assert_eq!(wrong.ready().await.unwrap_err().code.as_str(), "wrong_type");
+    let error = wrong.ready().await.unwrap_err();
+    assert!(
+        matches!(&error, WaitError::Refused { error, .. } if error.code.as_str() == "wrong_type"),
+        "{error}"
+    );
     let Err(Refused::Rejected(rejection)) = waiting.await else { panic!("it was accepted") };
     assert_eq!(rejection.code, RejectCode::WrongType);
     assert!(client.int("it").is_ok());
@@ -308,15 +308,175 @@ async fn what_is_too_large_is_rejected_and_the_connection_stays() {
     assert_eq!(client.id(), id);
 }
 
+/// A client of a server that is not there, which waits so long for an answer, and not long on a close.
+fn alone(request_timeout: Duration) -> Client {
+    let close_timeout = Duration::from_millis(50);
+    let config = ClientConfig::new("ws://127.0.0.1:1/");
+    Client::with_config(ClientConfig { request_timeout, close_timeout, ..config }).unwrap()
+}
+
 #[tokio::test]
 async fn a_closed_client_answers_who_waits() {
-    let client = Client::connect(format!("ws://{LOCAL}/"));
+    let client = alone(Duration::from_secs(30));
     let number = client.int("number").unwrap();
     let waiting = number.add(1).unwrap();
-    client.close().await;
-    assert_eq!(waiting.await, Err(Refused::Closed));
-    assert_eq!(number.add(1).unwrap().await, Err(Refused::Closed));
-    assert_eq!(client.online().await, Err(Refused::Closed));
+    let (ready, undone) = (number.clone(), client.clone());
+    let ready = tokio::spawn(async move { ready.ready().await });
+    let undone = tokio::spawn(async move { undone.undo().await });
+    tokio::task::yield_now().await;
+    let unfinished = client.close().await;
+    assert_eq!(unfinished.actions.len(), 1);
+    assert_eq!(unfinished.actions[0].topic_names, [number.name().clone()]);
+    assert!(!unfinished.actions[0].sent);
+    assert_eq!(unfinished.requests, ["_topicsync/undo"]);
+    assert_eq!(waiting.await, Err(Refused::Unsent));
+    assert!(ready.await.unwrap().is_err());
+    assert!(undone.await.unwrap().is_err());
+    // What is asked of it later ends at once.
+    assert!(matches!(number.add(1), Err(LocalError::Closed)));
+    assert!(matches!(number.ready().await, Err(WaitError::Closed { .. })));
+    assert!(matches!(client.online().await, Err(WaitError::Closed { .. })));
+    assert!(matches!(client.redo().await, Err(CallError::Closed { .. })));
+    client.settled().await;
+    assert_eq!(client.close().await, unfinished);
+}
+
+#[tokio::test]
+async fn nothing_waits_for_ever() {
+    let client = alone(Duration::from_millis(50));
+    let number = client.int("number").unwrap();
+    let error = client.request("sum", 1, None).await.unwrap_err();
+    assert_eq!(error.to_string(), "sum: no answer within 50ms");
+    let error = number.ready().await.unwrap_err();
+    assert_eq!(error.to_string(), "topic \"number\": it did not come within 50ms");
+    assert!(matches!(client.online().await, Err(WaitError::TimedOut { .. })));
+    client.register_service("sum", |_| async { Ok(Value::Null) });
+    assert!(matches!(client.registered("sum").await, Err(WaitError::TimedOut { .. })));
+}
+
+#[tokio::test]
+async fn a_request_ends_whatever_happens_to_the_line() {
+    let server = TestServer::start();
+    let cable = Cable::to(server.address).await;
+    let (near, far) = (cable.client(), server.client());
+    far.register_service("never", |_| std::future::pending());
+    far.registered("never").await.unwrap();
+    near.online().await.unwrap();
+    let asking = near.clone();
+    let asked = tokio::spawn(async move { asking.request("never", 1, None).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    cable.cut(&near).await;
+    assert!(matches!(asked.await.unwrap(), Err(CallError::Lost { .. })));
+    // What was not sent yet goes out in the next connection.
+    let asking = near.clone();
+    let asked = tokio::spawn(async move { asking.undo().await });
+    tokio::task::yield_now().await;
+    cable.plug();
+    asked.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_undo_that_timed_out_is_not_done_later() {
+    let server = TestServer::start();
+    let cable = Cable::to(server.address).await;
+    let config = ClientConfig {
+        retry_min: Duration::from_millis(5),
+        request_timeout: Duration::from_millis(50),
+        ..ClientConfig::new(url(cable.address))
+    };
+    let client = Client::with_config(config).unwrap();
+    let number = client.int("number").unwrap();
+    number.add(1).unwrap().await.unwrap();
+    cable.cut(&client).await;
+    assert!(matches!(client.undo().await, Err(CallError::TimedOut { .. })));
+    cable.plug();
+    number.add(1).unwrap().await.unwrap();
+    assert_eq!(number.value(), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_on_a_close() {
+    let server = TestServer::start();
+    let (client, other) = (server.client(), server.client());
+    let (nodes, theirs) = (client.dict("nodes").unwrap(), other.dict("nodes").unwrap());
+    for number in 0..20 {
+        nodes.add(format!("n{number}"), number).unwrap();
+    }
+    assert!(client.close().await.is_empty());
+    theirs.ready().await.unwrap();
+    assert_eq!(theirs.value().len(), 20);
+    // To drop the last handle is to close.
+    let client = server.client();
+    client.dict("nodes").unwrap().add("last", 1).unwrap();
+    drop(client);
+    eventually(|| theirs.value().len() == 21).await;
+}
+
+#[tokio::test]
+async fn a_frozen_line_does_not_keep_a_client_from_closing() {
+    // It takes what is said and says nothing.
+    let listener = TcpListener::bind(LOCAL).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = ClientConfig {
+        encodings: vec![],
+        close_timeout: Duration::from_millis(50),
+        ..ClientConfig::new(url(address))
+    };
+    let client = Client::with_config(config).unwrap();
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut socket = accept_async(stream).await.unwrap();
+    let hello = r#"{"type":"hello","content":{"id":1,"session":"s"}}"#;
+    socket.send(Message::text(hello)).await.unwrap();
+    client.online().await.unwrap();
+    let text = client.string("text").unwrap();
+    text.insert(0, "x").unwrap();
+    let closed = timeout(Duration::from_secs(3), client.close()).await.expect("it ends");
+    assert_eq!(closed.actions.len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_an_address_is_an_error_at_once() {
+    for (address, why) in [
+        ("localhost:9101", "scheme"),
+        ("", "empty"),
+        ("http://localhost/", "scheme"),
+        ("wss://localhost/", "TLS"),
+        ("ws://", "empty"),
+    ] {
+        let Err(error) = Client::connect(address) else { panic!("{address:?} is taken") };
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_another_has_is_refused_to_who_waits() {
+    let server = TestServer::start();
+    let (first, second) = (server.client(), server.client());
+    first.register_service("solve", |_| async { Ok(Value::Null) });
+    first.registered("solve").await.unwrap();
+    second.register_service("solve", |_| async { Ok(Value::Null) });
+    let refused = second.registered("solve").await;
+    let is_taken = |error: &WaitError| error.to_string().contains("service_taken");
+    assert!(refused.as_ref().is_err_and(is_taken), "{refused:?}");
+    // It is settled, and stays refused.
+    second.settled().await;
+    assert_eq!(second.registered("solve").await, refused);
+    assert!(matches!(second.registered("other").await, Err(WaitError::Closed { .. })));
+}
+
+#[tokio::test]
+async fn what_a_client_makes_in_turn_is_undone_from_the_last_on() {
+    let server = TestServer::start();
+    let client = server.client();
+    let (nodes, edges) = (client.dict("nodes").unwrap(), client.list("edges").unwrap());
+    nodes.add("n", 0).unwrap().await.unwrap();
+    edges.ready().await.unwrap();
+    nodes.change_value("n", 1).unwrap();
+    nodes.change_value("n", 2).unwrap();
+    edges.append("n-n").unwrap();
+    client.undo().await.unwrap();
+    eventually(|| edges.value().is_empty()).await;
+    assert_eq!(nodes.value(), dict(json!({"n": 2})));
 }
 
 #[tokio::test]
@@ -328,7 +488,7 @@ async fn garbage_is_survived() {
         retry_min: Duration::from_millis(1),
         ..ClientConfig::new(url(address))
     };
-    let client = Client::with_config(config);
+    let client = Client::with_config(config).unwrap();
     let number = client.int("number").unwrap();
     let hello = r#"{"type":"hello","content":{"id":1,"session":"s","resumed":true}}"#;
     let update = r#"{"type":"update","content":{"topic_name":"number","version":1,"commit":1,

@@ -2,10 +2,10 @@
 
 mod snapshot;
 
-use super::pending::{BatchId, Footing, Pending, Walk, carry_all};
+use super::pending::{Base, BaseChange, Order, Pending, rebase_run};
 use crate::protocol::message::{Since, Subscribe, Subscribed};
 use crate::topic::{ChangeId, Epoch, TopicName, TopicOptions, Version};
-use crate::types::run::MaybeChange;
+use crate::types::run::{MaybeChange, compose_all};
 use crate::types::{AnyChange, AnyValue, Composed, Conflict, TypeRef};
 use crate::value::{Fields, Invalid, Value};
 
@@ -29,10 +29,10 @@ pub(super) enum Link {
 /// One topic's replica.
 ///
 /// ```text
-///   view = confirmed · in flight · waiting
+///   view = confirmed · in flight · waiting      (R1)
 /// ```
 ///
-/// Changes in flight come first in `pending`, and belong to one batch. What waits is relative to
+/// Changes in flight come first in `pending`, and belong to one batch (R6). What waits is relative to
 /// them: each change is made on the value that the one before leaves.
 #[derive(Debug)]
 pub struct TopicReplica {
@@ -51,6 +51,8 @@ pub struct TopicReplica {
     confirmed: AnyValue,
     view: AnyValue,
     pub(super) pending: Vec<Pending>,
+    /// Whether any of `pending` has a tail.
+    has_tails: bool,
     /// To be unsubscribed once nothing is pending.
     pub(super) closing: bool,
     /// This client's entry in a presence topic, as the program wants it.
@@ -75,8 +77,8 @@ pub(super) struct Moved {
     pub changes: Vec<AnyChange>,
     /// The view is to be taken as a whole, `changes` being unknown.
     pub whole: bool,
-    /// Batches of which a waiting change could not be carried.
-    pub fallen: Vec<(BatchId, Conflict)>,
+    /// Actions of which a waiting change conflicts, and why.
+    pub dropped: Vec<(Order, Conflict)>,
 }
 
 /// What became of published news.
@@ -101,11 +103,13 @@ impl TopicReplica {
             confirmed: kind.initial(),
             view: kind.initial(),
             pending: Vec::new(),
+            has_tails: false,
             closing: false,
             presence: None,
         }
     }
 
+    /// The topic's type.
     pub fn kind(&self) -> TypeRef {
         self.kind
     }
@@ -179,55 +183,55 @@ impl TopicReplica {
         (self.presence, self.closing, self.link) = (presence, closing, link);
     }
 
-    pub(super) fn has_in_flight(&self) -> bool {
-        self.pending.first().is_some_and(Pending::in_flight)
-    }
-
     /// Whether everything up to the head that the subscription began with was received.
     pub(super) fn caught_up(&self) -> bool {
         self.link == Link::Live && self.version >= self.head
     }
 
-    /// Appends a local change that was made on the view and gives `view`.
-    ///
-    /// It is composed with an earlier one where `joinable` says that this is its batch's to decide.
-    /// Gives the batch that it became part of, if that is an earlier one.
+    /// Appends a local change that was made on the view and gives `view`. It is composed with an earlier
+    /// one where that can be and `may_join` agrees (R7). Gives the action that it became part of, if that is
+    /// an earlier one.
     pub(super) fn push(
         &mut self,
         pending: Pending,
         view: AnyValue,
-        joinable: impl Fn(BatchId) -> bool,
-    ) -> Option<BatchId> {
+        may_join: impl FnMut(Order) -> bool,
+    ) -> Option<Order> {
         self.view = view;
-        if !joinable(pending.batch) {
+        let joined = self.join(&pending, may_join);
+        if joined.is_none() {
             self.pending.push(pending);
-            return None;
         }
-        match self.join(&pending, joinable) {
-            None => {
-                self.pending.push(pending);
-                None
-            }
-            joined => joined,
-        }
+        joined
     }
 
     /// Composes a change with a waiting one: the last, or the last of the same key if all between
     /// are of other keys, as those do not touch each other.
-    fn join(&mut self, new: &Pending, joinable: impl Fn(BatchId) -> bool) -> Option<BatchId> {
+    fn join(&mut self, new: &Pending, mut may_join: impl FnMut(Order) -> bool) -> Option<Order> {
         let key = self.kind.key(&new.made);
-        for index in (0..self.pending.len()).rev().take(COMPOSE_REACH) {
+        let last = self.pending.len().checked_sub(1)?;
+        for index in (0..=last).rev().take(COMPOSE_REACH) {
             let earlier = &self.pending[index];
-            let fits = !earlier.in_flight() && earlier.footing == new.footing;
-            let form = earlier.form.as_ref().filter(|_| fits && joinable(earlier.batch))?;
-            let same_key = key.is_some() && self.kind.key(form) == key;
-            if same_key || index + 1 == self.pending.len() {
-                let composed = self.compose(earlier, new);
+            let fits = !earlier.in_flight() && earlier.base == new.base;
+            let form = earlier.form.as_ref().filter(|_| fits)?;
+            let (order, earlier_key) = (earlier.order, self.kind.key(form));
+            let (same_key, beside) = (key.is_some() && earlier_key == key, earlier_key.is_some());
+            if key.is_none() && index == last && may_join(order) {
+                let (kind, change) = (self.kind, new.form.as_ref()?);
+                if self.pending[last].push_tail(kind, change) {
+                    self.has_tails = true;
+                    return Some(order);
+                }
+            }
+            if same_key || index == last {
+                // Asked only of a change that would be composed: the answer takes a look at the queue.
+                let composed = self.compose(&self.pending[index], new);
+                let composed = composed.filter(|_| may_join(order));
                 if composed.is_some() || same_key {
                     return composed.map(|composed| self.put(index, composed));
                 }
             }
-            if key.is_none() || self.kind.key(form).is_none() {
+            if key.is_none() || !beside {
                 return None;
             }
         }
@@ -237,9 +241,9 @@ impl TopicReplica {
     /// What a change and the one that follows it were made as, and what they are in the view, as one.
     fn compose(&self, first: &Pending, second: &Pending) -> Option<Option<(AnyChange, AnyChange)>> {
         let form = self.kind.compose(first.form.as_ref()?, second.form.as_ref()?);
-        let made = match first.footing {
-            Footing::Seen => form.clone(),
-            Footing::Anything => self.kind.compose(&first.made, &second.made),
+        let made = match first.base {
+            Base::Seen => form.clone(),
+            Base::Latest => self.kind.compose(&first.made, &second.made),
         };
         match (made, form) {
             (Composed::One(made), Composed::One(form)) => Some(Some((made, form))),
@@ -248,14 +252,31 @@ impl TopicReplica {
         }
     }
 
-    fn put(&mut self, index: usize, composed: Option<(AnyChange, AnyChange)>) -> BatchId {
+    fn put(&mut self, index: usize, composed: Option<(AnyChange, AnyChange)>) -> Order {
         let pending = &mut self.pending[index];
-        let batch = pending.batch;
+        let order = pending.order;
         match composed {
-            Some((made, form)) => (pending.made, pending.form) = (made, Some(form)),
+            Some((made, form)) => {
+                (pending.made, pending.form) = (made, Some(form));
+                pending.weight += 1;
+            }
             None => drop(self.pending.remove(index)),
         }
-        batch
+        order
+    }
+
+    /// Composes what is pending as far as that was put off (R46).
+    pub(super) fn compose_tails(&mut self) {
+        if std::mem::take(&mut self.has_tails) {
+            let kind = self.kind;
+            let pending = std::mem::take(&mut self.pending).into_iter();
+            self.pending = pending
+                .flat_map(|pending| match pending.tail.is_empty() {
+                    true => vec![pending],
+                    false => pending.composed(kind),
+                })
+                .collect();
+        }
     }
 
     /// Takes published news: in version order, each once.
@@ -263,6 +284,7 @@ impl TopicReplica {
     /// # Errors
     /// The change cannot be read, or does not fit the confirmed value.
     pub(super) fn take(&mut self, news: News<'_>) -> Result<Taken, Invalid> {
+        self.compose_tails();
         let ahead = news.version > self.version;
         match self.link {
             Link::Snapshot if news.snapshot => self.take_snapshot(news),
@@ -291,6 +313,35 @@ impl TopicReplica {
         Ok(Taken::Moved(self.advance(confirmed, change, news.ids)))
     }
 
+    /// Whether published changes are worth composing: something is pending, and its type lets it be rebased over
+    /// all of them at once (R47).
+    pub(super) fn takes_runs(&self) -> bool {
+        self.link == Link::Live && !self.pending.is_empty() && self.kind.rebases_over_composed()
+    }
+
+    /// Takes published changes of others in a row, and rebases what is pending over all of them at once. `None`
+    /// if one of them is not the next, or does not fit: then nothing was taken.
+    pub(super) fn take_run(&mut self, run: &[(Version, &Fields)]) -> Option<Moved> {
+        self.compose_tails();
+        let (mut version, mut confirmed) = (self.version, self.confirmed.clone());
+        let mut changes = Vec::with_capacity(run.len());
+        for (next, fields) in run {
+            if next.0 != version.0 + 1 {
+                return None;
+            }
+            version = *next;
+            if fields.change_type() != "none" {
+                let change = self.kind.decode_change(fields).ok()?;
+                let exact = self.kind.resolve(change, &confirmed).ok()?;
+                self.kind.apply(&mut confirmed, &exact).ok()?;
+                changes.push(exact);
+            }
+        }
+        self.version = version;
+        let before = std::mem::replace(&mut self.confirmed, confirmed);
+        Some(self.change_base(before, compose_all(self.kind, &changes), |_| false))
+    }
+
     fn advance(&mut self, confirmed: AnyValue, change: MaybeChange, ids: &[ChangeId]) -> Moved {
         let moved = match self.as_predicted(&change, ids) {
             true => {
@@ -298,12 +349,15 @@ impl TopicReplica {
                 Some(Vec::new())
             }
             false if ids.iter().any(|id| self.holds(id)) => None,
-            false => self.carry_others(&confirmed, change.as_ref()),
+            false => self.rebase_pending(&confirmed, change.as_ref()),
         };
         let before = std::mem::replace(&mut self.confirmed, confirmed);
         let moved = match moved {
             Some(changes) => Moved { changes, ..Moved::default() },
-            None => self.walk(before, change.into_iter().collect(), |it| is_one_of(it, ids)),
+            None => {
+                let transition = change.into_iter().collect();
+                self.change_base(before, transition, |it| is_one_of(it, ids))
+            }
         };
         if self.pending.is_empty() {
             self.view = self.confirmed.clone();
@@ -321,14 +375,14 @@ impl TopicReplica {
         !others && exact.transpose().is_ok_and(|form| form == *change)
     }
 
-    /// Carries what is pending over another's change, where that is all there is to do.
-    fn carry_others(
+    /// Rebases what is pending over another's change, where that is all there is to do.
+    fn rebase_pending(
         &mut self,
         confirmed: &AnyValue,
         change: Option<&AnyChange>,
     ) -> Option<Vec<AnyChange>> {
         let Some(change) = change else { return Some(Vec::new()) };
-        let (forms, accepted) = carry_all(self.kind, &self.pending, change)?;
+        let (forms, accepted) = rebase_run(self.kind, &self.pending, change)?;
         let mut view = confirmed.clone();
         for form in forms.iter().flatten() {
             // On the way, a number may leave its range.
@@ -339,42 +393,59 @@ impl TopicReplica {
         Some(accepted.into_iter().collect())
     }
 
-    /// Takes changes out of what is pending; those behind them are carried over their inverse.
+    /// Takes changes out of what is pending; those behind them are rebased over their inverse.
     pub(super) fn remove(&mut self, leaves: impl Fn(&Pending) -> bool) -> Moved {
-        self.walk(self.confirmed.clone(), Vec::new(), leaves)
+        self.compose_tails();
+        self.change_base(self.confirmed.clone(), Vec::new(), leaves)
     }
 
-    fn walk(
+    /// What is in flight waits again, without ids, but for what `leaves` says (R22). What was hidden shows
+    /// again, if it is overwriting.
+    pub(super) fn take_back(&mut self, leaves: impl Fn(&Pending) -> bool) -> Moved {
+        for pending in self.pending.iter_mut().take_while(|pending| pending.in_flight()) {
+            pending.id = None;
+            pending.hidden = false;
+        }
+        self.remove(leaves)
+    }
+
+    fn change_base(
         &mut self,
         from: AnyValue,
-        bridge: Vec<AnyChange>,
+        transition: Vec<AnyChange>,
         leaves: impl Fn(&Pending) -> bool,
     ) -> Moved {
-        let mut walk = Walk::new(self.kind, from, self.confirmed.clone(), bridge);
-        let fallen = walk.run(&mut self.pending, leaves);
-        self.view = walk.new;
-        Moved { changes: walk.bridge, whole: false, fallen }
+        let mut base = BaseChange::new(self.kind, from, self.confirmed.clone(), transition);
+        let dropped = base.rebase_all(&mut self.pending, leaves);
+        self.view = base.new;
+        Moved { changes: base.transition, whole: false, dropped }
     }
 
     /// Whether a change in flight has this id.
     pub(super) fn holds(&self, id: &ChangeId) -> bool {
-        self.batch_of(id).is_some()
+        self.order_of(id).is_some()
     }
 
-    /// The batch in flight of which the change with this id is one.
-    pub(super) fn batch_of(&self, id: &ChangeId) -> Option<BatchId> {
-        let mut in_flight = self.pending.iter().take_while(|pending| pending.in_flight());
-        in_flight.find(|pending| pending.id.as_ref() == Some(id)).map(|pending| pending.batch)
+    /// The action of which the change in flight with this id is one.
+    pub(super) fn order_of(&self, id: &ChangeId) -> Option<Order> {
+        self.in_flight().find(|pending| pending.id.as_ref() == Some(id)).map(|it| it.order)
     }
 
-    /// The batch in flight, if there is one.
-    pub(super) fn in_flight_batch(&self) -> Option<BatchId> {
-        self.pending.first().filter(|first| first.in_flight()).map(|first| first.batch)
+    /// What is in flight.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().take_while(|pending| pending.in_flight())
     }
 
-    /// The batch made last of those that are pending.
-    pub(super) fn last_batch(&self) -> Option<BatchId> {
-        self.pending.last().map(|last| last.batch)
+    /// The pending changes of an action; they stand in the order made.
+    pub(super) fn of_action(&self, order: Order) -> &[Pending] {
+        let start = self.pending.partition_point(|pending| pending.order < order);
+        let len = self.pending[start..].partition_point(|pending| pending.order == order);
+        &self.pending[start..start + len]
+    }
+
+    /// Whether a batch can be sent: the topic is received, and nothing of it is in flight (R13).
+    pub(super) fn is_free(&self) -> bool {
+        self.link == Link::Live && self.in_flight().next().is_none()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lives of servers and of topics: what a later one may take over from an earlier one, and what not.
 
 use super::*;
-use crate::journal::Head;
+use crate::journal::{Checkpoint, CommitError, Extent, Head, Logged, TopicRecord};
 
 /// Plays lives of a server, each with its durability, whether it ends well, and a change in between; after
 /// each, the epoch and head that a client could have seen.
@@ -143,19 +143,53 @@ fn when_the_journal_fails_two_lives_of_a_name_fall_back_each_for_itself() {
     }
 }
 
-/// A journal that does not find topics until it is let go on.
+/// A journal in which one lookup of a topic waits for the topic's making to be durable, if that comes soon.
+#[derive(Default)]
 struct Slow {
     journal: MemoryJournal,
-    /// How many lookups wait, and whether they are let go.
-    gate: (Mutex<(usize, bool)>, parking_lot::Condvar),
+    state: Mutex<Lookups>,
+    changed: parking_lot::Condvar,
+}
+
+#[derive(Default)]
+struct Lookups {
+    begun: usize,
+    is_made: bool,
+}
+
+impl Slow {
+    /// Waits until `is_so`, but not for ever: it may rightly never be.
+    fn wait(&self, is_so: impl Fn(&Lookups) -> bool) {
+        let mut state = self.state.lock();
+        while !is_so(&state) {
+            let at_most = std::time::Duration::from_millis(300);
+            if self.changed.wait_for(&mut state, at_most).timed_out() {
+                break;
+            }
+        }
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Lookups)) {
+        note(&mut self.state.lock());
+        self.changed.notify_all();
+    }
 }
 
 impl Journal for Slow {
+    fn topic(&self, name: &TopicName) -> Result<Option<TopicRecord>, JournalError> {
+        let begun = self.state.lock().begun;
+        self.note(|state| state.begun += 1);
+        if begun == 1 {
+            self.wait(|state| state.is_made);
+        }
+        self.journal.topic(name)
+    }
+
     fn begin(&self) -> Result<Beginning, JournalError> {
         self.journal.begin()
     }
 
-    fn commit(&self, group: &[Operation]) -> Result<(), crate::journal::CommitError> {
+    fn commit(&self, group: &[Operation]) -> Result<(), CommitError> {
         self.journal.commit(group)
     }
 
@@ -163,27 +197,11 @@ impl Journal for Slow {
         self.journal.reopen(heads)
     }
 
-    fn topics(&self) -> Result<Vec<crate::journal::TopicRecord>, JournalError> {
+    fn topics(&self) -> Result<Vec<TopicRecord>, JournalError> {
         self.journal.topics()
     }
 
-    fn topic(&self, name: &TopicName) -> Result<Option<crate::journal::TopicRecord>, JournalError> {
-        let (state, changed) = &self.gate;
-        let mut state = state.lock();
-        state.0 += 1;
-        changed.notify_all();
-        // Not for ever: whoever makes the topic may rightly wait for this.
-        while !state.1 {
-            let at_most = std::time::Duration::from_millis(300);
-            if changed.wait_for(&mut state, at_most).timed_out() {
-                break;
-            }
-        }
-        drop(state);
-        self.journal.topic(name)
-    }
-
-    fn extent(&self, name: &TopicName) -> Result<crate::journal::Extent, JournalError> {
+    fn extent(&self, name: &TopicName) -> Result<Extent, JournalError> {
         self.journal.extent(name)
     }
 
@@ -192,7 +210,7 @@ impl Journal for Slow {
         name: &TopicName,
         after: Version,
         to: Version,
-    ) -> Result<Vec<crate::journal::Logged>, JournalError> {
+    ) -> Result<Vec<Logged>, JournalError> {
         self.journal.read(name, after, to)
     }
 
@@ -200,7 +218,7 @@ impl Journal for Slow {
         &self,
         name: &TopicName,
         version: Version,
-    ) -> Result<Option<crate::journal::Checkpoint>, JournalError> {
+    ) -> Result<Option<Checkpoint>, JournalError> {
         self.journal.checkpoint(name, version)
     }
 
@@ -212,39 +230,37 @@ impl Journal for Slow {
         &self,
         author: ClientId,
         limit: usize,
-    ) -> Result<Vec<(TopicName, crate::journal::Logged)>, JournalError> {
+    ) -> Result<Vec<(TopicName, Logged)>, JournalError> {
         self.journal.by_author(author, limit)
     }
 }
 
 #[test]
 fn a_topic_that_is_made_while_somebody_looks_for_it_is_one() {
-    let slow = Arc::new(Slow { journal: MemoryJournal::new(), gate: Default::default() });
-    let engine = Arc::new(engine(slow.clone(), Durability::Commit));
-    let looking = {
-        let engine = engine.clone();
-        std::thread::spawn(move || engine.find(&name("a")).unwrap())
+    let slow = Arc::new(Slow::default());
+    let in_the_midst = slow.clone();
+    let config = EngineConfig {
+        // Between the look whether there is the topic and its coming into memory, somebody else looks.
+        epochs: Arc::new(move || {
+            in_the_midst.wait(|state| state.begun == 2);
+            random_epoch()
+        }),
+        ..config(slow.clone(), Durability::Commit)
     };
-    {
-        let (state, changed) = &slow.gate;
-        let mut state = state.lock();
-        while state.0 == 0 {
-            changed.wait(&mut state);
-        }
-    }
+    let engine = Arc::new(Engine::new(config));
     let made = {
-        let engine = engine.clone();
+        let (engine, slow) = (engine.clone(), slow.clone());
         std::thread::spawn(move || {
             let cell = int(&engine, "a");
             engine.settle();
+            slow.note(|state| state.is_made = true);
             cell
         })
     };
-    std::thread::sleep(std::time::Duration::from_millis(100));
-    slow.gate.0.lock().1 = true;
-    slow.gate.1.notify_all();
+    slow.wait(|state| state.begun == 1);
+    let found = engine.find(&name("a")).unwrap();
     let made = made.join().unwrap();
-    if let Some(found) = looking.join().unwrap() {
+    if let Some(found) = found {
         assert!(Arc::ptr_eq(&found, &made));
     }
     assert!(Arc::ptr_eq(&engine.get(&name("a")).unwrap(), &made));

@@ -24,10 +24,10 @@ fn a_cut_is_refused_or_waits_until_it_is_final() {
     assert!(matches!(at(newest), Err(CutError::Unsettled { .. })));
     assert!(matches!(a.value_at(Moment::Commit(newest)), Err(PastError::Unsettled)));
     assert!(matches!(at(CommitNumber(newest.0 + 1)), Err(CutError::NotYet { .. })));
-    assert_eq!(names_at(&engine, settled), ["a 1"]);
+    assert_eq!(names_at(&engine, settled), ["a 1", "m 0"]);
     engine.settle();
     assert_eq!(names_at(&engine, newest), ["a 2", "m 1"]);
-    assert_eq!(names_at(&engine, settled), ["a 1"]);
+    assert_eq!(names_at(&engine, settled), ["a 1", "m 0"]);
     assert!(matches!(
         engine.settled_value_at(&a, Moment::Commit(CommitNumber(newest.0 + 1))),
         Err(PastError::NotKept)

@@ -44,19 +44,19 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
 pub(super) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub fn byte(&mut self) -> Result<u8, Malformed> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
         let (first, rest) = self.0.split_first().ok_or(SHORT)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(SHORT)?;
         self.0 = rest;
         Ok(bytes)
     }
 
-    pub fn number(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn number(&mut self) -> Result<u64, Malformed> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -72,27 +72,27 @@ impl<'a> Reader<'a> {
         Err(Malformed("a number is too long"))
     }
 
-    pub fn signed(&mut self) -> Result<i64, Malformed> {
+    pub(crate) fn signed(&mut self) -> Result<i64, Malformed> {
         let number = self.number()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    pub fn distance(&mut self, before: u64) -> Result<u64, Malformed> {
+    pub(crate) fn distance(&mut self, before: u64) -> Result<u64, Malformed> {
         Ok(before.wrapping_add(self.signed()? as u64))
     }
 
     /// How many things follow, each of which takes a byte at least.
-    pub fn count(&mut self) -> Result<usize, Malformed> {
+    pub(crate) fn count(&mut self) -> Result<usize, Malformed> {
         let count = self.number()?;
         if count > self.0.len() as u64 { Err(SHORT) } else { Ok(count as usize) }
     }
 
-    pub fn text(&mut self) -> Result<&'a str, Malformed> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Malformed> {
         let len = self.count()?;
         std::str::from_utf8(self.bytes(len)?).map_err(|_| Malformed("a text is not UTF-8"))
     }
 
-    pub fn end(&self) -> Result<(), Malformed> {
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed("it goes on after its end")) }
     }
 }

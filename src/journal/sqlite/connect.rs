@@ -120,7 +120,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub fn open(place: Place, mode: Mode) -> Result<Readers, JournalError> {
+    pub(crate) fn open(place: Place, mode: Mode) -> Result<Readers, JournalError> {
         let anchor = connect(&place, &place.database, mode);
         let anchor = anchor.map_err(|fault| fault.of_journal(&place.path))?;
         check(&place, &anchor)?;
@@ -128,12 +128,15 @@ impl Readers {
     }
 
     /// Takes hold of the log, once a writer is there: a new file has none before.
-    pub fn hold(&self) -> Result<(), Fault> {
+    pub(crate) fn hold(&self) -> Result<(), Fault> {
         schema::header(&self.anchor.lock()).map(drop)
     }
 
     /// Reads what was committed by now, and nothing of what is committed meanwhile.
-    pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let idle = self.idle.lock().pop();
         let connection = match idle {
             Some(connection) => connection,

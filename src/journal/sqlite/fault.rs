@@ -50,7 +50,7 @@ pub(super) fn at(place: impl Fn() -> String) -> impl Fn(Malformed) -> Fault {
 
 impl Fault {
     /// What it is to those who wanted something of `topic`.
-    pub fn of_topic(self, path: &Path, topic: &TopicName) -> JournalError {
+    pub(crate) fn of_topic(self, path: &Path, topic: &TopicName) -> JournalError {
         let topic = topic.clone();
         match self {
             Fault::Damage { place, reason } => JournalError::Damaged { topic, place, reason },
@@ -69,7 +69,7 @@ impl Fault {
     }
 
     /// What it is to all.
-    pub fn of_journal(self, path: &Path) -> JournalError {
+    pub(crate) fn of_journal(self, path: &Path) -> JournalError {
         let path = path.to_path_buf();
         let reason = match self {
             Fault::Sqlite(error) => return of_sqlite(error, &path),
@@ -84,7 +84,7 @@ impl Fault {
     }
 
     /// What it is to somebody who wanted a group committed; `topic` is that of the failed operation.
-    pub fn of_commit(self, path: &Path, topic: Option<&TopicName>) -> CommitError {
+    pub(crate) fn of_commit(self, path: &Path, topic: Option<&TopicName>) -> CommitError {
         match (self, topic) {
             (Fault::Fenced(found), Some(topic)) => {
                 CommitError::Fenced { topic: topic.clone(), found }
@@ -95,11 +95,11 @@ impl Fault {
     }
 
     /// Whether a connection that met it can be used again.
-    pub fn is_harmless(&self) -> bool {
+    pub(crate) fn is_harmless(&self) -> bool {
         !matches!(self, Fault::Sqlite(_))
     }
 
-    pub fn is_damage(&self) -> bool {
+    pub(crate) fn is_damage(&self) -> bool {
         match self {
             Fault::Damage { .. } => true,
             Fault::Sqlite(error) => is_damage(error),

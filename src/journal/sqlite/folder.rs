@@ -40,7 +40,7 @@ fn file_id(path: &Path) -> io::Result<FileId> {
 
 impl Place {
     /// The place of a journal that may be written; its folder is made if need be.
-    pub fn for_writing(path: &Path, settings: Settings) -> Result<Place, JournalError> {
+    pub(crate) fn for_writing(path: &Path, settings: Settings) -> Result<Place, JournalError> {
         let (database, opened) = (path.join(DATABASE), OnceLock::new());
         let place = Place { path: path.into(), database, settings, opened };
         make_folder(path).map_err(|source| place.cannot("make", source))?;
@@ -52,7 +52,7 @@ impl Place {
     }
 
     /// The place of a journal that is there: a folder, or the database in a file.
-    pub fn for_reading(path: &Path, settings: Settings) -> Result<Place, JournalError> {
+    pub(crate) fn for_reading(path: &Path, settings: Settings) -> Result<Place, JournalError> {
         let database = if path.is_dir() { path.join(DATABASE) } else { path.to_path_buf() };
         let place = Place { path: path.into(), database, settings, opened: OnceLock::new() };
         match place.database.try_exists() {
@@ -63,7 +63,7 @@ impl Place {
     }
 
     /// Notes which file is written to from here on.
-    pub fn note_opened(&self) {
+    pub(crate) fn note_opened(&self) {
         if let Ok(id) = file_id(&self.database) {
             let _ = self.opened.set(id);
         }
@@ -71,7 +71,7 @@ impl Place {
 
     /// Checks that the file that is written to still is the one in the folder: what is written to one that
     /// was removed is gone with the process.
-    pub fn check_there(&self) -> Result<(), Fault> {
+    pub(crate) fn check_there(&self) -> Result<(), Fault> {
         let Some(opened) = self.opened.get() else { return Ok(()) };
         match file_id(&self.database) {
             Ok(found) if found == *opened => Ok(()),
@@ -83,7 +83,7 @@ impl Place {
         }
     }
 
-    pub fn cannot(&self, action: &'static str, source: io::Error) -> JournalError {
+    pub(crate) fn cannot(&self, action: &'static str, source: io::Error) -> JournalError {
         if source.kind() == io::ErrorKind::StorageFull {
             return JournalError::Full { path: self.path.clone() };
         }
@@ -91,21 +91,21 @@ impl Place {
     }
 
     /// Whether changes lie beside the database that have not been copied into it.
-    pub fn has_wal(&self) -> bool {
+    pub(crate) fn has_wal(&self) -> bool {
         let mut wal = self.database.clone().into_os_string();
         wal.push("-wal");
         fs::metadata(wal).is_ok_and(|wal| wal.len() > 0)
     }
 
     /// Whether the database does not end with a page's end, and no log could make it whole.
-    pub fn ends_early(&self, page_size: u64) -> bool {
+    pub(crate) fn ends_early(&self, page_size: u64) -> bool {
         let len = fs::metadata(&self.database).map_or(0, |database| database.len());
         let is_whole = len > 0 && len.is_multiple_of(page_size.max(1));
         !is_whole && !self.has_wal()
     }
 
     /// A database that is being made, and not yet one.
-    pub fn unfinished(&self) -> PathBuf {
+    pub(crate) fn unfinished(&self) -> PathBuf {
         self.path.join("topicsync.db.new")
     }
 
@@ -126,7 +126,7 @@ impl Place {
     }
 
     /// Puts what was made or renamed in the folder on disk.
-    pub fn sync_folder(&self) -> Result<(), JournalError> {
+    pub(crate) fn sync_folder(&self) -> Result<(), JournalError> {
         sync_folder(&self.path).map_err(|source| self.cannot("sync", source))
     }
 }
@@ -151,7 +151,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 pub(super) struct Lock(#[expect(dead_code, reason = "what counts is that it is open")] File);
 
 impl Lock {
-    pub fn take(place: &Place) -> Result<Lock, JournalError> {
+    pub(crate) fn take(place: &Place) -> Result<Lock, JournalError> {
         let path = place.path.join(LOCK);
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);

@@ -78,7 +78,11 @@ impl Names {
 impl Indexes {
     /// Checks that there is no topic of a name that was not found. O(n) the first time, n being the number
     /// of topics.
-    pub fn check_absent(&self, connection: &Connection, name: &TopicName) -> Result<(), Fault> {
+    pub(crate) fn check_absent(
+        &self,
+        connection: &Connection,
+        name: &TopicName,
+    ) -> Result<(), Fault> {
         let mut names = self.names.lock();
         let names = match &mut *names {
             Some(names) => names,
@@ -94,7 +98,11 @@ impl Indexes {
 
     /// The topics that `author` may have changed, by their numbers: those that are noted, or all if some
     /// notes are lost. O(n) the first time, n being the number of notes.
-    pub fn topics_of(&self, connection: &Connection, author: ClientId) -> Result<Vec<i64>, Fault> {
+    pub(crate) fn topics_of(
+        &self,
+        connection: &Connection,
+        author: ClientId,
+    ) -> Result<Vec<i64>, Fault> {
         let noted = match *self.authors.lock() {
             Some(noted) => noted,
             None => {

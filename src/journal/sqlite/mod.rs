@@ -52,8 +52,6 @@ use indexes::Indexes;
 use rows::{Log, Meta, TopicRow};
 use write::Writer;
 
-pub use bytes::Malformed;
-
 /// How a journal is opened.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {

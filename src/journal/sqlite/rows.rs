@@ -78,12 +78,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub fn add(&mut self, row: Sum) {
+    pub(crate) fn add(&mut self, row: Sum) {
         self.count += 1;
         self.sum = self.sum.wrapping_add(row.column() as u64);
     }
 
-    pub fn remove(&mut self, row: Sum) {
+    pub(crate) fn remove(&mut self, row: Sum) {
         self.count = self.count.saturating_sub(1);
         self.sum = self.sum.wrapping_sub(row.column() as u64);
     }
@@ -113,7 +113,7 @@ impl Meta {
         self.columns().into_iter().fold(Sum::of("meta"), Sum::number)
     }
 
-    pub fn read(connection: &Connection) -> Result<Meta, Fault> {
+    pub(crate) fn read(connection: &Connection) -> Result<Meta, Fault> {
         let mut statement = connection.prepare_cached(
             "SELECT life, open, unclean_life, last_commit, last_client, last_written, topics, \
              topics_sum, authors, authors_sum, crc FROM meta WHERE one = 1",
@@ -137,7 +137,7 @@ impl Meta {
         Ok(meta)
     }
 
-    pub fn write(&self, connection: &Connection) -> Result<(), Fault> {
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), Fault> {
         let mut statement = connection.prepare_cached(
             "INSERT OR REPLACE INTO meta (one, life, open, unclean_life, last_commit, last_client, \
              last_written, topics, topics_sum, authors, authors_sum, crc) \
@@ -165,7 +165,7 @@ impl TopicRow {
     }
 
     /// From all columns, in their order.
-    pub fn of_row(row: &Row) -> Result<TopicRow, Fault> {
+    pub(crate) fn of_row(row: &Row) -> Result<TopicRow, Fault> {
         let invalid = |what: &'static str| move || damage("its record", what);
         let name = TopicName::new(text(row, 0)?).ok().ok_or_else(invalid("the name is none"))?;
         let epoch = Epoch::new(text(row, 4)?).ok().ok_or_else(invalid("the epoch is none"))?;
@@ -180,7 +180,10 @@ impl TopicRow {
         Ok(topic)
     }
 
-    pub fn find(connection: &Connection, name: &TopicName) -> Result<Option<TopicRow>, Fault> {
+    pub(crate) fn find(
+        connection: &Connection,
+        name: &TopicName,
+    ) -> Result<Option<TopicRow>, Fault> {
         let mut statement = connection.prepare_cached(
             "SELECT name, id, type, options, epoch, life, crc FROM topics WHERE name = ?1",
         )?;
@@ -189,7 +192,7 @@ impl TopicRow {
     }
 
     /// Writes the row, new or changed.
-    pub fn write(&self, connection: &Connection) -> Result<(), Fault> {
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), Fault> {
         let encoded = Value::Dict(self.record.options.encode());
         if TopicOptions::decode(&encoded).as_ref() != Ok(&self.record.options) {
             return Err(Fault::Unfit("its options cannot be read again".to_owned()));
@@ -256,7 +259,7 @@ impl Log {
         Ok((log, name))
     }
 
-    pub fn with_id(connection: &Connection, id: i64) -> Result<(Log, TopicName), Fault> {
+    pub(crate) fn with_id(connection: &Connection, id: i64) -> Result<(Log, TopicName), Fault> {
         let mut statement = connection.prepare_cached(
             "SELECT topic, name, oldest, based, head, last_commit, last_time, sealed, bytes, crc \
              FROM logs WHERE topic = ?1",
@@ -266,7 +269,7 @@ impl Log {
         Log::of_row(row)
     }
 
-    pub fn of_topic(connection: &Connection, topic: &TopicRow) -> Result<Log, Fault> {
+    pub(crate) fn of_topic(connection: &Connection, topic: &TopicRow) -> Result<Log, Fault> {
         let (log, name) = Log::with_id(connection, topic.id)?;
         if name == topic.record.name {
             return Ok(log);
@@ -274,12 +277,12 @@ impl Log {
         Err(damage("its extent", format!("the row is that of topic {name:?}")))
     }
 
-    pub fn find(connection: &Connection, name: &TopicName) -> Result<Option<Log>, Fault> {
+    pub(crate) fn find(connection: &Connection, name: &TopicName) -> Result<Option<Log>, Fault> {
         let topic = TopicRow::find(connection, name)?;
         topic.map(|topic| Log::of_topic(connection, &topic)).transpose()
     }
 
-    pub fn write(&self, connection: &Connection, name: &TopicName) -> Result<(), Fault> {
+    pub(crate) fn write(&self, connection: &Connection, name: &TopicName) -> Result<(), Fault> {
         let mut statement = connection.prepare_cached(
             "INSERT OR REPLACE INTO logs (topic, name, oldest, based, head, last_commit, last_time, \
              sealed, bytes, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",

@@ -34,7 +34,11 @@ impl Store<'_> {
     }
 
     /// A new topic, in place of one of that name.
-    pub fn make(&mut self, record: &TopicRecord, start: Option<&Checkpoint>) -> Result<Log, Fault> {
+    pub(crate) fn make(
+        &mut self,
+        record: &TopicRecord,
+        start: Option<&Checkpoint>,
+    ) -> Result<Log, Fault> {
         let oldest = start.map_or(Version(0), |start| start.version);
         let newest = one(self.connection, "SELECT coalesce(max(topic), 0) FROM logs", ())?;
         let mut log = Log {
@@ -57,7 +61,7 @@ impl Store<'_> {
     }
 
     /// Removes all that is said of a topic. O(n), n being its runs and checkpoints.
-    pub fn remove(&mut self, name: &TopicName, log: &Log) -> Result<(), Fault> {
+    pub(crate) fn remove(&mut self, name: &TopicName, log: &Log) -> Result<(), Fault> {
         self.execute("DELETE FROM runs WHERE topic = ?1", [log.id])?;
         self.execute("DELETE FROM checkpoints WHERE topic = ?1", [log.id])?;
         for author in read::authors_of(self.connection, log.id)? {
@@ -74,7 +78,7 @@ impl Store<'_> {
     }
 
     /// Writes consecutive changes, in one row if they are not too many.
-    pub fn put_run(
+    pub(crate) fn put_run(
         &mut self,
         log: &mut Log,
         changes: &[&Logged],
@@ -138,7 +142,11 @@ impl Store<'_> {
         Ok(numbers)
     }
 
-    pub fn put_checkpoint(&mut self, log: &mut Log, checkpoint: &Checkpoint) -> Result<(), Fault> {
+    pub(crate) fn put_checkpoint(
+        &mut self,
+        log: &mut Log,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Fault> {
         checkpoint.value.check()?;
         let mut bytes = Vec::new();
         put_value(&mut bytes, &checkpoint.value);
@@ -162,7 +170,7 @@ impl Store<'_> {
 
     /// Makes one compressed run of all up to `version` that is not sealed yet: what lies in rows, and
     /// `pending`, which ends there or before.
-    pub fn seal(
+    pub(crate) fn seal(
         &mut self,
         log: &mut Log,
         version: Version,
@@ -186,7 +194,7 @@ impl Store<'_> {
     }
 
     /// Forgets what is before the newest checkpoint that is not after `version`.
-    pub fn trim(&mut self, log: &mut Log, version: Version) -> Result<(), Fault> {
+    pub(crate) fn trim(&mut self, log: &mut Log, version: Version) -> Result<(), Fault> {
         let newest = read::checkpoint_version(self.connection, log, version)?;
         let Some(oldest) = newest.filter(|newest| *newest > log.oldest) else { return Ok(()) };
         let bounds = (log.id, bound(oldest));
@@ -206,7 +214,7 @@ impl Store<'_> {
     }
 
     /// Forgets what is after `head`.
-    pub fn cut(&mut self, log: &mut Log, head: Version) -> Result<(), Fault> {
+    pub(crate) fn cut(&mut self, log: &mut Log, head: Version) -> Result<(), Fault> {
         let head = head.max(log.oldest);
         if head > log.oldest {
             let (span, changes) = read::run_at(self.connection, log, head)?;

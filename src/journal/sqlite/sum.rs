@@ -8,22 +8,22 @@
 pub(super) struct Sum(u32);
 
 impl Sum {
-    pub fn of(table: &str) -> Sum {
+    pub(crate) fn of(table: &str) -> Sum {
         Sum(0).bytes(table.as_bytes())
     }
 
     /// Eight bytes, the lowest first.
-    pub fn number(self, number: u64) -> Sum {
+    pub(crate) fn number(self, number: u64) -> Sum {
         Sum(crc32c::crc32c_append(self.0, &number.to_le_bytes()))
     }
 
     /// How many, then themselves.
-    pub fn bytes(self, bytes: &[u8]) -> Sum {
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Sum {
         Sum(crc32c::crc32c_append(self.number(bytes.len() as u64).0, bytes))
     }
 
     /// As it stands in its column.
-    pub fn column(self) -> i64 {
+    pub(crate) fn column(self) -> i64 {
         self.0.into()
     }
 }

@@ -72,7 +72,7 @@ impl Deref for Scope<'_> {
 pub(super) type Failure = (Fault, Option<TopicName>);
 
 impl Writer {
-    pub fn open(place: &Place) -> Result<Writer, Fault> {
+    pub(crate) fn open(place: &Place) -> Result<Writer, Fault> {
         let connection = connect(place, &place.database, Mode::Write)?;
         schema::upgrade(&connection)?;
         let meta = Meta::read(&connection)?;
@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// Has all groups from here on be parts of one transaction.
-    pub fn begin_together(&mut self) -> Result<(), Fault> {
+    pub(crate) fn begin_together(&mut self) -> Result<(), Fault> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         self.together = true;
         Ok(())
@@ -89,13 +89,13 @@ impl Writer {
 
     /// Makes the groups since [`begin_together`](Self::begin_together) durable. Where they are not wanted,
     /// the writer is dropped instead, and opened again: what it knows is of groups that are gone.
-    pub fn commit_together(&mut self) -> Result<(), Fault> {
+    pub(crate) fn commit_together(&mut self) -> Result<(), Fault> {
         self.connection.execute_batch("COMMIT")?;
         self.together = false;
         Ok(())
     }
 
-    pub fn begin(&mut self) -> Result<Beginning, Fault> {
+    pub(crate) fn begin(&mut self) -> Result<Beginning, Fault> {
         let mut meta = self.meta;
         let unclean = rows::opened(meta.open);
         if unclean.is_some() {
@@ -113,7 +113,7 @@ impl Writer {
         Ok(Beginning { numbers, unclean_life, unclean, last_written, sessions })
     }
 
-    pub fn commit(&mut self, operations: &[Operation]) -> Result<(), Failure> {
+    pub(crate) fn commit(&mut self, operations: &[Operation]) -> Result<(), Failure> {
         let transaction = Scope::begin(&mut self.connection, self.together);
         let transaction = transaction.map_err(|error| (error.into(), None))?;
         let mut group = Group {
@@ -154,7 +154,7 @@ impl Writer {
     }
 
     /// Cuts topics back to what is known to be durable, and makes sure that the disk is written to.
-    pub fn cut(&mut self, heads: &[Head]) -> Result<(), Failure> {
+    pub(crate) fn cut(&mut self, heads: &[Head]) -> Result<(), Failure> {
         let failed = |fault: Fault| (fault, None);
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior);

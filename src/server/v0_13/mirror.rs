@@ -16,7 +16,7 @@ use super::list;
 use super::names::{ClientWords, Names};
 use super::text::{self, SingleEdit};
 use crate::engine::{Body, CatchUp, Item, Part, TopicCell};
-use crate::topic::{ChangeId, Epoch, Version};
+use crate::topic::{ChangeId, ClientId, Epoch, Version};
 use crate::types::dict::{Dict, DictChange};
 use crate::types::event::{Emit, Event};
 use crate::types::float::{Float, FloatChange};
@@ -105,12 +105,23 @@ fn words_of(names: &Names, item: &Item, part: &Part) -> Option<ClientWords> {
     names.words(&part.topic, part.id.as_ref().or_else(last_composed)?)
 }
 
-/// The id of the action that a published change is part of: its author's name for it, if that speaks 0.13.
-pub fn action_id(names: &Names, item: &Item, part: &Part) -> Value {
+/// The action that a published change is part of, as clients of 0.13 are told of it.
+pub struct ActionName {
+    /// The author's name for the action, if that speaks 0.13.
+    pub id: Value,
+    /// The author, if that speaks 0.13 and awaits an answer under this id.
+    pub author: Option<ClientId>,
+}
+
+/// The name of the action that a published change is part of.
+pub fn action_name(names: &Names, item: &Item, part: &Part) -> ActionName {
     if item.composed.is_some() {
-        return "clock".into();
+        return ActionName { id: "clock".into(), author: None };
     }
-    words_of(names, item, part).map_or_else(|| "".into(), |words| words.action_id)
+    match words_of(names, item, part) {
+        Some(words) => ActionName { id: words.action_id, author: Some(words.client) },
+        None => ActionName { id: "".into(), author: None },
+    }
 }
 
 /// The name of a text at a published version: that which the author of the change gave it, if the log

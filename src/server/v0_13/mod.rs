@@ -38,7 +38,7 @@ use ecow::eco_format;
 use foldhash::HashMap;
 
 use crate::engine::policy::Operation;
-use crate::engine::{CatchUp, Publication, TopicCell};
+use crate::engine::{CatchUp, Item, Publication, TopicCell};
 use crate::protocol::message::{Hello, RejectUpdate, RequestId};
 use crate::protocol::{Encoding, ErrorCode, RejectCode, ServerMessage};
 use crate::session::{
@@ -172,8 +172,9 @@ impl Peer for V0_13 {
             }
             // In 0.13 a client is told of the topics that it subscribes to, and of no other.
             Outgoing::Confirmation(_) => {}
-            Outgoing::Begin { topic, catch_up, .. } => {
+            Outgoing::Begin { topic, catch_up, own, .. } => {
                 self.write_init(attachment, topic, &catch_up, frames);
+                self.write_answers(&own, frames);
             }
             Outgoing::CaughtUp { topic, .. } | Outgoing::Again(topic) => {
                 self.write_reset(&[topic.name().clone()], frames);
@@ -320,19 +321,21 @@ impl V0_13 {
         let names = &clients.names;
         let mut updates = Updates::default();
         for item in &publication.items {
-            let (mut changes, mut action_id) = (Vec::new(), None);
+            let (mut changes, mut action) = (Vec::new(), None);
             for part in &item.parts {
                 let mirror = self.mirrors.get_mut(part.topic.name());
+                // A topic in another life is another topic.
                 let mirror = mirror.filter(|mirror| Arc::ptr_eq(&mirror.topic, &part.topic));
-                // The value that the client was told last may have this change in it.
-                let Some(mirror) = mirror.filter(|mirror| mirror.version < part.version) else {
+                let Some(mirror) = mirror else { continue };
+                action.get_or_insert_with(|| mirror::action_name(names, item, part));
+                if mirror.version >= part.version {
+                    // The value that the client was told last has this change in it.
                     continue;
-                };
+                }
                 if !mirror.is_followed_by(item, part) {
                     updates.missed.push(part.topic.name().clone());
                     continue;
                 }
-                action_id.get_or_insert_with(|| mirror::action_id(names, item, part));
                 changes.extend(mirror.advance(names, item, part));
                 if **part.topic.name() == *TOPIC_LIST {
                     let listed = Mirror::listed_by(part).into_iter();
@@ -341,11 +344,10 @@ impl V0_13 {
                     updates.made_again.extend(made_again);
                 }
             }
-            let Some(action_id) = action_id else { continue };
-            // An author is answered also if nothing is left of its changes.
-            let is_own = item.author == Some(attachment.session().id());
-            if is_own || !changes.is_empty() {
-                updates.texts.push(wire::update(&changes, &action_id));
+            let Some(action) = action else { continue };
+            // An author is answered also if nothing is left to tell of its changes: it still shows them.
+            if !changes.is_empty() || action.author == Some(attachment.session().id()) {
+                updates.texts.push(wire::update(&changes, &action.id));
             }
         }
         updates
@@ -368,6 +370,18 @@ impl V0_13 {
         let (value, text_name) = mirror.init(names);
         frames.push_back(frame(wire::init(topic.name(), &value, text_name)));
         self.mirrors.insert(topic.name().clone(), mirror);
+    }
+
+    /// Answers the client's own actions that are in the value which it was just told. An `init` leaves the
+    /// client showing them on top of that value.
+    fn write_answers(&self, own: &[Item], frames: &mut Frames) {
+        for item in own {
+            let Some(part) = item.parts.first() else { continue };
+            let action = mirror::action_name(&self.clients.names, item, part);
+            if action.author.is_some() {
+                frames.push_back(frame(wire::update(&[], &action.id)));
+            }
+        }
     }
 
     /// Tells the values of topics as they are by now, in one update.

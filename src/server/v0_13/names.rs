@@ -20,7 +20,7 @@ use ecow::{EcoString, eco_format};
 use parking_lot::Mutex;
 
 use crate::engine::TopicCell;
-use crate::topic::{ChangeId, Epoch, TopicName, Version};
+use crate::topic::{ChangeId, ClientId, Epoch, TopicName, Version};
 use crate::types::AnyChange;
 use crate::value::{Text, Value};
 
@@ -32,6 +32,8 @@ const SWEEP_LIVES_MIN: usize = 1024;
 /// What a client said of one of its changes.
 #[derive(Debug, Clone, Default)]
 pub struct ClientWords {
+    /// Who made the change. The server submits it where it is part of an action on the topic list.
+    pub client: ClientId,
     /// The client's name of the action that the change is part of.
     pub action_id: Value,
     /// The client's name of the change; `None` if the server is to name it.

@@ -5,7 +5,7 @@
 
 use ecow::EcoString;
 
-use crate::types::edit::{Edit, Step};
+use crate::types::edit::{Edit, EditStep};
 use crate::types::run::{MaybeChange, carry_one, compose_all};
 use crate::types::string::{String as TextType, StringChange};
 use crate::types::{AnyChange, TypeRef};
@@ -30,15 +30,15 @@ pub fn single_edits(edit: &Edit, text: &Text) -> Vec<SingleEdit> {
     let (mut old, mut new) = (0, 0);
     for step in edit.steps() {
         match step {
-            Step::Retain(len) => {
+            EditStep::Retain(len) => {
                 new += text.units_before(old + len) - text.units_before(old);
                 old += len;
             }
-            Step::Insert(insertion) => {
+            EditStep::Insert(insertion) => {
                 singles.push(SingleEdit::Insert { position: new, insertion: insertion.clone() });
                 new += units(insertion);
             }
-            Step::Delete(deletion) => {
+            EditStep::Delete(deletion) => {
                 let end = (old + deletion.len).min(text.len_chars());
                 let deletion = text.slice(old..end);
                 singles.push(SingleEdit::Delete { position: new, deletion });
@@ -77,8 +77,8 @@ pub fn rebase(edit: &mut MaybeChange, accepted: AnyChange) -> MaybeChange {
 
 /// All that an edit inserts.
 fn inserted_by(edit: &Edit) -> EcoString {
-    let insertion = |step: &Step| match step {
-        Step::Insert(text) => Some(text.clone()),
+    let insertion = |step: &EditStep| match step {
+        EditStep::Insert(text) => Some(text.clone()),
         _ => None,
     };
     edit.steps().iter().filter_map(insertion).collect::<Vec<_>>().concat().into()

@@ -7,7 +7,6 @@ use ecow::EcoString;
 use super::record::TopicRecord;
 use super::{End, Question, World, server, who};
 use crate::engine::{Author, ChangeBody, Submission, Submitted};
-use crate::protocol::message::Outcome;
 use crate::testkit::broken::{Breaks, Checked, Found, same};
 use crate::testkit::law::Law;
 use crate::topic::{ClientId, Delivery, Entry, Rejection, TopicName, Version};
@@ -33,6 +32,7 @@ impl World {
         self.check_subscriptions().breaks(Law::NothingIsLeft)?;
         self.check_lists().breaks(Law::NothingIsLeft)?;
         self.check_exactly_once().breaks(Law::EveryChangeHasOneOutcome)?;
+        self.check_order().breaks(Law::OwnOrderHolds)?;
         self.check_heard().breaks(Law::ReplicasConverge)?;
         let (record, stride) = (&self.server.record, self.setup.stride);
         record.check_replay(stride).breaks(Law::TheLogReplays)?;
@@ -157,7 +157,7 @@ impl World {
         record.check_exactly_once()?;
         for (number, client) in self.clients.iter().enumerate() {
             let mut confirmed = BTreeSet::new();
-            for id in &client.confirmed {
+            for id in client.confirmed.values() {
                 let sent = record.submission(id);
                 confirmed.insert(sent.ok_or_else(|| format!("{id} is confirmed, and never came"))?);
             }
@@ -168,6 +168,27 @@ impl World {
             if unsung > client.unknown || !confirmed.is_subset(&any) {
                 let what = format!("{}, what it knows to be accepted, and what was", who(number));
                 same(&what, &confirmed, &there)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Law 11: what one client made in one order was accepted in that order. Presence may overtake.
+    fn check_order(&self) -> Found {
+        let record = &self.server.record;
+        for (number, client) in self.clients.iter().enumerate() {
+            let mut before = None;
+            for id in client.confirmed.values() {
+                let Some(commit) = record.commit_of(id) else { continue };
+                if let Some((earlier, at)) = before
+                    && commit < at
+                {
+                    return Err(format!(
+                        "{} made {earlier} before {id}, and they were accepted at {at} and {commit}",
+                        who(number)
+                    ));
+                }
+                before = Some((id, commit));
             }
         }
         Ok(())
@@ -214,8 +235,7 @@ impl World {
         let record = &self.server.record;
         for (call, answered) in calls.into_iter().zip(&answered) {
             let outcome = outcomes.iter().find(|(it, _)| *it == call);
-            let outcome: Option<&Outcome> = outcome.map(|(_, outcome)| outcome);
-            let outcome = outcome.ok_or("a question is not answered");
+            let outcome = outcome.map(|(_, outcome)| outcome).ok_or("a question is not answered");
             let outcome = outcome.breaks(Law::EverythingIsAnsweredOnce)?;
             answered.check(outcome, record).breaks(Law::ThePastIsFinal)?;
         }

@@ -1,14 +1,14 @@
 //! A client: a real replica, and the program behind it, which believes what it is told and counts.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use ecow::EcoString;
 
 use super::link::{Link, Wire};
 use super::past::Question;
-use crate::client::{CallId, Event, Origin, Replica, Ticket};
+use crate::client::{CallError, CallId, Event, Origin, Replica, Ticket};
 use crate::protocol::ErrorCode;
-use crate::protocol::message::{ErrorMessage, Outcome, RequestId};
+use crate::protocol::message::{ErrorMessage, RequestId};
 use crate::testkit::broken::{Breaks, Checked, Found, same};
 use crate::testkit::law::Law;
 use crate::topic::{ClientId, TopicName};
@@ -33,14 +33,14 @@ pub struct Client {
     pub heard: HashMap<TopicName, Vec<AnyChange>>,
     /// The outcome of each local action; `None` as long as it has none.
     outcomes: HashMap<Ticket, Option<Decision>>,
-    /// The ids under which local actions were confirmed.
-    pub confirmed: BTreeSet<EcoString>,
+    /// The ids under which local actions were confirmed, in the order in which they were made.
+    pub confirmed: BTreeMap<Ticket, EcoString>,
     /// How many outcomes were not to be known, their sessions or topics being over.
     pub unknown: usize,
     /// What it asked special services, and is not answered yet.
     pub questions: HashMap<CallId, Question>,
     /// What it was answered, and the program has not looked at yet.
-    pub answers: Vec<(CallId, Outcome)>,
+    pub answers: Vec<(CallId, Result<Value, CallError>)>,
     /// Requests of others that wait for its answer.
     pub requests: VecDeque<(RequestId, Value)>,
     /// It sent messages of no replica's making, which may be answered by errors.
@@ -72,7 +72,7 @@ impl Client {
             told: HashMap::new(),
             heard: HashMap::new(),
             outcomes: HashMap::new(),
-            confirmed: BTreeSet::new(),
+            confirmed: BTreeMap::new(),
             unknown: 0,
             questions: HashMap::new(),
             answers: Vec::new(),
@@ -97,7 +97,7 @@ impl Client {
                     told.breaks(Law::ReplicasConverge)?;
                 }
                 Event::Confirmed { ticket, id } => {
-                    self.confirmed.extend(id);
+                    self.confirmed.extend(id.map(|id| (ticket, id)));
                     self.decided(ticket, Decision::Confirmed)?;
                 }
                 Event::Rejected { ticket, .. } => self.decided(ticket, Decision::Rejected)?,
@@ -122,6 +122,7 @@ impl Client {
                 Event::Ready { .. }
                 | Event::Registered { .. }
                 | Event::Unregistered { .. }
+                | Event::Unsent { .. }
                 | Event::Busy => {}
             }
         }

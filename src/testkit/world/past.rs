@@ -3,7 +3,7 @@
 use ecow::EcoString;
 
 use super::record::{Record, TopicRecord};
-use crate::protocol::message::Outcome;
+use crate::client::CallError;
 use crate::testkit::broken::{Found, same};
 use crate::topic::{CommitNumber, Epoch, Keep, TopicName, Version};
 use crate::value::{Dict, Value};
@@ -71,7 +71,11 @@ impl Question {
     ///
     /// # Errors
     /// It is not.
-    pub fn answered(self, outcome: Outcome, record: &Record) -> Found<Option<Answered>> {
+    pub fn answered(
+        self,
+        outcome: Result<Value, CallError>,
+        record: &Record,
+    ) -> Found<Option<Answered>> {
         let Ok(answer) = outcome else { return Ok(None) };
         if !self.is_of_the_past() {
             return Ok(None);
@@ -149,7 +153,7 @@ impl Answered {
     ///
     /// # Errors
     /// It is another answer.
-    pub fn check(&self, now: &Outcome, record: &Record) -> Found {
+    pub fn check(&self, now: &Result<Value, CallError>, record: &Record) -> Found {
         let question = &self.question;
         let what = format_args!("{} of {}", question.service, json(&question.args));
         if &*question.service == "_topicsync/cut" {
@@ -173,7 +177,10 @@ impl Answered {
         };
         for (name, held) in now.iter() {
             let Ok(name) = TopicName::new(name.clone()) else { continue };
-            let is_new = self.question.same_topic(record, &name).is_none();
+            // One that goes on under another epoch, after a crash, is none.
+            let mut lives = record.lives().iter().filter(|life| life.name == name);
+            let was_there = self.question.epochs.iter().any(|(it, _)| *it == name);
+            let is_new = !was_there && lives.nth(1).is_none();
             let version = field(held, "version")?.as_int().unwrap_or_default();
             if is_new && version > 0 {
                 return Err(format!("it holds {name:?} at {version} by now"));

@@ -304,6 +304,14 @@ impl Record {
         sent.map(|sent| sent.iter().map(|(_, id)| id.clone()).collect()).unwrap_or_default()
     }
 
+    /// The commit at which a submission was accepted; `None` if that is not known, or of presence.
+    pub fn commit_of(&self, id: &str) -> Option<CommitNumber> {
+        let (topic, change) = self.sent.get(self.submission(id)?)?.first()?;
+        let lives = self.lives.iter().filter(|it| it.name == *topic && !it.options.presence);
+        let mut entries = lives.flat_map(|life| &life.entries);
+        Some(entries.find(|entry| entry.id == *change)?.commit)
+    }
+
     /// Whether the change of this id is an undo's, or a redo's.
     pub fn is_reversal(&self, topic: &TopicName, id: &ChangeId) -> bool {
         let lives = self.lives.iter().rev().filter(|life| life.name == *topic);

@@ -2,16 +2,17 @@
 
 import type { ConnectionOptions, Status } from "../connection/connection.js"
 import type { ErrorMessage } from "../replica/messages.js"
+import type { Replica } from "../replica/replica.js"
 import type { Fields } from "../types/type.js"
 import type { Json } from "../value/json.js"
-import { checked } from "../value/json.js"
-import type { Provider } from "./core.js"
+import { checked, checkName } from "../value/json.js"
+import type { Service } from "./core.js"
 import { Core } from "./core.js"
 import type { Rejected } from "./errors.js"
 import type { Cut, History, Moment, PastValue, ViewOf } from "./history.js"
 import { ask, PastTopic, valueAt } from "./history.js"
 import type { Stop } from "./listeners.js"
-import type { Pending } from "./pending.js"
+import type { Pending, Registration } from "./pending.js"
 import type { AnyTopic, Declaration } from "./topic.js"
 
 /** What an undo or redo did. */
@@ -19,7 +20,7 @@ export interface Undone {
   /** The id of the action that it is; `null` if there was nothing to do. */
   readonly action_id: string | null
   readonly undone: readonly { readonly topic_name: string; readonly change: Fields }[]
-  /** What could not be carried over others' later work, and why. */
+  /** What could not be rebased over others' later work, and why. */
   readonly skipped: readonly {
     readonly topic_name: string
     readonly change: Fields
@@ -36,7 +37,11 @@ export interface Undone {
 export class CoreClient {
   readonly #core: Core
 
-  /** Starts a client of the server at `url`, `ws://host:port/`. */
+  /**
+   * Starts a client of the server at `url`, `ws://host:port/`.
+   *
+   * @throws `TypeError` if that is no such address.
+   */
   constructor(url: string, options: ConnectionOptions = {}) {
     this.#core = new Core(url, options)
   }
@@ -53,7 +58,7 @@ export class CoreClient {
 
   /** How many actions made here the server has not answered. Those sent as one count as one. */
   get pending(): number {
-    return this.#core.replica.batches.size
+    return this.#core.replica.actions.size
   }
 
   /** Calls back when {@link status} changes. */
@@ -77,33 +82,33 @@ export class CoreClient {
     return () => stops.forEach((stop) => stop())
   }
 
-  /** Waits until everything made here has been answered. */
+  /**
+   * Waits until everything that was made, asked and offered here has been answered.
+   *
+   * @throws {@link TimedOut} or {@link Closed} if it is not.
+   */
   settled(): Promise<void> {
-    return this.#until(() => this.pending === 0)
-  }
-
-  /** Waits until the client is online, or closed. */
-  online(): Promise<void> {
-    return this.#until(() => this.status === "online" || this.status === "closed")
-  }
-
-  #until(isSo: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      if (isSo()) return resolve()
-      const stop = this.subscribe(() => {
-        if (!isSo()) return
-        stop()
-        resolve()
-      })
-    })
+    return this.#core.settled()
   }
 
   /**
-   * Sends what can be sent and ends the session; settles when the connection is closed. What is not
-   * answered by then is lost: see {@link settled}.
+   * Waits until the client is online, or closed.
+   *
+   * @throws {@link TimedOut} if it is neither in time.
    */
-  close(): Promise<void> {
-    return this.#core.close()
+  online(): Promise<void> {
+    return this.#core.until(() => this.status === "online", "the connection")
+  }
+
+  /**
+   * Sends what there is, waits until it is answered, and ends the session. Nothing more is taken
+   * meanwhile. What is not answered within the limit, `closeTimeoutMs` of the connection's options by
+   * default, may be lost.
+   *
+   * @throws {@link ClosedUnanswered}, once the client is closed, with the changes that were not answered.
+   */
+  close({ timeoutMs }: { timeoutMs?: number } = {}): Promise<void> {
+    return this.#core.close(timeoutMs)
   }
 
   /** The topic of a declaration. It is subscribed to, and made if there is none. */
@@ -114,6 +119,7 @@ export class CoreClient {
   /** The topic of a declaration, which is not subscribed to until somebody {@link Topic.hold | holds} it. */
   handle<T extends AnyTopic>(declaration: Declaration<T>): T {
     const { name, type, kind } = declaration
+    checkName(name)
     const topic = this.#core.topics.get(name) ?? new kind(this.#core, declaration)
     if (topic.type !== type || !(topic instanceof kind)) {
       throw new TypeError(`topic ${JSON.stringify(name)} is declared otherwise elsewhere`)
@@ -149,11 +155,11 @@ export class CoreClient {
   }
 
   #undo(which: "undo" | "redo"): Promise<Undone> {
-    return this.#core.call((replica) => replica.undo(which)) as unknown as Promise<Undone>
+    return this.#core.call(which, (replica) => replica.undo(which)) as unknown as Promise<Undone>
   }
 
   /**
-   * Asks a service. Without a timeout, the server's holds.
+   * Asks a service. Without a time-out, that of the connection's options holds.
    *
    * @throws {@link ServiceError} if it is not there, failed, or did not answer in time.
    */
@@ -162,26 +168,24 @@ export class CoreClient {
     args: unknown = null,
     { timeoutMs }: { timeoutMs?: number } = {},
   ): Promise<Answer> {
+    checkName(serviceName)
     const given = checked(args)
-    return this.#core.call((replica) => replica.request(serviceName, given, timeoutMs)) as Promise<Answer>
+    const ask = (replica: Replica) => replica.request(serviceName, given, timeoutMs)
+    return this.#core.call(serviceName, ask, timeoutMs) as Promise<Answer>
   }
 
   /**
    * Offers a service, in this session and every later one. What it gives, or its promise, is the
    * answer; if it throws, who asks is told the error's message.
    *
-   * @returns what takes the offer back
+   * @returns the offer: it can be awaited, and stopped
    */
   register<Args = Json>(
     serviceName: string,
     service: (args: Args, caller: { clientId: number }) => unknown,
-  ): Stop {
-    this.#core.providers.set(serviceName, service as Provider)
-    this.#core.act((replica) => replica.registerService(serviceName))
-    return () => {
-      if (!this.#core.providers.delete(serviceName)) return
-      this.#core.act((replica) => replica.unregisterService(serviceName))
-    }
+  ): Registration {
+    checkName(serviceName)
+    return this.#core.register(serviceName, service as Service)
   }
 
   /** A topic's value as it was. */

@@ -7,42 +7,66 @@ import type { ReplicaEvent } from "../replica/events.js"
 import type { Draft, LocalChange } from "../replica/local.js"
 import type { ErrorMessage, Outcome, ServedRequest } from "../replica/messages.js"
 import { Replica } from "../replica/replica.js"
+import { report } from "../report.js"
 import type { Json } from "../value/json.js"
 import { checked } from "../value/json.js"
-import { Closed, FateUnknown, Rejected, ServiceError, TopicError } from "./errors.js"
+import {
+  Closed,
+  ClosedUnanswered,
+  OutcomeUnknown,
+  Rejected,
+  ServiceError,
+  TimedOut,
+  TopicError,
+  Unsent,
+} from "./errors.js"
 import { Listeners } from "./listeners.js"
-import { Pending } from "./pending.js"
+import { Awaitable, Pending, Registration, within } from "./pending.js"
 import type { AnyTopic } from "./topic.js"
 
 /** A service of this client: takes the arguments, and answers or throws. */
-export type Provider = (args: never, caller: { clientId: number }) => unknown
+export type Service = (args: never, caller: { clientId: number }) => unknown
 
-/** What the program is yet to be told. */
-type News = () => void
+/** A service that is offered. */
+interface Offer {
+  readonly service: Service
+  readonly registration: Registration
+}
 
 export class Core {
   readonly replica = new Replica()
   /** The topics that the program has, subscribed or not. */
   readonly topics = new Map<string, AnyTopic>()
-  readonly providers = new Map<string, Provider>()
   readonly statusListeners = new Listeners<Status>()
   readonly rejectedListeners = new Listeners<Rejected>()
   readonly errorListeners = new Listeners<ErrorMessage>()
   /** Told whenever the replica may have moved. */
   readonly movedListeners = new Listeners()
+  /** How long whatever is awaited may take, in milliseconds. */
+  readonly timeoutMs: number
+  readonly #closeTimeoutMs: number
   status: Status = "connecting"
   readonly #connection: Connection
-  readonly #tickets = new Map<number, Pending>()
-  readonly #calls = new Map<number, (outcome: Outcome) => void>()
+  readonly #changes = new Map<number, Pending>()
+  readonly #calls = new Map<number, Awaitable<Json>>()
+  readonly #offers = new Map<string, Offer>()
+  readonly #warned = new Set<string>()
   /** The action that is being made. */
   #draft: { readonly draft: Draft; readonly pending: Pending } | undefined
-  #news: News[] = []
+  #closing: Promise<void> | undefined
+  /** The client ended before all was answered. */
+  #lost = false
+  /** What the program is to be told, in order. */
+  #news: (() => void)[] = []
   #telling = false
 
   constructor(url: string, options: ConnectionOptions) {
+    this.timeoutMs = options.timeoutMs ?? 30_000
+    this.#closeTimeoutMs = options.closeTimeoutMs ?? 5_000
     this.#connection = keepConnected(this.replica, url, options, {
       settle: () => this.settle(),
       status: (status) => this.#setStatus(status),
+      warn: (text) => this.warn(text),
       findWebSocket,
     })
   }
@@ -61,7 +85,7 @@ export class Core {
       this.#draft.draft.add(change)
       return this.#draft.pending
     }
-    const pending = new Pending()
+    const pending = new Pending(change.topicName, this.timeoutMs)
     this.#begin(pending, () => this.replica.local([change]))
     return pending
   }
@@ -72,7 +96,10 @@ export class Core {
    */
   action(work: () => void): Pending {
     const outer = this.#draft
-    const { draft, pending } = (this.#draft ??= { draft: this.replica.draft(), pending: new Pending() })
+    const { draft, pending } = (this.#draft ??= {
+      draft: this.replica.draft(),
+      pending: new Pending("an action", this.timeoutMs),
+    })
     const rollBack = draft.mark()
     try {
       refusePromise(work())
@@ -84,15 +111,15 @@ export class Core {
       this.#draft = outer
     }
     if (!outer) {
-      if (draft.isEmpty) pending.settle({ id: undefined })
+      if (draft.isEmpty) pending.settle({ value: undefined })
       else this.#begin(pending, () => draft.commit())
     }
     return pending
   }
 
   #begin(pending: Pending, make: () => number): void {
-    if (this.status === "closed") pending.settle({ error: closed() })
-    else this.act(() => this.#tickets.set(make(), pending))
+    if (this.replica.isClosed) pending.settle({ error: new Unsent(pending.what) })
+    else this.act(() => this.#changes.set(make(), pending))
   }
 
   /** A topic's view, with the action that is being made in it. */
@@ -101,20 +128,94 @@ export class Core {
   }
 
   /** Asks a service. */
-  call(ask: (replica: Replica) => number): Promise<Json> {
-    return new Promise((resolve, reject) => {
-      if (this.status === "closed") return reject(closed())
-      const call = ask(this.replica)
-      this.#calls.set(call, ({ response = null, error }) => {
-        if (error) reject(new ServiceError(error.code, error.reason))
-        else resolve(response)
-      })
-      this.#connection.flushSoon()
+  async call(
+    serviceName: string,
+    ask: (replica: Replica) => number,
+    timeoutMs = this.timeoutMs,
+  ): Promise<Json> {
+    if (this.replica.isClosed) throw new Closed(serviceName)
+    const call = ask(this.replica)
+    const answer = new Awaitable<Json>(serviceName, Infinity)
+    this.#calls.set(call, answer)
+    this.#connection.flushSoon()
+    return within(answer.then(), timeoutMs, () => {
+      this.replica.cancel(call)
+      this.#calls.delete(call)
+      // As the server says it, which may come first.
+      return new ServiceError(serviceName, "timeout", `no answer within ${timeoutMs / 1000} s`)
     })
   }
 
-  close(): Promise<void> {
-    return this.#connection.close()
+  #answer(call: number, { response = null, error }: Outcome): void {
+    const answer = this.#calls.get(call)
+    this.#calls.delete(call)
+    if (!answer) return
+    const { what } = answer
+    if (!error) answer.settle({ value: response })
+    else if (error.code === "closed") answer.settle({ error: new Closed(what) })
+    else answer.settle({ error: new ServiceError(what, error.code, error.reason) })
+  }
+
+  /** Offers a service; a later offer of the same name takes the place of an earlier one. */
+  register(serviceName: string, service: Service): Registration {
+    const before = this.#offers.get(serviceName)?.registration
+    const registration = new Registration(serviceName, this.timeoutMs, () => this.#stop(registration))
+    if (this.replica.isClosed) {
+      registration.close()
+      return registration
+    }
+    this.#offers.set(serviceName, { service, registration })
+    if (before?.isSettled) registration.settle({ value: undefined })
+    else this.act((replica) => replica.registerService(serviceName))
+    return registration
+  }
+
+  #stop(registration: Registration): void {
+    const serviceName = registration.what
+    if (this.#offers.get(serviceName)?.registration !== registration) return
+    this.#withdrawn(serviceName, "failed", "the offer was taken back")
+    this.act((replica) => replica.unregisterService(serviceName))
+  }
+
+  /** A service is no longer offered. */
+  #withdrawn(serviceName: string, code: string, reason: string): boolean {
+    const registration = this.#offers.get(serviceName)?.registration
+    this.#offers.delete(serviceName)
+    return registration?.settle({ error: new ServiceError(serviceName, code, reason) }) ?? false
+  }
+
+  /** Waits until something is so, or the client is closed. */
+  until(isSo: () => boolean, what: string, timeoutMs = this.timeoutMs): Promise<void> {
+    let stop: (() => void) | undefined
+    const come = new Promise<void>((resolve) => {
+      const look = () => {
+        if (isSo() || this.status === "closed") resolve()
+      }
+      stop = this.movedListeners.add(look)
+      look()
+    })
+    return within(come, timeoutMs, () => new TimedOut(what, timeoutMs)).finally(stop)
+  }
+
+  /** Waits until everything made, asked and offered here has its outcome. */
+  async settled(): Promise<void> {
+    await this.until(() => this.replica.isSettled, "what is pending")
+    if (this.#lost) throw new Closed("what is pending")
+  }
+
+  /** Sends what there is, waits for the answers, and ends the session. */
+  close(timeoutMs = this.#closeTimeoutMs): Promise<void> {
+    return (this.#closing ??= this.#close(timeoutMs))
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    if (this.status === "closed") return
+    const { replica } = this
+    replica.close()
+    await this.until(() => replica.isSettled, "close", timeoutMs).catch(() => {})
+    const [unsent, unknown] = [replica.unanswered(false), replica.unanswered(true)]
+    await this.#connection.close()
+    if (unsent.length + unknown.length > 0) throw new ClosedUnanswered(unsent, unknown)
   }
 
   /** Takes what happened in the replica: first the views, all of them, then who is to be told. */
@@ -122,66 +223,94 @@ export class Core {
     for (let events; (events = this.replica.takeEvents()).length > 0;) {
       for (const event of events) this.#take(event)
     }
-    this.#tell()
+    this.#tellSoon()
   }
 
   #take(event: ReplicaEvent): void {
+    if (event.type === "busy") return this.#connection.busy()
+    const told = event.type === "changed" && this.topics.get(event.topicName)?.moved(event)
+    this.#news.push(told || (() => this.#tell(event)))
+  }
+
+  #tell(event: ReplicaEvent): void {
     const topic = "topicName" in event ? this.topics.get(event.topicName) : undefined
     switch (event.type) {
-      case "changed":
-        topic?.moved(event.value)
-        this.#news.push(() => topic?.told(event))
-        return
       case "ready":
-        this.#news.push(() => topic?.answered())
-        return
+        return void topic?.answered()
       case "closed": {
         const { topicName, error } = event
-        const reason = error && new TopicError(error.code, error.reason ?? "", `${topicName}: `)
-        this.#news.push(() => topic?.closed(reason))
-        return
+        const reason = error && new TopicError(topicName, error.code, error.reason ?? "")
+        return topic?.closed(reason)
       }
       case "confirmed":
-        return this.#settle(event.ticket, { id: event.id })
+        return void this.#settle(event.ticket, { value: event.id })
       case "rejected": {
-        const rejected = new Rejected(event.rejection)
-        this.#settle(event.ticket, { error: rejected })
-        this.#news.push(() => this.rejectedListeners.tell(rejected))
-        return
+        const error = new Rejected(event.rejection)
+        const isAwaited = this.#settle(event.ticket, { error })
+        if (!isAwaited && this.rejectedListeners.size === 0) this.warn(`${error}`)
+        return this.rejectedListeners.tell(error)
       }
       case "unknown":
-        return this.#settle(event.ticket, {
-          error: new FateUnknown("the session, or the topic's life, ended before the answer"),
-        })
+      case "unsent": {
+        const what = this.#changes.get(event.ticket)?.what ?? "a change"
+        const error = event.type === "unsent" ? new Unsent(what) : new OutcomeUnknown(what)
+        if (!this.#settle(event.ticket, { error })) this.warn(`${error}`)
+        return
+      }
       case "response":
-        this.#calls.get(event.call)?.(event.outcome)
-        this.#calls.delete(event.call)
-        return
+        return this.#answer(event.call, event.outcome)
       case "request":
-        void this.#serve(event.request)
-        return
-      case "busy":
-        return this.#connection.busy()
+        return void this.#serve(event.request)
+      case "registered":
+        return void this.#offers.get(event.serviceName)?.registration.settle({ value: undefined })
       case "error":
-        this.#news.push(() => this.errorListeners.tell(event.error))
+        return this.#tellError(event.error)
     }
   }
 
-  /** Tells the program what happened, in order; what it changes meanwhile is told behind. */
-  #tell(): void {
+  #tellError(error: ErrorMessage): void {
+    const { code, reason = "", to, topic_name, service_name } = error
+    const isAwaited = to === "register_service" && this.#withdrawn(service_name ?? "", code, reason)
+    if (!isAwaited && this.errorListeners.size === 0) {
+      this.warn([topic_name ?? service_name, code, reason].filter(Boolean).join(": "))
+    }
+    this.errorListeners.tell(error)
+  }
+
+  /** Says in the console, once, what nobody listens for. */
+  warn(text: string): void {
+    if (this.#warned.has(text)) return
+    this.#warned.add(text)
+    console.warn(`topicsync: ${text}`)
+  }
+
+  /**
+   * Tells the program what happened, in order, once the call is over in which it did: who changes
+   * something from within an editor's update is not called back within it.
+   */
+  #tellSoon(): void {
     if (this.#telling) return
     this.#telling = true
-    for (let news = this.#news; news.length > 0; news = this.#news) {
-      this.#news = []
-      for (const tell of news) tell()
-    }
-    this.#telling = false
-    this.movedListeners.tell()
+    queueMicrotask(() => {
+      for (let news = this.#news; news.length > 0; news = this.#news) {
+        this.#news = []
+        for (const tell of news) {
+          try {
+            tell()
+          } catch (error) {
+            report(error)
+          }
+        }
+      }
+      this.#telling = false
+      this.movedListeners.tell()
+    })
   }
 
-  #settle(ticket: number, fate: Parameters<Pending["settle"]>[0]): void {
-    this.#tickets.get(ticket)?.settle(fate)
-    this.#tickets.delete(ticket)
+  #settle(ticket: number, outcome: Parameters<Pending["settle"]>[0]): boolean {
+    const pending = this.#changes.get(ticket)
+    this.#changes.delete(ticket)
+    return pending?.settle(outcome) ?? false
   }
 
   /** Has a service of the program answer a request. */
@@ -189,9 +318,9 @@ export class Core {
     const { service_name: name, args = null, request_id: id, client_id: clientId } = request
     let outcome: Outcome
     try {
-      const provider = this.providers.get(name)
-      if (!provider) throw new Error("it is not offered any more")
-      outcome = { response: checked((await provider(args as never, { clientId })) ?? null) }
+      const offer = this.#offers.get(name)
+      if (!offer) throw new Error("it is not offered any more")
+      outcome = { response: checked((await offer.service(args as never, { clientId })) ?? null) }
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       outcome = { error: { code: "failed", reason } }
@@ -201,25 +330,24 @@ export class Core {
 
   #setStatus(status: Status): void {
     this.status = status
-    if (status === "closed") this.#close()
+    if (status === "closed") this.#end()
     this.#news.push(() => this.statusListeners.tell(status))
-    this.#tell()
+    this.#tellSoon()
   }
 
   /** Ends everything: who still waits is told so. */
-  #close(): void {
-    const error = closed()
-    for (const pending of this.#tickets.values()) pending.settle({ error })
-    for (const answer of this.#calls.values()) {
-      answer({ error: { code: "failed", reason: error.message } })
-    }
-    for (const topic of this.topics.values()) topic.closed(error)
-    for (const waiting of [this.#tickets, this.#calls, this.providers]) waiting.clear()
+  #end(): void {
+    this.#lost = !this.replica.isSettled
+    this.replica.end()
+    this.settle()
+    const topics = [...this.topics.values()]
+    const offers = [...this.#offers.values()]
+    this.#offers.clear()
+    this.#news.push(() => {
+      for (const { registration } of offers) registration.close()
+      for (const topic of topics) topic.closed(new Closed(topic.name))
+    })
   }
-}
-
-function closed(): Closed {
-  return new Closed("the client was closed before the answer")
 }
 
 function refusePromise(result: unknown): void {

@@ -2,6 +2,7 @@
 
 import type { Fields } from "../types/type.js"
 import type { Json, JsonObject } from "../value/json.js"
+import { frozen } from "../value/json.js"
 import type { Core } from "./core.js"
 import type { Stop } from "./listeners.js"
 import { Listeners } from "./listeners.js"
@@ -58,7 +59,8 @@ export type ViewOf<T> = T extends Topic<infer View, infer _Event> ? View : never
 
 /** Asks one of the server's services. */
 export function ask<T>(core: Core, service: string, args: object): Promise<T> {
-  return core.call((replica) => replica.request(`_topicsync/${service}`, args as JsonObject)) as Promise<T>
+  const serviceName = `_topicsync/${service}`
+  return core.call(serviceName, (replica) => replica.request(serviceName, args as JsonObject)) as Promise<T>
 }
 
 /**
@@ -136,7 +138,7 @@ export class PastTopic<View> {
   #viewOf(value: Json): View {
     const { type } = this.#declaration
     const inner = type.decodeValue(value)
-    return (type.view ? type.view(inner) : inner) as View
+    return frozen(type.view ? type.view(inner) : inner) as View
   }
 }
 

@@ -1,6 +1,7 @@
 /** Callbacks, and the words for who moved a view. */
 
 import type { Origin } from "../replica/events.js"
+import { report } from "../report.js"
 
 /** Stops what was begun; calling it again does nothing. */
 export type Stop = () => void
@@ -32,21 +33,26 @@ export class Listeners<Event = void> {
     return () => void this.#callbacks.delete(callback)
   }
 
-  tell(event: Event): void {
-    if (this.size === 0) return
-    // Who begins to listen meanwhile is told of the next one.
-    for (const { call } of [...this.#callbacks]) {
-      try {
-        call(event)
-      } catch (error) {
-        report(error)
-      }
+  /**
+   * Calls back those who listen now, when the answer is called: who begins to listen meanwhile knows
+   * already what it would be told.
+   */
+  later(): (event: Event) => void {
+    const callbacks = [...this.#callbacks]
+    return (event) => {
+      for (const callback of callbacks) if (this.#callbacks.has(callback)) call(callback.call, event)
     }
+  }
+
+  tell(event: Event): void {
+    this.later()(event)
   }
 }
 
-/** Reports what a callback threw, as the platform does with what nobody catches. */
-export function report(error: unknown): void {
-  if (globalThis.reportError) globalThis.reportError(error)
-  else console.error(error)
+function call<Event>(callback: (event: Event) => void, event: Event): void {
+  try {
+    callback(event)
+  } catch (error) {
+    report(error)
+  }
 }

@@ -4,10 +4,13 @@ import type { Changed } from "../replica/events.js"
 import type { TopicReplica } from "../replica/topic-replica.js"
 import type { AnyType, Fields, TopicType } from "../types/type.js"
 import type { JsonObject } from "../value/json.js"
+import { frozen } from "../value/json.js"
 import type { Core } from "./core.js"
+import { Closed, TimedOut } from "./errors.js"
 import type { Source, Stop } from "./listeners.js"
 import { Listeners } from "./listeners.js"
 import type { Pending } from "./pending.js"
+import { within } from "./pending.js"
 
 /** What a topic is made with, by who subscribes first. */
 export interface TopicOptions {
@@ -35,13 +38,14 @@ export interface Declaration<T extends AnyTopic = AnyTopic> {
 /** A topic of any kind. */
 export type AnyTopic = Topic<any, any>
 
-/** How long a topic stays subscribed that nobody holds any more, in milliseconds. */
+/** How long a topic that nobody holds any more stays subscribed, in milliseconds. */
 const GRACE_MS = 1000
 
 /**
  * A topic: a value that many share.
  *
- * {@link value} is the same object until the value changes, and never changes itself.
+ * {@link value} is the same object until the value changes, and never changes itself. It cannot be changed in
+ * place: its type is read-only at any depth, and it is frozen unless `NODE_ENV` is `production`.
  *
  * @typeParam View - its value
  * @typeParam Event - what it tells of changes
@@ -56,6 +60,8 @@ export class Topic<View, Event> {
   readonly #options: TopicOptions
   readonly #changeListeners = new Listeners<Event & Source>()
   readonly #moveListeners = new Listeners()
+  /** Told within the call that moves the view. */
+  readonly #observers = new Listeners()
   #waiting: { resolve: () => void; reject: (error: Error) => void }[] = []
   #error: Error | undefined
   #holders = 0
@@ -114,19 +120,23 @@ export class Topic<View, Event> {
    * Waits for the first value.
    *
    * @returns the topic itself
-   * @throws {@link TopicError} if there will be none.
+   * @throws {@link TopicError} if there will be none, {@link TimedOut} if it does not come in time,
+   * {@link Closed} if the client is closed.
    */
   async ready(): Promise<this> {
     if (this.#error) throw this.#error
-    if (!this.isReady) {
-      await new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }))
-    }
+    if (this.isReady) return this
+    if (this.core.status === "closed") throw new Closed(this.name)
+    const { timeoutMs } = this.core
+    const come = new Promise<void>((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    await within(come, timeoutMs, () => new TimedOut(`the value of ${this.name}`, timeoutMs))
     return this
   }
 
   /**
-   * Calls back for every change of the value, in order, at once. Each event says what changed, and
-   * whether it was made here. A whole value, as the first is, comes as `set`.
+   * Calls back for every change of the value, in order. Each event says what changed, and whether it
+   * was made here. A whole value, as the first is, comes as `set`. A change that is made here is told
+   * once the call that made it is over: {@link value} may be a later one by then.
    *
    * @returns what ends it
    */
@@ -135,12 +145,22 @@ export class Topic<View, Event> {
   }
 
   /**
-   * Calls back whenever {@link value} is another, or the topic's state changed, without saying how.
+   * Calls back whenever {@link value} is another, or the topic's state changed, without saying how, and
+   * as late as {@link onChange}.
    *
    * @returns what ends it
    */
   subscribe(callback: () => void): Stop {
     return this.#moveListeners.add(callback)
+  }
+
+  /**
+   * @internal Calls back as {@link subscribe} does, but within the call that makes {@link value}
+   * another: a framework has to know before the event is over in which somebody typed.
+   */
+  observe(callback: () => void): Stop {
+    const stops = [this.#observers.add(callback), this.subscribe(callback)]
+    return () => stops.forEach((stop) => stop())
   }
 
   /**
@@ -156,7 +176,10 @@ export class Topic<View, Event> {
     return () => {
       if (!held) return
       held = false
-      if (--this.#holders === 0) this.#grace = setTimeout(() => this.#unsubscribe(), GRACE_MS)
+      if (--this.#holders > 0) return
+      this.#grace = setTimeout(() => this.#unsubscribe(), GRACE_MS)
+      // Who takes it up again tries anew.
+      this.#error = undefined
     }
   }
 
@@ -193,7 +216,7 @@ export class Topic<View, Event> {
   }
 
   #view(inner: unknown): View {
-    return this.type.view ? (this.type.view(inner) as View) : (inner as View)
+    return frozen(this.type.view ? this.type.view(inner) : inner) as View
   }
 
   #subscribe(): void {
@@ -207,21 +230,18 @@ export class Topic<View, Event> {
     if (this.#holders === 0) this.core.act((replica) => replica.unsubscribe(this.name))
   }
 
-  /** @internal Takes the view that it has now; who listens is told later. */
-  moved(inner: unknown): void {
-    this.#inner = inner
-  }
-
-  /** @internal Tells who listens that the view moved. */
-  told(changed: Changed): void {
-    if (this.#changeListeners.size > 0) {
+  /** @internal Takes the view that it has now; gives what tells so those who listen. */
+  moved(changed: Changed): () => void {
+    this.#inner = changed.value
+    this.#observers.tell()
+    if (this.#changeListeners.size === 0) return () => this.#moveListeners.tell()
+    const tell = this.#changeListeners.later()
+    return () => {
       const { origin, author } = changed
       const local = origin === "local"
-      for (const event of this.#describe(changed)) {
-        this.#changeListeners.tell({ local, origin, author, ...event })
-      }
+      for (const event of this.#describe(changed)) tell(frozen({ local, origin, author, ...event }))
+      this.#moveListeners.tell()
     }
-    this.#moveListeners.tell()
   }
 
   #describe({ before, value, changes }: Changed): Event[] {
@@ -239,24 +259,28 @@ export class Topic<View, Event> {
   closed(error: Error | undefined): void {
     this.#error = error
     this.#inner = this.#replica?.view ?? this.type.initial
-    if (error) this.answered(error)
+    if (error && !this.answered(error) && !(error instanceof Closed)) this.core.warn(`${error}`)
     // Somebody holds it again, who came while it was being left.
-    else if (this.#holders > 0 && !this.#replica) this.#subscribe()
+    if (!error && this.#holders > 0 && !this.#replica) this.#subscribe()
   }
 
-  /** @internal Lets go on who waits for the first value: there is one, or will be none. */
-  answered(error?: Error): void {
+  /**
+   * @internal Lets go on who waits for the first value: there is one, or will be none. Gives whether
+   * somebody waited.
+   */
+  answered(error?: Error): boolean {
     const waiting = this.#waiting
     this.#waiting = []
     for (const { resolve, reject } of waiting) error ? reject(error) : resolve()
     this.#moveListeners.tell()
+    return waiting.length > 0
   }
 }
 
 /** A topic of a type of one's own: its changes are made as the type has them. */
 export class TypedTopic<C, View, Event> extends Topic<View, Event> {
   /**
-   * Makes a change, with a base if it can have one: others' changes carry it along, or reject it.
+   * Makes a change, with a base if it can have one: it is rebased over others' changes, or rejected.
    *
    * @throws {@link Invalid} if it does not fit the value.
    */

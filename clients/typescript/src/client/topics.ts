@@ -13,6 +13,7 @@ import * as sets from "../types/set.js"
 import * as strings from "../types/string.js"
 import type { AnyType, TopicType } from "../types/type.js"
 import type { Json, JsonObject } from "../value/json.js"
+import { checked } from "../value/json.js"
 import type { Core } from "./core.js"
 import * as kinds from "./kinds.js"
 import type { AnyTopic, Declaration, TopicOptions } from "./topic.js"
@@ -24,9 +25,9 @@ function declare<T extends AnyTopic>(
   name: string,
   type: AnyType,
   kind: Kind<T>,
-  options: TopicOptions = {},
+  options?: TopicOptions | null,
 ): Declaration<T> {
-  return { name, type, options, kind }
+  return { name, type, options: checked(options ?? {}) as TopicOptions, kind }
 }
 
 /** Declares a topic that holds any value, and is set as a whole. */

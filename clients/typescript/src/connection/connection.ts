@@ -1,5 +1,6 @@
 /** The connection: moves the replica's messages, and comes back after a loss. */
 
+import { report } from "../report.js"
 import type { ServerMessage } from "../replica/messages.js"
 import type { Replica } from "../replica/replica.js"
 import type { Codec, Frame } from "./codec.js"
@@ -50,6 +51,10 @@ export interface ConnectionOptions {
   readonly retryMaxMs?: number
   /** A server that was silent for so long is gone, in milliseconds; 40,000 by default. */
   readonly silenceMs?: number
+  /** How long whatever is awaited may take, in milliseconds; 30,000 by default, `Infinity` for ever. */
+  readonly timeoutMs?: number
+  /** How long `close` waits for answers, in milliseconds; 5,000 by default. */
+  readonly closeTimeoutMs?: number
 }
 
 /** What a connection tells its client. */
@@ -57,6 +62,8 @@ export interface ConnectionHooks {
   /** The replica may have something to tell. */
   settle(): void
   status(status: Status): void
+  /** Something is wrong that nobody waits for. */
+  warn(text: string): void
   /** Finds the class of sockets, where none was given. */
   findWebSocket(): SocketClass | Promise<SocketClass>
 }
@@ -83,13 +90,29 @@ export interface Connection {
   close(): Promise<void>
 }
 
-/** Connects a replica, again and again. */
+/** Passes what can be the address of a server. */
+function checkUrl(url: string): void {
+  try {
+    const { protocol, hash } = new URL(url)
+    if (/^wss?:$/.test(protocol) && hash === "") return
+  } catch {
+    // It is no address at all.
+  }
+  throw new TypeError(`${JSON.stringify(url)} is no address of a server: one is ws://host:port/`)
+}
+
+/**
+ * Connects a replica, again and again.
+ *
+ * @throws `TypeError` if `url` is no address.
+ */
 export function keepConnected(
   replica: Replica,
   url: string,
   options: ConnectionOptions,
   hooks: ConnectionHooks,
 ): Connection {
+  checkUrl(url)
   const { codec = json, retryMinMs = 100, retryMaxMs = 10_000, silenceMs = 40_000 } = options
   let { webSocket } = options
   let socket: Socket | undefined
@@ -97,6 +120,10 @@ export function keepConnected(
   let chosen = json
   let status: Status = "connecting"
   let retryMs = retryMinMs
+  /** Whether the present connection brought all that was asked for: only then the next wait is short. */
+  let works = false
+  /** Why the present connection was lost, as far as that is known. */
+  let reason = ""
   let timer: ReturnType<typeof setTimeout> | undefined
   let watch: ReturnType<typeof setInterval> | undefined
   /** Half-times of silence in a row. */
@@ -107,23 +134,30 @@ export function keepConnected(
     socket!.send(frame as string | Uint8Array<ArrayBuffer>)
   }
 
+  /** Sends what there is. Nothing is thrown: it runs where nobody would catch it. */
   function flush(): void {
     flushing = false
     if (socket?.readyState !== OPEN) return
-    for (const frame of frames(replica, chosen, socket.protocol !== "")) send(frame)
+    try {
+      for (const frame of frames(replica, chosen, socket.protocol !== "")) send(frame)
+    } catch (error) {
+      report(error)
+    }
     hooks.settle()
   }
 
   async function connect(): Promise<void> {
     setStatus("connecting")
     silent = 0
+    works = false
+    reason = ""
     clearInterval(watch)
     watch = setInterval(listen, silenceMs / 2)
     try {
       webSocket ??= await hooks.findWebSocket()
       if (status === "connecting") open(webSocket)
     } catch (error) {
-      console.error(error)
+      reason = `${error}`
       lost()
     }
   }
@@ -139,12 +173,17 @@ export function keepConnected(
     opened.onmessage = ({ data }: { data: string | ArrayBuffer }) => {
       if (opened === socket) receive(data)
     }
-    // An error is followed by a close, which says the same.
-    opened.onerror = () => {}
-    opened.onclose = ({ code }: { code: number }) => {
+    // An error is followed by a close, which in browsers says as much.
+    opened.onerror = ({ message }: { message?: string }) => {
+      if (opened === socket && message) reason = message
+    }
+    opened.onclose = ({ code, reason: said }: { code: number; reason?: string }) => {
       if (opened !== socket) return
-      if (code === RESUMED_ELSEWHERE) stop()
-      else lost()
+      reason ||= [`closed with ${code}`, said].filter(Boolean).join(": ")
+      if (code === RESUMED_ELSEWHERE) {
+        hooks.warn(`the session was resumed elsewhere: this client of ${url} is closed`)
+        stop()
+      } else lost()
     }
   }
 
@@ -152,14 +191,16 @@ export function keepConnected(
     silent = 0
     try {
       const messages = chosen.decode(data) as ServerMessage | ServerMessage[]
-      for (const message of [messages].flat()) replica.receive(message)
+      replica.receiveFrame([messages].flat())
     } catch (error) {
-      console.error("topicsync: a frame makes no sense", error)
+      reason = `a frame cannot be read: ${error}`
+      works = false
       return lost()
     }
-    if (replica.isOnline) {
+    if (replica.isOnline) setStatus("online")
+    if (!works && replica.isCaughtUp) {
+      works = true
       retryMs = retryMinMs
-      setStatus("online")
     }
     hooks.settle()
     flush()
@@ -174,6 +215,7 @@ export function keepConnected(
 
   function lost(): void {
     drop()?.close()
+    if (!works) hooks.warn(`no connection to ${url}: ${reason || "it is silent"}; trying again`)
     replica.disconnected()
     setStatus("offline")
     hooks.settle()
@@ -188,6 +230,20 @@ export function keepConnected(
     void connect()
   }
 
+  /**
+   * The page goes away: the session ends, so that others see at once that this client has left. A page
+   * that comes back from the browser's cache begins another session.
+   */
+  function leave(): void {
+    if (status === "closed") return
+    flush()
+    clearTimeout(timer)
+    drop()?.close(NORMAL)
+    replica.disconnected()
+    setStatus("offline")
+    hooks.settle()
+  }
+
   /** Hears no more of the present socket. */
   function drop(): Socket | undefined {
     const dropped = socket
@@ -198,7 +254,7 @@ export function keepConnected(
   function stop(): Socket | undefined {
     clearTimeout(timer)
     clearInterval(watch)
-    globalThis.removeEventListener?.("online", retryNow)
+    for (const [type, listener] of EVENTS) globalThis.removeEventListener?.(type, listener)
     const dropped = drop()
     setStatus("closed")
     return dropped
@@ -210,7 +266,12 @@ export function keepConnected(
     hooks.status(now)
   }
 
-  globalThis.addEventListener?.("online", retryNow)
+  const EVENTS = [
+    ["online", retryNow],
+    ["pagehide", leave],
+    ["pageshow", retryNow],
+  ] as const
+  for (const [type, listener] of EVENTS) globalThis.addEventListener?.(type, listener)
   void connect()
   return {
     flushSoon() {

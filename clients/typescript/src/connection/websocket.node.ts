@@ -8,5 +8,10 @@ export async function findWebSocket(): Promise<SocketClass> {
   const ws = await import("ws").catch(() => {
     throw new Error("this Node has no WebSocket: install the package ws, or give one as `webSocket`")
   })
-  return ws.WebSocket as unknown as SocketClass
+  return class extends ws.WebSocket {
+    constructor(url: string, protocols: string[]) {
+      // The package refuses frames of more than 100 MiB, where a topic's value may well be larger.
+      super(url, protocols, { maxPayload: 0 })
+    }
+  } as unknown as SocketClass
 }

@@ -2,7 +2,7 @@
 
 import type { ErrorMessage, Outcome, RejectCode, ServedRequest } from "./messages.js"
 
-/** Names one local action, from its making to its fate. They count from 1. */
+/** Names one local action, from its making to its outcome. They count from 1. */
 export type Ticket = number
 
 /** Why a local action was taken back. */
@@ -50,6 +50,8 @@ export type ReplicaEvent =
   | { readonly type: "unknown"; readonly ticket: Ticket }
   /** A topic is no longer subscribed, and why if the program did not ask for it. */
   | { readonly type: "closed"; readonly topicName: string; readonly error?: ErrorMessage }
+  /** A local action was never sent, as the client was closed. */
+  | { readonly type: "unsent"; readonly ticket: Ticket }
   /** Somebody asks a service of this client. */
   | { readonly type: "request"; readonly request: ServedRequest }
   /** What a request of this client came to. */

@@ -1,12 +1,14 @@
-/** What the program changes: planned first as a whole, then made. */
+/** Local changes: all changes of an action are checked first, then made together (R2). */
 
 import { Invalid } from "../value/errors.js"
 import { checked, compareText, NESTING_MAX } from "../value/json.js"
 import type { Fields } from "../types/type.js"
 import { resolve } from "../types/type.js"
 import type { Ticket } from "./events.js"
-import { confirm } from "./fate.js"
-import type { State } from "./state.js"
+import { confirmUnsent } from "./outcome.js"
+import type { Order } from "./pending.js"
+import { bind, hasOthersBehind, mayCompose } from "./queue.js"
+import type { LocalAction, State } from "./state.js"
 
 /** One change of a local action. */
 export interface LocalChange {
@@ -14,8 +16,8 @@ export interface LocalChange {
   /** The change, as on the wire, without `id` and `base`. */
   readonly change: Fields
   /**
-   * Made on whatever is there: it simply wins, and goes without a base. Otherwise it is made on what
-   * its author sees, and others' changes carry it along or reject it.
+   * It simply wins, and is sent without a base. Otherwise it is based: it means what its author sees, and is
+   * rebased over others' changes or rejected (R4).
    */
   readonly overwriting?: boolean
 }
@@ -57,12 +59,12 @@ export class Draft {
     this.#views.set(topicName, view)
   }
 
-  /** A topic's view with the draft in it; `otherwise` if the draft does not touch the topic. */
+  /** A topic's view with the draft's changes applied; `otherwise` if the draft has none of this topic. */
   viewOf(topicName: string, otherwise: unknown): unknown {
     return this.#views.has(topicName) ? this.#views.get(topicName) : otherwise
   }
 
-  /** A place to go back to. */
+  /** Gives what takes back all changes that are added after this call. */
   mark(): () => void {
     const [views, length] = [new Map(this.#views), this.#planned.length]
     return () => {
@@ -75,21 +77,28 @@ export class Draft {
     return this.#planned.length === 0
   }
 
-  /** Makes the changes. They show at once, and the ticket names them in the event of their fate. */
+  /** Makes the changes. They show at once (R2), and the ticket names them in the event of their outcome. */
   commit(): Ticket {
     const [state, planned] = [this.#state, this.#planned]
     if (planned.length === 0) throw new Invalid("an action has at least one change")
-    if (planned.length > 1) giveOneFooting(planned)
-    const [batch, ticket] = [++state.batchesMade, ++state.tickets]
+    const several = planned.length > 1
+    if (several) giveOneBase(planned)
+    const [order, ticket] = [++state.actionsMade, ++state.tickets]
     const topics = [...new Set(planned.map(({ topicName }) => topicName))].sort(compareText)
-    const action = planned.length > 1
-    state.batches.set(batch, { tickets: [ticket], topics, action, message: undefined, orphaned: false })
-    for (const it of planned) push(state, batch, it)
+    const { overwriting } = planned[0]!
+    const action = { tickets: [ticket], topics, several, overwriting, batch: undefined }
+    // What it is composed with is looked for among those made before.
+    const into = planned.map((it) => push(state, order, action, it))[0]
+    if (into !== undefined) merge(state, action, order, into)
+    else {
+      state.actions.set(order, action)
+      if (!state.isPresence(topics)) state.waiting.add(order)
+    }
     return ticket
   }
 }
 
-/** A change without anything in it that the program may go on changing. */
+/** The change with copies of the containers in it, so that the program may go on changing its own. */
 function checkedFields(change: Fields): Fields {
   const values = Object.values(change)
   const isFlat = values.every((value) => typeof value !== "object" && value !== undefined)
@@ -99,31 +108,40 @@ function checkedFields(change: Fields): Fields {
 }
 
 /**
- * Of one topic all changes bear a base, or none does: an action is as careful as its most careful
+ * Of one topic all changes bear a base, or none does (R4): an action is as careful as its most careful
  * change. In its exact form every change takes a base.
  */
-function giveOneFooting(planned: readonly Planned[]): void {
+function giveOneBase(planned: readonly Planned[]): void {
   const careful = new Set(planned.filter((it) => !it.overwriting).map((it) => it.topicName))
   for (const it of planned) if (careful.has(it.topicName)) it.overwriting = false
 }
 
-function push(state: State, batch: number, { topicName, made, form, view, overwriting }: Planned): void {
+/**
+ * Puts a planned change behind what is pending on its topic. Gives the earlier action that it was composed
+ * into, if it was.
+ */
+function push(
+  state: State,
+  order: Order,
+  action: LocalAction,
+  { topicName, made, form, view, overwriting }: Planned,
+): Order | undefined {
   const topic = state.topics.get(topicName)!
   const before = topic.view
-  const pending = { batch, id: undefined, overwriting, made, form, hidden: false }
-  const isSingle = (id: number) => state.composes && state.batches.get(id)?.action === false
-  const joined = topic.push(pending, view, isSingle)
-  state.stirred.add(topicName)
+  const pending = { order, id: undefined, overwriting, made, form, hidden: false, weight: 1, tail: [] }
+  const into = topic.push(pending, view, (earlier) => mayCompose(state, action, earlier))
+  state.dirty.add(topicName)
   state.events.push({ type: "changed", topicName, before, value: view, changes: [form], origin: "local" })
-  if (joined !== undefined) merge(state, batch, joined, topicName)
+  return into
 }
 
-/** Makes one batch of two that wait on one topic. */
-function merge(state: State, batch: number, into: number, topicName: string): void {
-  const tickets = state.batches.get(batch)?.tickets ?? []
-  state.batches.delete(batch)
-  state.batches.get(into)?.tickets.push(...tickets)
-  if (!state.holds(topicName, into)) confirm(state, into)
+/** Makes one action of two singles that were composed: they share their outcome (R8). */
+function merge(state: State, { tickets, topics }: LocalAction, order: Order, into: Order): void {
+  const topicName = topics[0]!
+  state.actions.get(into)!.tickets.push(...tickets)
+  // It took itself back.
+  if (!state.topics.get(topicName)!.holds(into)) confirmUnsent(state, into)
+  else if (state.waiting.has(into) && hasOthersBehind(state, into, topicName)) bind(state, into, order)
 }
 
 /**

@@ -1,18 +1,15 @@
-/** What goes out, and when. */
+/** What goes out, and when (R18). */
 
-import { compareText, utf8Length } from "../value/json.js"
-import { confirm } from "./fate.js"
-import type { ClientMessage, SentChange, WireChange } from "./messages.js"
-import type { BatchId } from "./pending.js"
+import { compareText } from "../value/json.js"
+import type { Fields } from "../types/type.js"
+import type { ClientMessage, SentChange } from "./messages.js"
+import { confirmUnsent } from "./outcome.js"
+import type { Order } from "./pending.js"
 import { toSend } from "./pending.js"
 import { tendPresence } from "./presence.js"
-import type { Batch, State } from "./state.js"
-
-/** How many changes that waited go out as one batch at most. */
-const BATCH_CHANGES_MAX = 1000
-
-/** How large such a batch gets, in bytes of JSON, before it is cut. */
-const BATCH_BYTES_MAX = 256 * 1024
+import type { Batch } from "./queue.js"
+import { nextFlush, nextPresenceBatch } from "./queue.js"
+import type { State } from "./state.js"
 
 /** The messages to be sent now, in order. Each is given once, and counts as sent. */
 export function outbox(state: State): ClientMessage[] {
@@ -24,49 +21,72 @@ export function outbox(state: State): ClientMessage[] {
 }
 
 function onlineOutbox(state: State): ClientMessage[] {
-  const { stirred, resend, calls } = state
-  if (stirred.size + resend.size + state.queue.length === 0 && calls.isIdle) return []
-  const messages = [...state.queue, ...calls.offersToSend()]
-  state.queue = []
-  let names = takeStirred(state, [])
-  messages.push(...subscribes(state, names), ...resends(state))
+  const { dirty, requests } = state
+  const messages = [...state.messages, ...requests.offersToSend()]
+  state.messages = []
+  let names = takeDirty(state, [])
+  messages.push(...subscribes(state, names), ...sentAgain(state), ...sendQueue(state))
   for (let name = names.pop(); name !== undefined; name = names.pop()) {
-    const message = nextBatch(state, name)
-    if (message) messages.push(message)
-    messages.push(...closeIfDone(state, name))
-    // What turns out to be done stirs its topic again, for the next batch.
-    if (stirred.size > 0) names = takeStirred(state, names)
+    messages.push(...sendPresence(state, name), ...closeIfDone(state, name))
+    // What turns out to be done makes its topic dirty again.
+    if (dirty.size > 0) names = takeDirty(state, names)
   }
-  const oldest: BatchId = state.batches.keys().next().value ?? Infinity
-  messages.push(...calls.toSend(oldest, () => state.nextId()))
+  messages.push(...requests.toSend(oldestLogged(state), () => state.nextId()))
+  // What was made after an undo that has just gone out (R16).
+  messages.push(...sendQueue(state))
   return messages
 }
 
-/** The topics that stirred, and others, sorted so that the first comes last. */
-function takeStirred(state: State, others: readonly string[]): string[] {
-  const names = [...new Set([...others, ...state.stirred])]
-  state.stirred.clear()
+/** The dirty topics, and others, sorted so that the first comes last. */
+function takeDirty(state: State, others: readonly string[]): string[] {
+  const names = [...new Set([...others, ...state.dirty])]
+  state.dirty.clear()
   return names.sort((a, b) => compareText(b, a))
+}
+
+/** The oldest action without an outcome; of presence alone it does not count, as it stands in no queue. */
+function oldestLogged(state: State): Order {
+  for (const [order, { topics }] of state.actions) if (!state.isPresence(topics)) return order
+  return Infinity
 }
 
 function subscribes(state: State, names: readonly string[]): ClientMessage[] {
   return names.toReversed().flatMap((topicName) => {
     const topic = state.topics.get(topicName)
-    const needed = topic?.unasked && (!topic.closing || topic.pending.length > 0)
-    return needed ? [topic!.subscribe(topicName)] : []
+    const isNeeded = topic?.unasked && (!topic.closing || topic.pending.length > 0)
+    return isNeeded ? [topic!.subscribe(topicName)] : []
   })
 }
 
-function resends(state: State): ClientMessage[] {
-  const ids = [...state.resend].sort((a, b) => a - b)
+function sentAgain(state: State): ClientMessage[] {
+  const batches = [...state.resend].sort((a, b) => a - b)
   state.resend.clear()
-  return ids.flatMap((id) => {
-    const batch = state.batches.get(id)
-    return batch?.message && !batch.orphaned ? [batch.message] : []
+  return batches.flatMap((batch) => {
+    const inFlight = state.inFlight.get(batch)
+    return inFlight && !inFlight.orphaned ? [inFlight.message] : []
   })
 }
 
-/** Ends a subscription that is not wanted any more. */
+/** Sends what waits on logged topics, as far as it can go out. */
+function sendQueue(state: State): ClientMessage[] {
+  const messages: ClientMessage[] = []
+  // Of some batches nothing may be left to do, and what waited behind them can go out too.
+  for (let flush; (flush = nextFlush(state)).length > 0;) {
+    for (const batch of flush) messages.push(...sendBatch(state, batch))
+  }
+  return messages
+}
+
+/** Sends what waits on a presence topic, if nothing of it is in flight. */
+function sendPresence(state: State, topicName: string): ClientMessage[] {
+  tendPresence(state, topicName)
+  const messages: ClientMessage[] = []
+  if (!state.topics.get(topicName)?.isPresence) return messages
+  for (let batch; (batch = nextPresenceBatch(state, topicName));) messages.push(...sendBatch(state, batch))
+  return messages
+}
+
+/** Ends a subscription that is not wanted any more (R33). */
 function closeIfDone(state: State, topicName: string): ClientMessage[] {
   const topic = state.topics.get(topicName)
   if (!topic?.closing || topic.pending.length > 0) return []
@@ -77,84 +97,56 @@ function closeIfDone(state: State, topicName: string): ClientMessage[] {
   return [{ type: "unsubscribe", content: { topic_name: topicName } }]
 }
 
-/** Sends the next batch of a topic, if nothing of it is in flight. */
-function nextBatch(state: State, topicName: string): ClientMessage | undefined {
-  tendPresence(state, topicName)
-  const topic = state.topics.get(topicName)
-  const first = topic?.isFree ? topic.pending[0]?.batch : undefined
-  const batch = first === undefined ? undefined : state.batches.get(first)
-  if (first === undefined || !batch) return undefined
-  if (!batch.action) gatherSingles(state, topicName, first, batch)
-  // The topics that an action waits for stir when they are free, and find it there.
-  else if (!isReady(state, first, batch)) return undefined
-  return launch(state, first, batch)
-}
-
-/** Whether an action is first on all its topics. A part of which nothing was left may be gone. */
-function isReady(state: State, id: BatchId, batch: Batch): boolean {
-  return batch.topics.every((topicName) => {
-    const topic = state.topics.get(topicName)
-    return !state.holds(topicName, id) || (topic!.isFree && topic!.pending[0]?.batch === id)
-  })
-}
-
-/** Makes one batch of the single changes that wait on a topic, as many as can go together. */
-function gatherSingles(state: State, topicName: string, first: BatchId, into: Batch): void {
-  const topic = state.topics.get(topicName)!
-  const { overwriting } = topic.pending[0]!
-  let bytes = 0
-  for (const [at, pending] of topic.pending.entries()) {
-    if (at === (state.composes ? BATCH_CHANGES_MAX : 1)) return
-    const batch = state.batches.get(pending.batch)
-    const change = toSend(pending)
-    if (change !== undefined && topic.pending.length > 1) {
-      bytes += utf8Length(JSON.stringify(topic.type.encodeChange(change)))
-    }
-    const full = bytes > BATCH_BYTES_MAX && at > 0
-    if (batch?.action || full || pending.overwriting !== overwriting) return
-    if (pending.batch !== first) {
-      state.batches.delete(pending.batch)
-      for (const ticket of batch?.tickets ?? []) into.tickets.push(ticket)
-    }
-    pending.batch = first
+/** Gives a batch its ids and puts it in flight. If nothing of it is left to do, it is done (R19). */
+function sendBatch(state: State, { members, several }: Batch): ClientMessage[] {
+  const names = new Set<string>()
+  for (const order of members) {
+    for (const topicName of state.actions.get(order)!.topics) names.add(topicName)
+    // What is bound with it goes out in this batch.
+    if (state.waiting.delete(order)) state.bound = state.bound.filter(([first]) => first > order)
   }
-}
-
-/** Gives a batch its ids and puts it in flight. If nothing of it is left to do, it is done. */
-function launch(state: State, id: BatchId, batch: Batch): ClientMessage | undefined {
+  const topics = [...names].sort(compareText)
+  const orders = new Set(members)
   let left = 0
-  for (const topicName of batch.topics) left += dropWhatIsDone(state, topicName, id)
+  for (const topicName of topics) left += dropWhatIsDone(state, topicName, orders)
   if (left === 0) {
-    confirm(state, id)
-    return undefined
+    for (const order of members) confirmUnsent(state, order)
+    return []
   }
-  const actionId = batch.action || left > 1 ? state.nextId() : undefined
-  const changes = batch.topics.flatMap((topicName) => sentChanges(state, topicName, id))
-  batch.message =
+  const actionId = several || left > 1 ? state.nextId() : undefined
+  const changes = topics.flatMap((topicName) => sentChanges(state, topicName, orders))
+  const message: ClientMessage =
     actionId === undefined
       ? { type: "update", content: changes[0]! }
       : { type: "action", content: { action_id: actionId, changes } }
-  return batch.message
+  const batch = members[0]!
+  for (const order of members) state.actions.get(order)!.batch = batch
+  if (members.length > 1 && !state.isPresence(topics)) state.joined = batch
+  state.inFlight.set(batch, { message, members, topics, orphaned: false })
+  return [message]
 }
 
-/** Takes changes of a waiting batch of which nothing is left out of a topic, and counts the others. */
-function dropWhatIsDone(state: State, topicName: string, id: BatchId): number {
+/** Takes changes of which nothing is left out of a topic, and counts the others that go out. */
+function dropWhatIsDone(state: State, topicName: string, orders: ReadonlySet<Order>): number {
   const topic = state.topics.get(topicName)
   if (!topic) return 0
-  topic.pending = topic.pending.filter((it) => it.batch !== id || toSend(it) !== undefined)
-  return topic.pending.filter((it) => it.batch === id).length
+  topic.composeTails()
+  topic.pending = topic.pending.filter((it) => !orders.has(it.order) || toSend(it) !== undefined)
+  const end = topic.pending.findIndex((it) => !orders.has(it.order))
+  return end < 0 ? topic.pending.length : end
 }
 
-function sentChanges(state: State, topicName: string, batch: BatchId): SentChange[] {
+/** The changes of a batch on a topic, under new ids: they are in flight from now on. */
+function sentChanges(state: State, topicName: string, orders: ReadonlySet<Order>): SentChange[] {
   const topic = state.topics.get(topicName)
   const changes: SentChange[] = []
   for (const pending of topic?.pending ?? []) {
-    if (pending.batch !== batch) break
+    if (!orders.has(pending.order)) break
     const { type, epoch, version } = topic!
     pending.id = state.nextId()
     const base = pending.overwriting ? undefined : version
-    const change = { ...type.encodeChange(toSend(pending)), id: pending.id, base }
-    changes.push({ topic_name: topicName, epoch, change: change as WireChange })
+    const change = { ...(type.encodeChange(toSend(pending)) as Fields), id: pending.id, base }
+    changes.push({ topic_name: topicName, epoch, change: change as SentChange["change"] })
   }
   return changes
 }

@@ -5,7 +5,7 @@ import { tryTo } from "../value/errors.js"
 import { local } from "./local.js"
 import type { State } from "./state.js"
 
-/** Brings this client's entry in a presence topic to what the program wants. */
+/** Brings this client's entry in a presence topic to what the program wants (R37). */
 export function tendPresence(state: State, topicName: string): void {
   const topic = state.topics.get(topicName)
   if (state.clientId === undefined || topic?.link !== "live" || !topic.isPresence) return

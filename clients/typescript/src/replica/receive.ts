@@ -2,7 +2,6 @@
 
 import type { Maybe } from "../types/type.js"
 import { tryTo } from "../value/errors.js"
-import { confirm, lose, loseAll, moved, sentUnder } from "./fate.js"
 import type {
   ErrorMessage,
   Part,
@@ -12,7 +11,8 @@ import type {
   Subscribed,
   Update,
 } from "./messages.js"
-import type { BatchId } from "./pending.js"
+import { confirm, dropAll, idOf, moved, rejectBatch } from "./outcome.js"
+import type { Order } from "./pending.js"
 import { hello, sessionLost, settleOrphan } from "./session.js"
 import type { State } from "./state.js"
 
@@ -38,26 +38,69 @@ export function receive(state: State, { type, content }: ServerMessage): void {
       return unsubscribed(state, content.topic_name)
     case "registered":
     case "unregistered":
+      state.requests.answered(content.service_name, type === "registered")
       return void events.push({ type, serviceName: content.service_name })
     case "request":
       return void events.push({ type, request: content })
     case "response":
-      return void events.push(...state.calls.response(content.request_id, content))
+      return void events.push(...state.requests.response(content.request_id, content))
     case "error":
       return error(state, content)
     // Any other is of a later version of the protocol.
   }
 }
 
-/** What a topic's end means to what waited for it. */
-const REJECTS: { readonly [code: string]: RejectCode } = {
-  unknown_topic: "unknown_topic",
-  topic_removed: "unknown_topic",
-  wrong_type: "wrong_type",
-  forbidden: "forbidden",
-  invalid: "invalid",
-  malformed: "invalid",
+/** How many published changes in a row are worth composing. */
+const RUN_MIN = 16
+
+/**
+ * Takes the messages of one frame. Many published changes of others in a row on one topic are taken as one,
+ * where that costs less and comes to the same (R47).
+ */
+export function receiveFrame(state: State, messages: readonly ServerMessage[]): void {
+  for (let at = 0; at < messages.length;) {
+    const run = runFrom(state, messages, at)
+    if (run.length < RUN_MIN || !receiveRun(state, run)) receive(state, messages[at++]!)
+    else at += run.length
+  }
 }
+
+/** The updates from one on that can be taken as one. */
+function runFrom(state: State, messages: readonly ServerMessage[], from: number): Update[] {
+  const run: Update[] = []
+  for (let at = from; at < messages.length; at++) {
+    const { type, content } = messages[at]!
+    if (type !== "update") break
+    const { topic_name, snapshot, since, ids, change } = content
+    const topic = state.topics.get(topic_name)
+    const isOwn = topic?.orderOf(change.id) !== undefined
+    if (!topic?.takesRuns || isOwn || snapshot || since !== undefined || ids?.length) break
+    if (run.length > 0 && run[0]!.topic_name !== topic_name) break
+    run.push(content)
+  }
+  return run
+}
+
+function receiveRun(state: State, run: readonly Update[]): boolean {
+  const { topic_name: topicName, author } = run[0]!
+  const taken = state.topics.get(topicName)!.takeRun(run)
+  if (!taken) return false
+  state.dirty.add(topicName)
+  const isOfOne = run.every((it) => it.author === author)
+  moved(state, topicName, taken, "remote", isOfOne ? author : undefined)
+  settleOrphan(state, topicName)
+  return true
+}
+
+/** What a topic's end means to what waited for it. */
+const REJECTS: ReadonlyMap<string, RejectCode> = new Map([
+  ["unknown_topic", "unknown_topic"],
+  ["topic_removed", "unknown_topic"],
+  ["wrong_type", "wrong_type"],
+  ["forbidden", "forbidden"],
+  ["invalid", "invalid"],
+  ["malformed", "invalid"],
+])
 
 function subscribed(state: State, subscribed: Subscribed): void {
   const topicName = subscribed.topic_name
@@ -68,23 +111,25 @@ function subscribed(state: State, subscribed: Subscribed): void {
     return close(state, topicName, { code: "wrong_type", to: "subscribe", reason })
   }
   if (topic.epoch !== undefined && topic.epoch !== subscribed.epoch) {
-    // What is pending belongs to the old life.
-    loseAll(state, topicName, "stale", "the topic has a new life")
+    // What is pending belongs to the old life (R32).
+    dropAll(state, topicName, "stale", "the topic has a new life")
     moved(state, topicName, topic.startAfresh(), "snapshot")
   }
   const wasReady = topic.ready
   topic.subscribed(subscribed)
   if (topic.ready && !wasReady) state.events.push({ type: "ready", topicName })
-  state.stirred.add(topicName)
+  state.dirty.add(topicName)
   settleOrphan(state, topicName)
 }
 
+/** The subscription ended, or could not be had (R33). */
 function close(state: State, topicName: string, error: ErrorMessage): void {
-  loseAll(state, topicName, REJECTS[error.code] ?? "unavailable", error.reason ?? "")
+  dropAll(state, topicName, REJECTS.get(error.code) ?? "unavailable", error.reason ?? "")
   if (!state.topics.delete(topicName)) return
   state.events.push({ type: "closed", topicName, error: { ...error, topic_name: topicName } })
 }
 
+/** The answer to `unsubscribe`; if none was sent, the server ended the subscription by itself. */
 function unsubscribed(state: State, topicName: string): void {
   const left = state.leaving.get(topicName)
   if (left === 1) {
@@ -103,9 +148,10 @@ function published(state: State, part: Part, author: number | undefined, extra: 
   const topic = state.topics.get(topicName)
   if (!topic) return
   const { snapshot = false, since, ids = [] } = extra
+  // Which of them are in flight has to be known before the topic takes them out.
   const all = change.id === undefined ? ids : [...ids, change.id]
-  const own = all.filter((id) => topic.batchOf(id) !== undefined)
-  const confirmed = own.map((id) => topic.batchOf(id)!)
+  const own = all.filter((id) => topic.orderOf(id) !== undefined)
+  const confirmed = own.map((id) => state.actions.get(topic.orderOf(id)!)?.batch)
   const wasReady = topic.ready
   let wrong = ""
   const taken = tryTo(
@@ -113,49 +159,55 @@ function published(state: State, part: Part, author: number | undefined, extra: 
     (reason) => (wrong = reason),
   )
   if (topic.ready && !wasReady) state.events.push({ type: "ready", topicName })
+  // What cannot be taken is asked for anew: with `since` after a gap, else as a snapshot (R5).
   if (taken === "gap") askAgain(state, topicName, "continue", "versions are missing")
   else if (!taken) {
     if (snapshot) close(state, topicName, { code: "malformed", to: "subscribe", reason: wrong })
     else askAgain(state, topicName, "afresh", wrong)
   } else if (taken !== "known") {
     // Of a topic on which nothing waits there is nothing to send, however much of it comes in.
-    if (topic.pending.length > 0 || topic.closing || topic.isPresence) state.stirred.add(topicName)
+    if (topic.pending.length > 0 || topic.closing || topic.isPresence) state.dirty.add(topicName)
     moved(state, topicName, taken, snapshot ? "snapshot" : "remote", snapshot ? undefined : author)
   }
-  for (const batch of confirmed) confirm(state, batch)
+  // A version that is known may still bear a confirmation.
+  for (const batch of confirmed) if (batch !== undefined) confirm(state, batch)
   settleOrphan(state, topicName)
 }
 
 /** Subscribes again, as what came does not fit what is here. */
 function askAgain(state: State, topicName: string, link: "continue" | "afresh", reason: string): void {
   state.topics.get(topicName)!.link = link
-  state.stirred.add(topicName)
+  state.dirty.add(topicName)
   const error = { code: "malformed", to: "update", topic_name: topicName, reason }
   state.events.push({ type: "error", error })
 }
 
 function reject(state: State, reject: RejectUpdate): void {
-  const id = findInFlight(state, reject)
-  if (id === undefined) return
+  const batch = findBatch(state, reject)
+  if (batch === undefined) return
   if (reject.code === "busy") {
-    state.busy.add(id)
+    state.busy.add(batch)
     state.events.push({ type: "busy" })
     return
   }
-  for (const topicName of state.batches.get(id)!.topics) {
+  for (const topicName of state.inFlight.get(batch)!.topics) {
     const topic = state.topics.get(topicName)
-    // It would be put there, and rejected, for ever.
+    // A presence entry would be put there, and rejected, for ever (R37).
     if (topic?.isPresence) topic.presence = undefined
   }
-  const { topic_name: topicName, code, reason = "" } = reject
-  lose(state, id, { topicName, code, reason })
+  const { topic_name: topicName, code, reason = "", change } = reject
+  rejectBatch(state, batch, change?.id, { topicName, code, reason })
 }
 
 /** The batch that a rejection is about. */
-function findInFlight(state: State, { topic_name, action_id, change }: RejectUpdate): Maybe<BatchId> {
-  const under = action_id ?? change?.id
-  for (const [id, batch] of state.batches) if (batch.message && sentUnder(batch) === under) return id
-  return state.topics.get(topic_name)?.batchOf(change?.id)
+function findBatch(state: State, { action_id, change }: RejectUpdate): Maybe<Order> {
+  for (const [batch, inFlight] of state.inFlight) {
+    const { message } = inFlight
+    const holds =
+      message.type === "action" && message.content.changes.some((it) => it.change.id === change?.id)
+    if (idOf(inFlight) === (action_id ?? change?.id) || (action_id === undefined && holds)) return batch
+  }
+  return undefined
 }
 
 function error(state: State, error: ErrorMessage): void {
@@ -166,9 +218,9 @@ function error(state: State, error: ErrorMessage): void {
   }
   if (to === "request") {
     const outcome = { error: { code: "failed", reason } }
-    state.events.push(...state.calls.response(error.request_id ?? "", outcome))
+    state.events.push(...state.requests.response(error.request_id ?? "", outcome))
     return
   }
-  if (to === "register_service") state.calls.withdraw(error.service_name ?? "")
+  if (to === "register_service") state.requests.withdraw(error.service_name ?? "", false)
   state.events.push({ type: "error", error })
 }

@@ -8,15 +8,16 @@
  */
 
 import type { Json, JsonObject } from "../value/json.js"
-import type { AnyType } from "../types/type.js"
+import type { AnyType, Fields } from "../types/type.js"
+import { Invalid } from "../value/errors.js"
 import type { ReplicaEvent, Ticket } from "./events.js"
 import type { LocalChange } from "./local.js"
 import { Draft, local } from "./local.js"
 import type { ClientMessage, Outcome, ServerMessage } from "./messages.js"
 import { outbox } from "./outbox.js"
 import { tendPresence } from "./presence.js"
-import { receive } from "./receive.js"
-import { disconnected } from "./session.js"
+import { receive, receiveFrame } from "./receive.js"
+import { disconnected, end } from "./session.js"
 import { State } from "./state.js"
 import { TopicReplica } from "./topic-replica.js"
 
@@ -25,6 +26,13 @@ export class Replica extends State {
   /** Whether a session is in force on the present connection. */
   get isOnline(): boolean {
     return this.phase.type === "online"
+  }
+
+  /** Whether everything that was asked for on the present connection has come, and all is answered. */
+  get isCaughtUp(): boolean {
+    if (!this.isOnline) return false
+    for (const { link } of this.topics.values()) if (link !== "live") return false
+    return this.inFlight.size === 0
   }
 
   /** A topic, if it is subscribed. */
@@ -46,10 +54,10 @@ export class Replica extends State {
    * Until its value comes it has the type's initial one, and can be changed already.
    */
   subscribe(topicName: string, type: AnyType, options: JsonObject = {}): boolean {
-    const { topics, stirred } = this
+    const { topics, dirty } = this
     const topic = topics.get(topicName) ?? new TopicReplica(type, options)
     topics.set(topicName, topic)
-    stirred.add(topicName)
+    dirty.add(topicName)
     topic.closing = false
     return topic.type === type
   }
@@ -60,11 +68,12 @@ export class Replica extends State {
     if (!topic) return
     topic.closing = true
     topic.presence = undefined
-    this.stirred.add(topicName)
+    this.dirty.add(topicName)
   }
 
-  /** Makes changes; see {@link local}. */
+  /** Makes changes; see {@link local}. None once the client was told to close. */
   local(changes: readonly LocalChange[]): Ticket {
+    if (this.isClosed) throw new Invalid("the client was closed")
     return local(this, changes)
   }
 
@@ -81,42 +90,78 @@ export class Replica extends State {
     const topic = this.topics.get(topicName)
     if (!topic) return
     topic.presence = entry
-    this.stirred.add(topicName)
+    this.dirty.add(topicName)
     tendPresence(this, topicName)
   }
 
   /** Offers a service, now and in every later session. */
   registerService(serviceName: string): void {
-    this.calls.offer(serviceName)
+    this.requests.offer(serviceName)
   }
 
   /** Takes back an offer. */
   unregisterService(serviceName: string): void {
-    if (!this.calls.withdraw(serviceName)) return
-    const content = { service_name: serviceName }
-    this.queue.push({ type: "unregister_service", content })
+    this.requests.withdraw(serviceName, this.session !== undefined)
   }
 
   /** Asks a service, as soon as there is a session; the outcome is an event that names the call. */
   request(serviceName: string, args: Json, timeoutMs?: number): number {
-    return this.calls.ask(serviceName, args, timeoutMs, 0)
+    return this.requests.ask(serviceName, args, timeoutMs)
   }
 
-  /** Undoes or redoes. What was made here before is sent and answered first. */
+  /**
+   * Undoes or redoes. What was made here before is sent and answered first, and what is made after it is
+   * sent after it (R16).
+   */
   undo(which: "undo" | "redo"): number {
-    const { calls, batchesMade } = this
-    return calls.ask(`_topicsync/${which}`, null, undefined, batchesMade)
+    return this.requests.ask(`_topicsync/${which}`, null, undefined, this.actionsMade)
+  }
+
+  /** Gives up a request: it is not sent any more, and its answer is passed over. */
+  cancel(call: number): void {
+    this.requests.cancel(call)
+  }
+
+  /** Whether everything made, asked and offered here has its outcome. */
+  get isSettled(): boolean {
+    for (const { tickets } of this.actions.values()) if (tickets.length > 0) return false
+    return !this.requests.isOpen
+  }
+
+  /** The changes that have no outcome, as on the wire, sent or not; not those of presence topics. */
+  unanswered(isSent: boolean): { topicName: string; change: Fields }[] {
+    return [...this.topics].flatMap(([topicName, topic]) => {
+      topic.composeTails()
+      const { type, pending, isPresence } = topic
+      const which = pending.filter((it) => !isPresence && (it.id !== undefined) === isSent)
+      return which.map(({ made }) => ({ topicName, change: type.encodeChange(made) }))
+    })
+  }
+
+  /** Takes no more local actions: the client is about to close (R38). */
+  close(): void {
+    this.isClosed = true
+  }
+
+  /** Gives up what has no outcome, and tells the program. */
+  end(): void {
+    end(this)
   }
 
   /** Answers somebody's request. */
   respond(requestId: string, outcome: Outcome): void {
     const content = { request_id: requestId, ...outcome }
-    this.queue.push({ type: "response", content })
+    this.messages.push({ type: "response", content })
   }
 
   /** Takes one message of the server. */
   receive(message: ServerMessage): void {
     receive(this, message)
+  }
+
+  /** Takes the messages of one frame, many changes in a row at once where that costs less (R47). */
+  receiveFrame(messages: readonly ServerMessage[]): void {
+    receiveFrame(this, messages)
   }
 
   /** The messages to be sent now, in order. Each is given once, and counts as sent. */
@@ -129,7 +174,7 @@ export class Replica extends State {
     disconnected(this)
   }
 
-  /** The time has come to send again what the server had no room for. */
+  /** The time has come to send again what the server had no room for (R23). */
   resendBusy(): void {
     const { resend, busy } = this
     for (const id of busy) resend.add(id)

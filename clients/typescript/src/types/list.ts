@@ -7,10 +7,10 @@
 
 import { Conflict } from "../value/errors.js"
 import type { Json } from "../value/json.js"
-import { equal } from "../value/json.js"
+import { canonical } from "../value/json.js"
+import { inCommon } from "./alike.js"
 import { itemField, unknownChange, wrongValue } from "./fields.js"
 import { END, placeField, resolvePlace } from "./place.js"
-import { sharedEnds } from "./search.js"
 import type { SetEvent } from "./settable.js"
 import { settable } from "./settable.js"
 import type { Maybe } from "./type.js"
@@ -91,8 +91,8 @@ function gapOver(gap: number, [popped, inserted]: Places, newcomer: boolean): nu
   return inserted < at || (inserted === at && !newcomer) ? at + 1 : at
 }
 
-/** A change carried over another one that does not replace; nothing if its item was taken out. */
-function carried(change: ListChange, other: ListChange, newcomer: boolean): Maybe<ListChange> {
+/** A change rebased over another one that does not replace; nothing if its item was taken out. */
+function rebased(change: ListChange, other: ListChange, newcomer: boolean): Maybe<ListChange> {
   if (other.type === "replace") return change
   const [item, gap] = placesOf(change)
   const [popped, inserted] = placesOf(other)
@@ -112,10 +112,10 @@ function takesBase(change: ListChange): boolean {
 
 /** The change with "the end" resolved, and checked against the list. */
 function exactly(change: ListChange, items: Items): ListChange {
-  const last = items.length - 1
+  const { length } = items
   const [item, gap] = placesOf(change)
-  const end = change.type === "insert" ? items.length : last
-  return placed(change, [resolvePlace(item, last), resolvePlace(gap, end)])
+  const end = change.type === "insert" ? length : length - 1
+  return placed(change, [resolvePlace(item, length - 1, length), resolvePlace(gap, end, length)])
 }
 
 const TOLD = { insert: "inserted", pop: "popped", replace: "replaced", move: "moved" }
@@ -156,7 +156,7 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
   },
   rebase(incoming, accepted) {
     const [item] = placesOf(incoming)
-    let over = carried(accepted, incoming, false)
+    let over = rebased(accepted, incoming, false)
     if (item === placesOf(accepted)[0]) {
       const gone = accepted.type === "pop"
       if (gone || (incoming.type === "replace" && accepted.type === "replace")) {
@@ -165,7 +165,7 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
       // The newcomer's target stands.
       if (incoming.type === "move" && accepted.type === "move") over = undefined
     }
-    return { incoming: carried(incoming, accepted, true), accepted: over }
+    return { incoming: rebased(incoming, accepted, true), accepted: over }
   },
   invert(change, before) {
     const exact = exactly(change, before)
@@ -191,13 +191,21 @@ export const list = settable<Items, ListChange, Items, ListEvent>({
     return placed(first, [item, target])
   },
   diff(from, to) {
-    const [start, end] = sharedEnds(from, to, equal)
-    const [gone, come] = [from.length - start - end, to.length - start - end]
-    const both = start + Math.min(gone, come)
-    const put = (type: "replace" | "insert", first: number, last: number): ListChange[] =>
-      to.slice(first, last).map((item, at) => ({ type, position: first + at, item }))
-    const pops = Array<ListChange>(from.length - end - both).fill({ type: "pop", position: both })
-    return [...put("replace", start, both), ...pops, ...put("insert", both, start + come)]
+    const changes: ListChange[] = []
+    let [gone, come] = [0, 0]
+    // Everything before `come` is as it is to be.
+    for (const [oldStart, nowStart, length] of inCommon(from.map(canonical), to.map(canonical), 1)) {
+      const both = come + Math.min(oldStart - gone, nowStart - come)
+      for (let position = come; position < nowStart; position++) {
+        changes.push({ type: position < both ? "replace" : "insert", position, item: to[position]! })
+      }
+      for (let left = oldStart - gone - (both - come); left > 0; left--) {
+        changes.push({ type: "pop", position: both })
+      }
+      gone = oldStart + length
+      come = nowStart + length
+    }
+    return changes
   },
   describe(change, before) {
     const exact = exactly(change, before)

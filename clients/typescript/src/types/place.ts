@@ -25,11 +25,13 @@ export function placeField(fields: Fields, field: string, min = END): number {
 }
 
 /**
- * The position meant, `end` being the last one that is allowed; -1 stands for an empty list that has
- * no last item.
+ * The position meant, `last` being the last one that is allowed: the length for an insert, else that
+ * of the last item (-1 in an empty list).
  */
-export function resolvePlace(place: number, end: number): number {
-  const at = place === END ? end : place
-  if (at > end || at < 0) throw outOfBounds(place, end + 1)
+export function resolvePlace(place: number, last: number, length: number): number {
+  const at = place === END ? last : place
+  if (at > last || at < 0) {
+    throw outOfBounds(place, length, last === length ? `, an insert may go from 0 to ${length}` : "")
+  }
   return at
 }

@@ -10,16 +10,3 @@ export function lowerBound(length: number, isBefore: (at: number) => boolean): n
   }
   return low
 }
-
-/** How many items two sequences share at their beginnings, and then at their ends. */
-export function sharedEnds<T>(
-  a: readonly T[],
-  b: readonly T[],
-  isSame: (a: T, b: T) => boolean,
-): [start: number, end: number] {
-  const shortest = Math.min(a.length, b.length)
-  let [start, end] = [0, 0]
-  while (start < shortest && isSame(a[start]!, b[start]!)) start++
-  while (end < shortest - start && isSame(a.at(-1 - end)!, b.at(-1 - end)!)) end++
-  return [start, end]
-}

@@ -22,7 +22,7 @@ type Parts<V, C, View, E> = Omit<TopicType<V, C, View, E>, "encodeChange" | "reb
   Partial<Pick<TopicType<V, C, View, E>, "encodeChange" | "compose" | "diff">> & {
     /** As in a whole type; if this is not there, no two changes touch each other. */
     rebase?: TopicType<V, C>["rebase"]
-    /** Carries a change over a `set`; if this is not there, they conflict. */
+    /** Rebases a change over a `set`; if this is not there, they conflict. */
     overSet?: (incoming: C, accepted: SetTo<V>) => { incoming: Maybe<C>; accepted: SetTo<V> }
   }
 

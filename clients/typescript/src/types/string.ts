@@ -1,15 +1,19 @@
 /** `string`: a text that many hands edit at once. */
 
+import type { Json } from "../value/json.js"
 import { Text } from "../value/text.js"
+import { inCommon } from "./alike.js"
 import type { Edit } from "./edit.js"
 import * as edits from "./edit.js"
 import { required, stringField, unknownChange, wrongValue } from "./fields.js"
 import { END, placeField } from "./place.js"
-import { sharedEnds } from "./search.js"
 import type { SetEvent } from "./settable.js"
 import { settable } from "./settable.js"
 import type { Fields, Maybe } from "./type.js"
 import { SEPARATE } from "./type.js"
+
+/** How many code points in a row two texts must have in common, once, for what lies around them to be told apart. */
+const ALIKE_RUN = 8
 
 /** A change of a text. An insertion or deletion is an edit of one step, and goes out as one. */
 export type StringChange =
@@ -60,6 +64,7 @@ function encodeEdit(edit: Edit): Fields {
 /** Holds text. */
 export const string = settable<Text, StringChange, string, StringEvent>({
   name: "string",
+  rebasesOverComposed: true,
   initial: Text.empty,
   decodeValue(value) {
     if (typeof value !== "string") throw wrongValue("a string", value)
@@ -104,9 +109,15 @@ export const string = settable<Text, StringChange, string, StringEvent>({
   },
   diff(from, to) {
     const [old, now] = [[...from.toString()], [...to.toString()]]
-    const [start, end] = sharedEnds(old, now, Object.is)
-    const middle = (text: string[]) => text.slice(start, text.length - end).join("")
-    return [edit(edits.decodeEdit([start, middle(now), { d: middle(old) }]))]
+    const edit: Json[] = []
+    let [gone, come] = [0, 0]
+    for (const [oldStart, nowStart, length] of inCommon(old, now, ALIKE_RUN)) {
+      const [inserted, deleted] = [now.slice(come, nowStart), old.slice(gone, oldStart)]
+      edit.push(inserted.join(""), { d: deleted.join("") }, length)
+      gone = oldStart + length
+      come = nowStart + length
+    }
+    return [{ type: "edit", edit: edits.decodeEdit(edit) }]
   },
   view: (text) => text.toString(),
   describe(change, before) {

@@ -1,8 +1,8 @@
 /**
  * Topic types: what a change is, and how it applies, rebases, inverts and composes.
  *
- * {@link TopicType} is the one door: the built-in types are written against it, a file each, and
- * nothing outside this folder knows them by name. Nothing here knows of versions, ids or clients.
+ * The built-in types are written against {@link TopicType}, a file each, and nothing outside this folder
+ * knows them by name. Nothing here knows of versions, ids or clients.
  */
 
 import type { Invalid } from "../value/errors.js"
@@ -18,11 +18,11 @@ export interface Fields {
 /** A change, or nothing: what `none` is on the wire. */
 export type Maybe<C> = C | undefined
 
-/** Two changes carried past each other. `undefined` means that nothing is left to do. */
+/** Two changes rebased over each other. `undefined` means that nothing is left to do. */
 export interface Rebased<C> {
-  /** The incoming change, as it applies after the accepted one. */
+  /** The incoming change, rebased over the accepted one. */
   readonly incoming: Maybe<C>
-  /** The accepted change, as it applies after the incoming one. */
+  /** The accepted change, rebased over the incoming one. */
   readonly accepted: Maybe<C>
 }
 
@@ -32,16 +32,16 @@ export const SEPARATE: unique symbol = Symbol("separate")
 /**
  * A kind of topic: its values, its changes, and the algebra that lets many hands edit one value.
  *
- * All functions are pure, and values and changes are never changed in place. What cannot be is
- * thrown, as an {@link Invalid} or a {@link Conflict}; anything else that is thrown is a bug.
+ * All functions are pure, and values and changes are never changed in place. A function that cannot do what
+ * it is asked throws an {@link Invalid} or a {@link Conflict}; anything else that is thrown is a bug.
  *
  * For every value `v` and changes `c`, `a`, `b` (`v · c` is `v` with `c` applied):
  *
  * 1. *apply is a function*: the same value and change give the same result;
  * 2. *inverse*: `v · c · invert(c, v) = v`;
  * 3. *rebase is total*: it answers every pair;
- * 4. *the square closes*: `v · a · c' = v · c · a'` for what {@link rebase} carried, and what it
- *    carried applies (unless a number leaves its range);
+ * 4. *the square closes*: `v · a · c' = v · c · a'` for what {@link rebase} gives, and what it
+ *    gives applies (unless a number leaves its range);
  * 5. *compose agrees*: `v · compose(a, b) = v · a · b`;
  * 6. *round trip*: decoding what was encoded gives an equal value or change.
  *
@@ -104,7 +104,7 @@ export interface TopicType<V, C, View = V, E = C> {
   apply(value: V, change: C): V
 
   /**
-   * Carries two changes made on one value past each other: `incoming` over `accepted`, which the
+   * Rebases two changes made on one value over each other: `incoming` over `accepted`, which the
    * server took first, and `accepted` over `incoming`. Law 4 says what that means. Of two inserts at
    * one position, the newcomer goes to the left.
    *
@@ -123,6 +123,12 @@ export interface TopicType<V, C, View = V, E = C> {
    * first back; {@link SEPARATE} if there is none.
    */
   compose?(first: C, second: C): Maybe<C> | typeof SEPARATE
+
+  /**
+   * Whether any two changes that have a base compose, and rebasing over a composition gives just what
+   * rebasing over its parts in turn gives. Many changes are then composed before they are rebased.
+   */
+  readonly rebasesOverComposed?: boolean
 
   /**
    * Changes that lead from one value to another, as close as the values tell to what others did. Not
@@ -150,8 +156,8 @@ export function resolve<V, C>(type: TopicType<V, C>, change: C, value: V): C {
   return type.resolve ? type.resolve(change, value) : change
 }
 
-/** Carries one change over `accepted`: gives it, and `accepted` carried over it. */
-export function carryOne<C>(
+/** Rebases one change over `accepted`: gives it, and `accepted` rebased over it. */
+export function rebaseOne<C>(
   type: TopicType<unknown, C>,
   change: Maybe<C>,
   accepted: Maybe<C>,
@@ -167,6 +173,15 @@ export function pushComposed<C>(type: TopicType<unknown, C>, run: C[], change: C
   if (composed === SEPARATE) return void run.push(change)
   run.pop()
   if (composed !== undefined) run.push(composed)
+}
+
+/** Changes as few as they can be composed into. O(n log n) compositions' worth of work, n being their number. */
+export function composeAll<C>(type: TopicType<unknown, C>, changes: readonly C[]): C[] {
+  if (changes.length < 2) return [...changes]
+  const middle = changes.length >> 1
+  const run = composeAll(type, changes.slice(0, middle))
+  for (const change of composeAll(type, changes.slice(middle))) pushComposed(type, run, change)
+  return run
 }
 
 /** What a whole value being set does to what was made on what it replaced. */

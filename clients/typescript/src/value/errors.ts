@@ -5,31 +5,31 @@ export class Invalid extends Error {
   override readonly name = "Invalid"
 }
 
-/** Why a change cannot be carried over another: it can no longer do what its author meant. */
+/** Why a change cannot be rebased over another: it can no longer do what its author meant. */
 export class Conflict extends Error {
   override readonly name = "Conflict"
 }
 
 /**
- * Runs `attempt`; gives `undefined` where it throws an {@link Invalid} or a {@link Conflict}, of whose
- * message `heed` is told. Bugs pass through.
+ * Runs `attempt`; gives `undefined` where it throws an {@link Invalid} or a {@link Conflict}, whose
+ * message is passed to `onFailure`. Any other error is a bug, and is thrown on.
  */
-export function tryTo<T>(attempt: () => T, heed?: (reason: string) => void): T | undefined {
+export function tryTo<T>(attempt: () => T, onFailure?: (reason: string) => void): T | undefined {
   try {
     return attempt()
   } catch (error) {
     if (!(error instanceof Invalid || error instanceof Conflict)) throw error
-    heed?.(error.message)
+    onFailure?.(error.message)
     return undefined
   }
 }
 
-/** The error of a position that is not there. */
-export function outOfBounds(position: number, length: number): Invalid {
-  return new Invalid(`position ${position} is out of bounds, the length is ${length}`)
+/** The error of a position that is not there; `rest` says what would be. */
+export function outOfBounds(position: number, length: number, rest = ""): Invalid {
+  return new Invalid(`position ${position} is out of bounds, the length is ${length}${rest}`)
 }
 
-/** The error of what is there and should not be, or the other way round. */
+/** The error of something that is there already, or is not there. */
 export function misplaced(what: string, there: boolean): Invalid {
   return new Invalid(`${what} is ${there ? "there already" : "not there"}`)
 }

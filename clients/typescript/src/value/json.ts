@@ -2,12 +2,54 @@
 
 import { Invalid } from "./errors.js"
 
-/** Any value that a topic can hold. Whole numbers lie within ±(2^53 − 1), numbers are finite. */
+/**
+ * Any value that a topic can hold. Numbers are finite. One that is whole and within ±(2^53 − 1) is an
+ * int to the server, any other a float.
+ */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject
 
 /** Values by key. */
 export interface JsonObject {
   readonly [key: string]: Json
+}
+
+/** A value that is not to be changed, at any depth. */
+export type ReadonlyDeep<T> = [Json] extends [T]
+  ? T
+  : T extends (...args: never[]) => unknown
+    ? T
+    : T extends object
+      ? { readonly [K in keyof T]: ReadonlyDeep<T[K]> }
+      : T
+
+/** Whether this is no production build: bundlers put what they build for here. */
+function isDevelopment(): boolean {
+  try {
+    return process.env.NODE_ENV !== "production"
+  } catch {
+    return false
+  }
+}
+
+declare const process: { readonly env: { readonly NODE_ENV?: string } }
+
+/**
+ * Freezes what a program gets of a value, in development: to change it would change what the client
+ * holds, and nobody else would hear of it. What is frozen already is so at any depth.
+ */
+export const frozen: <T>(value: T) => T = isDevelopment() ? freeze : (value) => value
+
+function freeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value
+  if (!Array.isArray(value) && !isPlain(value)) return value
+  for (const inner of Object.values(value)) freeze(inner)
+  return Object.freeze(value)
+}
+
+/** Whether this is an object of no class. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 /** How many containers (lists, dicts) nest in one topic's value at most. */
@@ -39,13 +81,9 @@ export function checked(value: unknown, nestingMax = NESTING_MAX): Json {
       return value
     case "number":
       if (!Number.isFinite(value)) throw new Invalid("a number is not finite")
-      // Beyond, there are floats alone.
-      if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 2 ** 64) {
-        throw new Invalid("a whole number is beyond ±(2^53 − 1)")
-      }
       return value
     case "string":
-      if (/\p{Surrogate}/u.test(value)) throw new Invalid("a text holds half of a surrogate pair")
+      if (!isWellFormed(value)) throw new Invalid("a text holds half of a surrogate pair")
       return value
     case "object":
       return value === null ? null : checkedContainer(value, nestingMax - 1)
@@ -57,8 +95,7 @@ export function checked(value: unknown, nestingMax = NESTING_MAX): Json {
 function checkedContainer(container: object, nestingMax: number): Json {
   if (nestingMax < 0) throw tooDeep()
   if (Array.isArray(container)) return container.map((item) => checked(item, nestingMax))
-  const prototype = Object.getPrototypeOf(container)
-  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+  if (!isPlain(container)) {
     throw new Invalid(`${container.constructor.name} is not a value`)
   }
   const entries: [string, Json][] = []
@@ -66,6 +103,26 @@ function checkedContainer(container: object, nestingMax: number): Json {
     if (value !== undefined) entries.push([checked(key) as string, checked(value, nestingMax)])
   }
   return Object.fromEntries(entries)
+}
+
+/** Whether a text holds no half of a surrogate pair. */
+export function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text)
+}
+
+/** How many bytes the name of a topic or service has at most. */
+const NAME_BYTES_MAX = 512
+
+/**
+ * Passes what can be the name of a topic or a service.
+ *
+ * @throws {@link Invalid} if it has not 1 to 512 bytes, or a control character.
+ */
+export function checkName(name: string): void {
+  const is = typeof name === "string" && name !== "" && !/[\p{Cc}\p{Surrogate}]/u.test(name)
+  if (is && utf8Length(name) <= NAME_BYTES_MAX) return
+  const shown = JSON.stringify(name)?.slice(0, 80)
+  throw new Invalid(`${shown} is no name: one has 1 to ${NAME_BYTES_MAX} bytes, no control characters`)
 }
 
 /** The error of a value that nests too deep. */
@@ -82,6 +139,15 @@ export function nesting(value: Json): number {
 /** Whether two values are the same by content: `1` is `1.0`, and keys have no order. */
 export function equal(a: Json, b: Json): boolean {
   return a === b || compare(a, b) === 0
+}
+
+/** A text that equal values have in common, and no others. */
+export function canonical(value: Json): string {
+  if (Array.isArray(value)) return `[${(value as readonly Json[]).map(canonical).join()}]`
+  if (!isObject(value)) return JSON.stringify(value)
+  return `{${sortedEntries(value)
+    .map((entry) => canonical(entry))
+    .join()}}`
 }
 
 const RANKS = ["null", "bool", "number", "string", "list", "dict"]

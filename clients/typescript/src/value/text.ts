@@ -199,26 +199,33 @@ export class Text {
   }
 
   /**
-   * The code point that begins at a position in UTF-16 units. O(log n).
+   * The code point that begins at a position in UTF-16 units. O(log n). Between the halves of a surrogate
+   * pair none does; `side` says whether the start or the end of the pair is meant then.
    *
-   * @throws {@link Invalid} if it is beyond the end, or between the halves of a surrogate pair.
+   * @throws {@link Invalid} if it is beyond the end, or between the halves and no side is given.
    */
-  pointAt(unit: number): number {
+  pointAt(unit: number, side?: "start" | "end"): number {
     if (!(Number.isInteger(unit) && unit >= 0 && unit <= this.units)) {
       throw outOfBounds(unit, this.units)
     }
     let node = this.#root
     let points = 0
-    while (node.points !== node.units) {
-      if (node.string !== undefined) return points + pointOf(node.string, unit)
+    let left = unit
+    while (node.string === undefined && node.points !== node.units) {
       let at = 0
-      for (; unit > node.children![at]!.units; at++) {
-        unit -= node.children![at]!.units
+      for (; left > node.children![at]!.units; at++) {
+        left -= node.children![at]!.units
         points += node.children![at]!.points
       }
       node = node.children![at]!
     }
-    return points + unit
+    if (node.points === node.units) return points + left
+    const string = node.string!
+    points += countPoints(string.slice(0, left))
+    // The first half alone counts for no code point: it is a high one, of which the second follows.
+    if (left === 0 || left === string.length || !isHigh(string.charCodeAt(left - 1))) return points
+    if (side) return side === "end" ? points + 1 : points
+    throw new Invalid(`position ${unit} is between the halves of a surrogate pair`)
   }
 
   /** Where, in UTF-16 units, the code point at `point` begins. O(log n). */
@@ -236,11 +243,4 @@ export class Text {
     }
     return units + point
   }
-}
-
-function pointOf(string: string, unit: number): number {
-  if (unit > 0 && unit < string.length && isHigh(string.charCodeAt(unit - 1))) {
-    throw new Invalid("the position is between the halves of a surrogate pair")
-  }
-  return countPoints(string.slice(0, unit))
 }

@@ -2,6 +2,7 @@
 
 import type { Browser, Page } from "playwright-core"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { connect } from "../../src/index.js"
 import { bundle, launch, serve } from "../support/page.js"
 import { Server } from "../support/server.js"
 
@@ -104,6 +105,45 @@ test("presence, undo and redo", async () => {
   await shows(two, "#todo").toBe("item 0undone")
 })
 
+test("typing in the middle leaves the cursor where it is", async () => {
+  const [one, two] = pages
+  await two.locator("#notes").press("Home")
+  await two.locator("#notes").pressSequentially("abc")
+  await shows(one, "#notes").toBe("abcoh, hello 😀")
+  for (let at = 0; at < 3; at++) await two.locator("#notes").press("Backspace")
+  await shows(one, "#notes").toBe("oh, hello 😀")
+})
+
+test("a topic that cannot be had shows its error, and can be tried again", async () => {
+  const [one] = pages
+  const other = connect(server.url)
+  const int = await other.int("page/wrong").ready()
+  await int.set(1)
+  await one.locator("#try").click()
+  await shows(one, "#error").toMatch(/^page\/wrong: wrong_type: /)
+  await one.locator("#again").click()
+  await shows(one, "#error").toMatch(/^page\/wrong: wrong_type: /)
+  await other.request("_topicsync/remove_topic", { topic_name: int.name })
+  await one.locator("#again").click()
+  await shows(one, "#wrong").toBe("0 items")
+  await other.close()
+})
+
+test("a page that is reloaded or closed leaves nothing of itself behind (B12)", async () => {
+  const [one] = pages
+  const three = await open("three", [])
+  for (let visit = 0; visit < 4; visit++) {
+    await three.locator("#hello").click()
+    await shows(one, "#others").toBe("two,three")
+    await three.reload()
+    await shows(one, "#others").toBe("two")
+  }
+  await three.locator("#hello").click()
+  await shows(one, "#others").toBe("two,three")
+  await three.close({ runBeforeUnload: false })
+  await shows(one, "#others").toBe("two")
+})
+
 test("a page that loses the server says so, and catches up", async () => {
   const [one, two] = pages
   await server.stop()
@@ -118,6 +158,7 @@ test("a page that loses the server says so, and catches up", async () => {
 })
 
 test("nothing was thrown, and React had nothing to complain of", () => {
-  // A browser reports a connection that fails, whoever handles it.
-  expect(errors.filter((error) => !error.includes("WebSocket connection"))).toEqual([])
+  // A browser reports a connection that fails, and React what an error boundary shows, whoever handles it.
+  const expected = /WebSocket connection|TopicError: page\/wrong/
+  expect(errors.filter((error) => !expected.test(error))).toEqual([])
 })

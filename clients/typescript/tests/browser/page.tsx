@@ -1,7 +1,7 @@
 /** A page that shows topics by every hook, in StrictMode. */
 
 import type { ReactNode } from "react"
-import { StrictMode, useRef, useState } from "react"
+import { Component, StrictMode, useRef, useState } from "react"
 import { createRoot } from "react-dom/client"
 import { connect, topics } from "../../src/index.js"
 import { ClientProvider, usePresence, useStatus, useTopic, useUndo, useValue } from "../../src/react.js"
@@ -9,6 +9,7 @@ import { ClientProvider, usePresence, useStatus, useTopic, useUndo, useValue } f
 const notes = topics.string("page/notes")
 const todo = topics.list<string>("page/todo")
 const nodes = topics.dict<{ x: number; y: number }>("page/nodes")
+const wrong = topics.list<string>("page/wrong")
 const people = topics.presence<{ name: string }>("page/people")
 
 /** How often each part rendered. */
@@ -55,11 +56,37 @@ function NodeX(): ReactNode {
   return <output id="x">{x}</output>
 }
 
+/** Shows the error of a topic that cannot be had, and tries again when it is asked to. */
+class Boundary extends Component<{ children: ReactNode }, { error?: Error | undefined }> {
+  override state: { error?: Error | undefined } = {}
+
+  static getDerivedStateFromError(error: Error): { error: Error } {
+    return { error }
+  }
+
+  override render(): ReactNode {
+    const { error } = this.state
+    if (!error) return this.props.children
+    return (
+      <>
+        <output id="error">{error.message}</output>
+        <button id="again" onClick={() => this.setState({ error: undefined })} />
+      </>
+    )
+  }
+}
+
+function Wrong(): ReactNode {
+  const [items] = useTopic(wrong)
+  return <output id="wrong">{items.length} items</output>
+}
+
 function Everything(): ReactNode {
   const { status, pending } = useStatus()
   const { undo, redo } = useUndo()
   const { others, set } = usePresence(people)
   const [shown, setShown] = useState(true)
+  const [tried, setTried] = useState(false)
   const name = useRef(location.hash.slice(1))
   return (
     <>
@@ -75,6 +102,8 @@ function Everything(): ReactNode {
       <button id="redo" onClick={() => void redo()} />
       <button id="toggle" onClick={() => setShown(!shown)} />
       {shown && <Notes />}
+      <button id="try" onClick={() => setTried(true)} />
+      <Boundary>{tried && <Wrong />}</Boundary>
       <Todo />
       <NodeX />
     </>

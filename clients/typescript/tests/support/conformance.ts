@@ -23,6 +23,7 @@ interface Expected extends JsonObject {
   readonly topics: JsonObject
   readonly fates: readonly JsonObject[]
   readonly changed: readonly JsonObject[]
+  readonly told: readonly JsonObject[]
   readonly error: boolean
 }
 
@@ -42,7 +43,7 @@ type Of<T> = T & { readonly topic_name: string }
 /** What each kind of step does; what it gives is what was sent. */
 const STEPS: Record<string, (replica: Replica, step: never) => unknown> = {
   receive: (replica, messages: readonly ServerMessage[]) => {
-    for (const message of messages) replica.receive(message)
+    replica.receiveFrame(messages)
   },
   subscribe: (replica, { topic_name, type, options }: Of<{ type: string; options?: JsonObject }>) =>
     void replica.subscribe(topic_name, typeNamed(type), options),
@@ -59,27 +60,44 @@ const STEPS: Record<string, (replica: Replica, step: never) => unknown> = {
     replica.setPresence(topic_name, remove ? undefined : entry),
   request: (replica, { service_name, args }: { service_name: string; args: Json }) => {
     const undo = /^_topicsync\/(undo|redo)$/.exec(service_name)?.[1]
-    if (undo) replica.undo(undo as "undo" | "redo")
-    else replica.request(service_name, args ?? null)
+    return undo ? replica.undo(undo as "undo" | "redo") : replica.request(service_name, args ?? null)
   },
   disconnect: (replica) => replica.disconnected(),
   // As it is sent: without what is undefined.
   send: (replica) => JSON.parse(JSON.stringify(replica.outbox())) as Json,
   resend_busy: (replica) => replica.resendBusy(),
+  composes: (replica, { on }: { on: boolean }) => void (replica.composes = on),
+  close: (replica) => replica.close(),
+  end: (replica) => replica.end(),
+}
+
+/**
+ * Reads a case. Whole numbers beyond ±(2^53 − 1) become bigints: a program of this language that has
+ * the number has a float, which is a value, where the case has an int, which is none.
+ */
+export function parseCase(line: string): Case {
+  const marked = line.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) =>
+    /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token)) ? `{"$int":"${token}"}` : token,
+  )
+  return JSON.parse(marked, (_key, value: { $int?: string } | null) =>
+    typeof value?.$int === "string" ? BigInt(value.$int) : value,
+  ) as Case
 }
 
 export function runCase({ case: name, steps }: Case): void {
   const replica = new Replica()
   const tickets: number[] = []
+  const calls: number[] = []
   let topics: Json = {}
   for (const [index, step] of steps.entries()) {
-    const where = `${name}, step ${index}: ${JSON.stringify(step)}`
+    const where = `${name}, step ${index}: ${JSON.stringify(step, (_key, it) => (typeof it === "bigint" ? `${it}` : it))}`
     const kind = Object.keys(step).find((key) => Object.hasOwn(STEPS, key))
     if (!kind) throw new Error(`no such step: ${where}`)
     const before = new Map<string, Typed>(replica.topics)
     const { result, error } = play(replica, kind, step[kind]!)
     const types = new Map([...before, ...replica.topics])
     if (kind === "local" && !error) tickets.push(result as number)
+    if (kind === "request" && !error) calls.push(result as number)
     // What is absent was not there, and topics are as they were.
     const expected = (step.expect ?? {}) as Partial<Expected>
     topics = expected.topics ?? topics
@@ -94,6 +112,8 @@ export function runCase({ case: name, steps }: Case): void {
     )
     const changed = events.flatMap((event) => changedOf(types, event))
     expectSame(changed, expected.changed ?? [], where)
+    const told = events.flatMap((event) => toldOf(event, calls))
+    expectSame(told, expected.told ?? [], where)
   }
 }
 
@@ -145,7 +165,8 @@ function fateOf(event: ReplicaEvent, tickets: readonly number[]): JsonObject[] {
       return [{ ticket, fate: "rejected", code, reason }]
     }
     case "unknown":
-      return [{ ticket, fate: "unknown" }]
+    case "unsent":
+      return [{ ticket, fate: event.type }]
     default:
       return []
   }
@@ -156,4 +177,38 @@ function changedOf(types: ReadonlyMap<string, Typed>, event: ReplicaEvent): Json
   const { topicName, changes, origin } = event
   const { type } = types.get(topicName)!
   return [{ topic_name: topicName, changes: changes.map((it) => type.encodeChange(it)), origin }]
+}
+
+/** What else the program is told. Calls count from 1, and only those of the program. */
+function toldOf(event: ReplicaEvent, calls: readonly number[]): JsonObject[] {
+  switch (event.type) {
+    case "online":
+      return [{ event: "online", client_id: event.clientId, resumed: event.resumed }]
+    case "ready":
+      return [{ event: "ready", topic_name: event.topicName }]
+    case "closed":
+      return [
+        { event: "closed", topic_name: event.topicName, ...(event.error && { code: event.error.code }) },
+      ]
+    case "response": {
+      const { response = null, error } = event.outcome
+      return [
+        {
+          event: "response",
+          call: calls.indexOf(event.call) + 1,
+          ...(error ? { code: error.code } : { response }),
+        },
+      ]
+    }
+    case "request":
+      return [{ event: "request", ...event.request, args: event.request.args ?? null }]
+    case "busy":
+      return [{ event: "busy" }]
+    case "error": {
+      const { code, topic_name } = event.error
+      return [{ event: "error", code, ...(topic_name !== undefined && { topic_name }) }]
+    }
+    default:
+      return []
+  }
 }

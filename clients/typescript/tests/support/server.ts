@@ -72,26 +72,30 @@ export class Proxy {
   /** Whether it takes connections. */
   open = true
 
-  static async start(target: string): Promise<Proxy> {
-    const proxy = new Proxy(target)
+  /** A way to `target` that takes `delayMs`, each way. */
+  static async start(target: string, delayMs = 0): Promise<Proxy> {
+    const proxy = new Proxy(target, delayMs)
     await new Promise((resolve) => proxy.#server.on("listening", resolve))
     return proxy
   }
 
-  private constructor(target: string) {
+  private constructor(target: string, delayMs: number) {
+    const after = (work: () => void) => void (delayMs > 0 ? setTimeout(work, delayMs) : work())
     this.#server = new WebSocketServer({ port: 0, host: "127.0.0.1" })
     this.#server.on("connection", (down, request) => {
       if (!this.open) return down.terminate()
-      const up = new WebSocket(target, String(request.headers["sec-websocket-protocol"]).split(", "))
+      const up = new WebSocket(target, String(request.headers["sec-websocket-protocol"]).split(/,\s*/))
       this.#pairs.add([down, up])
       const early: unknown[] = []
       up.on("open", () => early.forEach((data) => up.send(data as string)))
       down.on("message", (data, binary) => {
         const frame = binary ? data : String(data)
-        if (up.readyState === WebSocket.OPEN) up.send(frame)
-        else early.push(frame)
+        after(() => {
+          if (up.readyState === WebSocket.OPEN) up.send(frame)
+          else early.push(frame)
+        })
       })
-      up.on("message", (data, binary) => down.send(binary ? data : String(data)))
+      up.on("message", (data, binary) => after(() => down.send(binary ? data : String(data))))
       for (const end of [up, down]) end.on("error", () => {})
       down.on("close", (code) => (code === 1000 ? up.close(1000) : up.terminate()))
       up.on("close", (code) => (code === 1006 ? down.terminate() : down.close(code)))

@@ -2,13 +2,11 @@
 
 import { readFileSync } from "node:fs"
 import { test } from "vitest"
-import type { Case } from "../support/conformance.js"
-import { runCase } from "../support/conformance.js"
+import { parseCase, runCase } from "../support/conformance.js"
 
 const FILE = new URL("../../../conformance/cases.jsonl", import.meta.url)
-const lines = readFileSync(FILE, "utf8").split("\n").filter(Boolean)
+const lines = readFileSync(process.env["CASES"] ?? FILE, "utf8")
+  .split("\n")
+  .filter(Boolean)
 
-test.each(lines.map((line) => JSON.parse(line) as Case).map((it) => [it.case, it] as const))(
-  "%s",
-  (_name, it) => runCase(it),
-)
+test.each(lines.map(parseCase).map((it) => [it.case, it] as const))("%s", (_name, it) => runCase(it))

@@ -1,7 +1,7 @@
 /** Losing a connection and coming back, with a clock of the test's own. */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest"
-import { connect, FateUnknown } from "../../src/index.js"
+import { connect, OutcomeUnknown } from "../../src/index.js"
 import { fakeSockets } from "../support/fake-socket.js"
 
 beforeEach(() => void vi.useFakeTimers())
@@ -76,6 +76,74 @@ describe("a connection", () => {
     expect(sockets).toHaveLength(4)
   })
 
+  test("keeps waiting longer while it never gets what it asks for, and says so once", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0)
+    const warn = vi.spyOn(console, "warn").mockReturnValue()
+    const { client, sockets, at } = await open({ retryMinMs: 100, retryMaxMs: 1000 })
+    client.list("small")
+    client.list("large")
+    await turn()
+    for (const wait of [50, 100, 200, 400, 500]) {
+      at(-1).give("small", "list", [])
+      // The snapshot of the other one is too large to be taken.
+      at(-1).onerror?.({ message: "Max payload size exceeded" } as never)
+      at(-1).close(1006)
+      const before = sockets.length
+      await vi.advanceTimersByTimeAsync(wait - 1)
+      expect(sockets).toHaveLength(before)
+      await vi.advanceTimersByTimeAsync(1)
+      expect(sockets).toHaveLength(before + 1)
+      at(-1).open()
+      at(-1).hello(2, "two")
+      at(-1).hello(1, "one", true)
+      expect(client.status).toBe("online")
+    }
+    const said = "topicsync: no connection to ws://test: Max payload size exceeded; trying again"
+    expect(warn.mock.calls).toEqual([[said]])
+    at(-1).give("small", "list", [])
+    at(-1).give("large", "list", [])
+    at(-1).close(1006)
+    const before = sockets.length
+    await vi.advanceTimersByTimeAsync(50)
+    expect(sockets).toHaveLength(before + 1)
+  })
+
+  test("ends its session when the page goes away, and begins another when it comes back", async () => {
+    const page = new EventTarget()
+    for (const method of ["addEventListener", "removeEventListener"] as const) {
+      vi.stubGlobal(method, page[method].bind(page))
+    }
+    const { client, sockets, at } = await open()
+    const int = client.int("int")
+    await turn()
+    at(0).give("int", "int", 0)
+    at(0).take()
+    const added = int.add(1)
+    page.dispatchEvent(new Event("pagehide"))
+    // What was made last goes out before the close.
+    expect(at(0).take()).toMatchObject([{ type: "update", content: { change: { type: "add", value: 1 } } }])
+    expect([at(0).closedWith, client.status]).toEqual([1000, "offline"])
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(sockets).toHaveLength(1)
+    page.dispatchEvent(new Event("pageshow"))
+    await turn()
+    at(1).open()
+    at(1).hello(2, "two")
+    at(1).say({ type: "error", content: { code: "session_unknown", to: "resume" } })
+    const change = { type: "add", value: 1, id: "1_1" }
+    at(1).say(
+      { type: "subscribed", content: { topic_name: "int", type: "int", epoch: "e", version: 1, since: 0 } },
+      { type: "update", content: { topic_name: "int", version: 1, commit: 1, author: 1, change } },
+    )
+    expect(await added).toBe("1_1")
+    expect([int.value, client.pending]).toEqual([1, 0])
+    await client.close()
+    page.dispatchEvent(new Event("pageshow"))
+    await turn()
+    expect(sockets).toHaveLength(2)
+    vi.unstubAllGlobals()
+  })
+
   test("resumes its session and sends again, under the same id, what was not answered", async () => {
     const { client, at } = await open()
     const int = client.int("int")
@@ -102,7 +170,7 @@ describe("a connection", () => {
     expect([int.value, client.pending]).toEqual([5, 0])
   })
 
-  test("of what was in flight when the session ended, the fate is unknown", async () => {
+  test("of what was in flight when the session ended, the outcome is unknown", async () => {
     const { client, at } = await open()
     const int = client.int("int")
     await turn()
@@ -116,7 +184,7 @@ describe("a connection", () => {
     at(1).say({ type: "error", content: { code: "session_unknown", to: "resume" } })
     expect(client.id).toBe(2)
     at(1).give("int", "int", 7)
-    await expect(added).rejects.toThrow(FateUnknown)
+    await expect(added).rejects.toThrow(OutcomeUnknown)
     expect(int.value).toBe(7)
   })
 
@@ -161,13 +229,13 @@ describe("a connection", () => {
   })
 
   test("survives a frame that makes no sense", async () => {
-    const error = vi.spyOn(console, "error").mockReturnValue()
+    const warn = vi.spyOn(console, "warn").mockReturnValue()
     const { client, sockets, at } = await open()
     at(0).onmessage!({ data: "no JSON" } as never)
     expect(client.status).toBe("offline")
     await vi.advanceTimersByTimeAsync(100)
     expect(sockets).toHaveLength(2)
-    expect(error).toHaveBeenCalledOnce()
+    expect(warn.mock.calls).toEqual([[expect.stringMatching(/ws:\/\/test.*a frame cannot be read/)]])
   })
 
   test("passes over messages of a later version of the protocol", async () => {

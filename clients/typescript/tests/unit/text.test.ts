@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest"
 import { Replica } from "../../src/replica/replica.js"
 import { string } from "../../src/types/string.js"
 import { Text } from "../../src/value/text.js"
+import { Random } from "../support/random.js"
 
 const character = fc.constantFrom("a", "b", "é", "世", "😀", "𝄞")
 const piece = fc
@@ -49,6 +50,47 @@ test("no position is between the halves of a surrogate pair", () => {
   }
 })
 
+test("what is typed here and there costs no more the more there is, nor does hearing of others' (R46, R47)", () => {
+  const COUNT = 5000
+  const [replica, other] = [new Replica(), new Replica()]
+  const start = "x".repeat(10_000)
+  const random = new Random(1)
+  for (const it of [replica, other]) {
+    it.subscribe("text", string)
+    it.receive({ type: "hello", content: { id: 1, session: "s" } })
+    it.outbox()
+    const first = { topic_name: "text", version: 0 }
+    it.receive({ type: "subscribed", content: { ...first, type: "string", epoch: "e" } })
+    it.receive({
+      type: "update",
+      content: { ...first, snapshot: true, change: { type: "set", value: start } },
+    })
+  }
+  const insert = (insertion: string) => ({ type: "insert", position: random.below(10_000), insertion })
+  for (let at = 0; at < COUNT; at++) replica.local([{ topicName: "text", change: insert("mine") }])
+  const messages = Array.from({ length: COUNT }, (_, at) => {
+    const content = { topic_name: "text", version: at + 1, author: 2, change: insert("theirs") }
+    return { type: "update", content } as const
+  })
+  for (let at = 0; at < COUNT; at += 250) {
+    replica.receiveFrame(messages.slice(at, at + 250))
+    for (const message of messages.slice(at, at + 250)) other.receive(message)
+  }
+  const topic = replica.topic("text")!
+  expect(String(topic.confirmed)).toBe(String(other.topic("text")!.confirmed))
+  // The view is what comes of applying what is pending (R1).
+  const pending = topic.pending[0]!
+  expect(String(string.apply(topic.confirmed as Text, pending.form as never))).toBe(String(topic.view))
+  // What follows the program's events has the view (R42).
+  let told = Text.of("")
+  for (const event of replica.takeEvents()) {
+    if (event.type !== "changed") continue
+    if (event.changes.length === 0) told = event.value as Text
+    for (const change of event.changes) told = string.apply(told, change as never)
+  }
+  expect(String(told)).toBe(String(topic.view))
+})
+
 const TRACE = new URL("../../../../../shared/traces/automerge-paper.json.gz", import.meta.url)
 const found = existsSync(TRACE)
 if (!found) console.log(`skipped: the editing trace is not there (${TRACE.pathname})`)
@@ -72,7 +114,9 @@ describe.skipIf(!found)("the automerge-paper trace", () => {
       replica.local([{ topicName: "text", change }])
       replica.takeEvents()
     }
-    const { view, pending } = replica.topic("text")!
+    const topic = replica.topic("text")!
+    topic.composeTails()
+    const { view, pending } = topic
     expect(String(view)).toBe(endContent)
     expect(pending).toHaveLength(1)
     expect(string.encodeChange(pending[0]!.form as never)["insertion"]).toBe(endContent)

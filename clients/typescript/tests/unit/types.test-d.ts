@@ -5,7 +5,9 @@ import { connect as connectLean } from "../../src/core.js"
 import { useTopic, useValue } from "../../src/react.js"
 
 interface Node {
-  readonly x: number
+  x: number
+  tags?: string[]
+  at?: [number, number]
 }
 
 const client = connect("ws://nowhere/")
@@ -23,7 +25,14 @@ export function compiles(): void {
     return event.local
   })
   connectLean("ws://nowhere/").open(topics.list<string>("list")).append("a")
-  void [first, x]
+  // What was read can be written again, and what can be changed can be written too.
+  const node = dict.value["n1"]
+  if (node) dict.put("n2", node)
+  const mine: Node = { x: 1, tags: [], at: [1, 2] }
+  dict.put("n3", mine)
+  const at: readonly [number, number] | undefined = node?.at
+  client.generic("any").set({ a: [1, { b: null }] })
+  void [first, x, at]
 }
 
 export function doesNotCompile(): void {
@@ -41,6 +50,12 @@ export function doesNotCompile(): void {
   list.value.push("a")
   // @ts-expect-error
   dict.value["n1"] = { x: 1 }
+  // @ts-expect-error nor at any depth
+  dict.value["n1"]!.x = 1
+  // @ts-expect-error
+  dict.get("n1")!.tags!.push("a")
+  // @ts-expect-error
+  dict.onChange((event) => event.type === "added" && (event.value.x = 1))
   // @ts-expect-error
   client.int("int").add("1")
   // @ts-expect-error

@@ -120,7 +120,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// All hold the server's values, to the last byte. What others made last may still be on its way.
 async fn check(server: &Server, participants: &mut [Participant]) {
-    let observer = Client::connect(format!("ws://{}/", server.address));
+    let observer = Client::connect(format!("ws://{}/", server.address)).expect("an address");
     let start = Instant::now();
     loop {
         let expected = values_of(&observer).await;
@@ -139,7 +139,7 @@ async fn check(server: &Server, participants: &mut [Participant]) {
             }
         }
         match apart {
-            None => return observer.close().await,
+            None => return drop(observer.close().await),
             Some(what) if start.elapsed() > PATIENCE => panic!("{what}"),
             Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use topicsync::client::{Client, ClientConfig, LocalChange, Topic};
 use topicsync::topic::TopicName;
-use topicsync::types::dict::Dict;
-use topicsync::types::list::List;
-use topicsync::types::set::Set;
-use topicsync::types::string::String as Text;
+use topicsync::types::Dict;
+use topicsync::types::List;
+use topicsync::types::Set;
+use topicsync::types::String as Text;
 use topicsync::value::{Fields, Value};
 
 use crate::random::Random;
@@ -33,7 +33,8 @@ impl RustClient {
         let retry_min = Duration::from_millis(5);
         let retry_max = Duration::from_millis(50);
         let client =
-            Client::with_config(ClientConfig { retry_min, retry_max, ..ClientConfig::new(url) });
+            Client::with_config(ClientConfig { retry_min, retry_max, ..ClientConfig::new(url) })
+                .expect("an address");
         let sound = "the names are sound";
         client.int("soak/int").expect(sound);
         client.float("soak/float").expect(sound);

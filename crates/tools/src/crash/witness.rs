@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use topicsync::journal::{Journal, Logged};
+use topicsync::protocol::Part;
 use topicsync::protocol::ServerMessage;
-use topicsync::protocol::message::Part;
 use topicsync::topic::{CommitNumber, Epoch, TopicName, Version};
 use topicsync::value::Fields;
 

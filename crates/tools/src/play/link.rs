@@ -7,8 +7,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
-use topicsync::protocol::decode::{Frame, decode_binary, decode_text};
 use topicsync::protocol::{ClientMessage, Encoding, ServerMessage, encode};
+use topicsync::protocol::{Frame, decode_binary, decode_text};
 
 use super::{Result, due};
 
@@ -28,7 +28,7 @@ impl Link {
     }
 
     pub async fn send(&mut self, message: &ClientMessage) -> Result<()> {
-        let bytes = encode::encode(message, self.encoding);
+        let bytes = encode(message, self.encoding);
         let frame = match self.encoding {
             Encoding::Json => Message::text(String::from_utf8(bytes)?),
             Encoding::MessagePack => Message::binary(bytes),

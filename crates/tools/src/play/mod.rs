@@ -22,7 +22,7 @@ use self::trace::Trace;
 use topicsync::protocol::Encoding;
 use topicsync::topic::TopicName;
 use topicsync::types::AnyValue;
-use topicsync::types::string::String as StringType;
+use topicsync::types::String as StringType;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 

@@ -80,7 +80,7 @@ impl Player {
     async fn join(whose: &str, setup: &Setup, topic_name: &TopicName) -> Result<Player> {
         let mut config = ClientConfig::new(&*setup.url);
         config.encodings = vec![setup.encoding];
-        let client = Client::with_config(config);
+        let client = Client::with_config(config)?;
         let heard = Arc::new(Mutex::new(Heard::default()));
         let hearing = heard.clone();
         let listening = client.on_event(move |event| {

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 use serde::Deserialize;
-use topicsync::types::edit::{Deletion, Edit};
-use topicsync::types::string::StringChange;
+use topicsync::types::StringChange;
+use topicsync::types::{Deletion, Edit};
 
 use super::Result;
 

@@ -21,7 +21,9 @@ pub(super) use columns::{put_value, take_value};
 /// What a run's row says beside its bytes: which versions its changes made, and where the first stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
+    /// The version that the first change made.
     pub first: Version,
+    /// The version that the last change made.
     pub last: Version,
     /// Of the first change.
     pub commit: CommitNumber,

@@ -74,7 +74,7 @@ pub fn act(
     outcome.map_err(|Failure { reason, unknown_version }| {
         // Topics come into being while the action is planned, so that its later commands can use them.
         for topic in new_topics.values().map(UnlistedTopic::topic) {
-            remove(hub, topic);
+            hub.engine().remove_life(topic);
             names.forget(topic);
         }
         RejectedAction { texts: texts_to_reset(hub, action.commands, unknown_version), reason }
@@ -123,14 +123,6 @@ fn decide(
     Err(Failure { reason, unknown_version: false })
 }
 
-/// Removes a topic, unless another life of it has begun by now.
-fn remove(hub: &Hub, topic: &Arc<TopicCell>) {
-    let present = hub.engine().get(topic.name());
-    if present.is_some_and(|present| Arc::ptr_eq(&present, topic)) {
-        hub.engine().remove(topic.name());
-    }
-}
-
 /// Forgets the names of topics that are gone, from time to time.
 fn sweep_if_due(hub: &Hub, names: &Names) {
     if !names.sweep_is_due() {
@@ -176,8 +168,6 @@ struct Draft {
     texts: HashMap<EcoString, KnownText>,
     /// Whether a command has removed the topic.
     removed: bool,
-    /// Whether the changes are made for just the value that they were planned on.
-    is_exact: bool,
 }
 
 /// A text that the author of an action named.
@@ -284,7 +274,6 @@ impl<'a> Plan<'a> {
             changes: Vec::new(),
             texts: HashMap::new(),
             removed: false,
-            is_exact: false,
         });
         self.draft_by_name.insert(topic_name, self.drafts.len() - 1);
         Ok(self.drafts.len() - 1)
@@ -314,8 +303,13 @@ impl<'a> Plan<'a> {
 
     /// The words for a change that is the one which its author made.
     fn words(&self, id: Option<Value>) -> ClientWords {
-        let action_id = self.action.action_id.clone();
-        ClientWords { action_id, id, as_made: true, ..ClientWords::default() }
+        ClientWords {
+            client: self.action.session.id(),
+            action_id: self.action.action_id.clone(),
+            id,
+            as_made: true,
+            ..ClientWords::default()
+        }
     }
 
     /// Adds a change to the plan, and makes it on the value as it stands.

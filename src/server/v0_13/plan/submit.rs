@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use ecow::eco_format;
 
-use super::{Draft, Plan, remove};
+use super::{Draft, Plan};
 use crate::engine::policy::Operation;
 use crate::engine::{ChangeBody, Group, Receipt, Submission, Submitted};
 use crate::server::v0_13::kind::Kind;
@@ -51,7 +51,7 @@ impl Plan<'_> {
         };
         self.correct(&ids, &receipt);
         for draft in self.drafts.iter().filter(|draft| draft.removed) {
-            remove(self.hub, &draft.topic);
+            self.hub.engine().remove_life(&draft.topic);
         }
         Ok(receipt.versions.len())
     }
@@ -91,9 +91,11 @@ impl Plan<'_> {
     fn submission(&self, ids: &[ChangeId]) -> Result<Submission, Rejection> {
         let changes = self.changes.iter().zip(ids).map(|(planned, id)| {
             let draft = &self.drafts[planned.draft];
-            // Positions have to be rebased over what others do before the decision. Everything else means
-            // the value as it is then.
-            let has_base = matches!(draft.kind, Kind::String | Kind::List) || draft.is_exact;
+            // Positions are rebased over what others do before the decision. A change of the topic list is
+            // about the life of a topic that the plan found there: if the entry has changed, it is
+            // planned anew. Everything else means the value as it is then.
+            let has_base = matches!(draft.kind, Kind::String | Kind::List)
+                || **draft.topic.name() == *TOPIC_LIST;
             Submitted {
                 topic: draft.topic.name().clone(),
                 epoch: Some(draft.topic.epoch().clone()),

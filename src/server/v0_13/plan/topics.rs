@@ -108,8 +108,6 @@ impl Plan<'_> {
                 made.push(new);
             }
         }
-        // What is put on the list meanwhile must not be taken off by this: then it is planned anew.
-        self.drafts[index].is_exact = true;
         let shown = list::client_list(self.names, &after);
         let id = command.id.clone().filter(|_| shown == *asked);
         let fields = Fields::of_type("set").with("value", after);
