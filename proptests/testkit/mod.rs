@@ -57,8 +57,8 @@ fn replay_of_right(failure: &Failure) -> Result<(), Box<dyn std::any::Any + Send
 /// Clients find it too, where it makes a difference to them.
 fn check_found_by_clients<F: Flaw>(laws: &[Law]) {
     // From one seed on, until it is found: chance has no say in it.
-    let hunt = Simulation::of(&cases::<F>()).runs(10_000, 1).hunt();
-    let failure = hunt.expect_err("it is wrong");
+    let found = Simulation::of(&cases::<F>()).runs(10_000, 1).run();
+    let failure = found.expect_err("it is wrong");
     let law = failure.law.expect("a law");
     assert!(laws.contains(&law), "{failure}");
     assert!(failure.steps <= STEPS_MAX, "{} steps:\n{failure}", failure.steps);

@@ -212,6 +212,11 @@ impl TopicCell {
         self.lock().topic.head()
     }
 
+    /// The version up to which all is as durable as the topic asks for.
+    pub fn settled_version(&self) -> Version {
+        self.lock().settled
+    }
+
     /// The oldest version that is kept.
     pub fn oldest(&self) -> Version {
         self.lock().oldest

@@ -87,8 +87,7 @@ impl Shared {
             requests_max: config.requests_max,
             queue_bytes_max: config.queue_bytes_max,
             backlog_bytes_max: config.backlog_bytes_max,
-            tokens: Arc::new(random_token),
-            worker: Arc::new(worker),
+            ..SessionConfig::new(Arc::new(random_token), Arc::new(worker))
         };
         let clock = engine.clock.clone();
         let hub = Hub::begin(sessions, engine, clock.uptime())?;

@@ -26,9 +26,6 @@ use crate::protocol::message::ErrorMessage;
 use crate::protocol::{Encoding, ErrorCode, ServerMessage};
 use crate::topic::{TopicName, Version};
 
-/// Up to how many bytes missing changes are sent without a look at whether a snapshot is shorter.
-const MISSED_BYTES_ALWAYS: usize = 64 << 10;
-
 /// One connection's hold on a session.
 pub struct Attachment {
     pub(super) hub: Arc<Hub>,
@@ -279,7 +276,7 @@ impl Attachment {
         let CatchUp { version, items, continues, snapshot } = catch_up;
         let Some(snapshot) = snapshot else { return (version, items, continues) };
         let missed_bytes = encode_items(&items, self.encoding).bytes.len();
-        if missed_bytes > MISSED_BYTES_ALWAYS {
+        if missed_bytes > self.hub.config().missed_bytes_always {
             let snapshot = vec![snapshot];
             if encode_items(&snapshot, self.encoding).bytes.len() < missed_bytes {
                 return (version, snapshot, false);

@@ -29,6 +29,10 @@ pub struct SessionConfig {
     pub requests_max: usize,
     /// Bytes of published changes that wait for one connection; beyond, the connection is lagging.
     pub queue_bytes_max: usize,
+    /// From how many bytes of answers on a connection handles no more messages until some are written.
+    pub answer_bytes_max: usize,
+    /// Up to how many bytes missing changes are sent without a look at whether a snapshot is shorter.
+    pub missed_bytes_always: usize,
     /// Bytes of requests and responses that wait for a client that is away.
     pub backlog_bytes_max: usize,
     /// Makes the token by which a session is resumed: a secret that nobody can guess.
@@ -54,6 +58,8 @@ impl SessionConfig {
             services_max: 1_000,
             requests_max: 1_000,
             queue_bytes_max: 4 << 20,
+            answer_bytes_max: 1 << 20,
+            missed_bytes_always: 64 << 10,
             backlog_bytes_max: 4 << 20,
             tokens,
             worker,

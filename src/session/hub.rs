@@ -395,7 +395,7 @@ impl Hub {
             server: concat!("topicsync ", env!("CARGO_PKG_VERSION")).into(),
             limits: limits.into(),
         };
-        let outbox = Arc::new(Outbox::new(session.id(), encoding, config.queue_bytes_max));
+        let outbox = Arc::new(Outbox::new(session.id(), encoding, config));
         outbox.answer(ServerMessage::Hello(hello));
         let connected = session.connect(&outbox)?;
         if let Some(ends) = connected.was_away {

@@ -13,13 +13,12 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
+use super::config::SessionConfig;
 use super::frame::encoded_form;
 use crate::engine::{Publication, Subscriber, TopicCell};
 use crate::protocol::{Encoding, ServerMessage};
 use crate::topic::{ClientId, TopicName, Version};
 
-/// From how many bytes of answers on a connection handles no more messages.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What each entry costs beside its bytes.
 const ENTRY_BYTES: usize = 64;
 
@@ -29,6 +28,8 @@ pub struct Outbox {
     encoding: Encoding,
     /// Bytes of published changes that may wait.
     queue_bytes_max: usize,
+    /// From how many bytes of answers on the connection handles no more messages.
+    answer_bytes_max: usize,
     state: Mutex<State>,
     /// How often published changes were dropped.
     lags: AtomicU64,
@@ -87,9 +88,10 @@ pub(super) enum Work {
 }
 
 impl Outbox {
-    pub(super) fn new(client: ClientId, encoding: Encoding, queue_bytes_max: usize) -> Outbox {
+    pub(super) fn new(client: ClientId, encoding: Encoding, config: &SessionConfig) -> Outbox {
+        let SessionConfig { queue_bytes_max, answer_bytes_max, .. } = *config;
         let (state, lags) = (Mutex::default(), AtomicU64::new(0));
-        Outbox { client, encoding, queue_bytes_max, state, lags }
+        Outbox { client, encoding, queue_bytes_max, answer_bytes_max, state, lags }
     }
 
     /// Queues a message that must not be dropped.
@@ -119,7 +121,7 @@ impl Outbox {
 
     /// Whether so many answers wait that no more should be asked for.
     pub fn is_full(&self) -> bool {
-        self.state.lock().answer_bytes >= ANSWER_BYTES_MAX
+        self.state.lock().answer_bytes >= self.answer_bytes_max
     }
 
     /// Ends the connection as soon as it can be told.

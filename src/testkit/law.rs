@@ -24,9 +24,18 @@ pub enum Law {
     /// 7: once the network is quiet, all replicas and the server hold the same value.
     ReplicasConverge,
     /// 8: every change is accepted once or rejected once, and its author knows which.
-    EveryChangeHasOneFate,
+    EveryChangeHasOneOutcome,
     /// 9: folding the log gives the value at every version, after a crash as before.
     TheLogReplays,
+    /// 10: every change and request that a session sent is answered once, whatever happened to its
+    /// connection.
+    EverythingIsAnsweredOnce,
+    /// 11: what one client did in one order is accepted in that order.
+    OwnOrderHolds,
+    /// 12: an answer about the past never changes later, and holds whole actions.
+    ThePastIsFinal,
+    /// 13: when everybody is gone, nothing of them is left but the log.
+    NothingIsLeft,
     /// A change made exact does what it did.
     ResolvingKeepsTheEffect,
     /// Carried over a composition, a change is what it is carried over its parts, for a type that
@@ -66,6 +75,17 @@ impl Law {
         Law::WritesAreTrue,
     ];
 
+    /// Those that are checked on a server and its clients.
+    pub const OF_THE_SYSTEM: [Law; 7] = [
+        Law::ReplicasConverge,
+        Law::EveryChangeHasOneOutcome,
+        Law::TheLogReplays,
+        Law::EverythingIsAnsweredOnce,
+        Law::OwnOrderHolds,
+        Law::ThePastIsFinal,
+        Law::NothingIsLeft,
+    ];
+
     /// The law in a few words, with its number if it has one: how scripts and messages name it.
     pub fn name(self) -> &'static str {
         match self {
@@ -77,8 +97,12 @@ impl Law {
             Law::ComposeAgrees => "law 5, compose agrees",
             Law::EveryEncodingRoundTrips => "law 6, every encoding round trips",
             Law::ReplicasConverge => "law 7, replicas converge",
-            Law::EveryChangeHasOneFate => "law 8, every change has one fate",
+            Law::EveryChangeHasOneOutcome => "law 8, every change has one outcome",
             Law::TheLogReplays => "law 9, the log replays",
+            Law::EverythingIsAnsweredOnce => "law 10, everything is answered once",
+            Law::OwnOrderHolds => "law 11, own order holds",
+            Law::ThePastIsFinal => "law 12, the past is final",
+            Law::NothingIsLeft => "law 13, nothing is left",
             Law::ResolvingKeepsTheEffect => "resolving keeps the effect",
             Law::RebasingOverACompositionIsOverItsParts => {
                 "rebasing over a composition is rebasing over its parts"
@@ -94,8 +118,8 @@ impl Law {
 
     /// The law of this [`name`](Self::name).
     pub fn named(name: &str) -> Option<Law> {
-        let of_system = [Law::ReplicasConverge, Law::EveryChangeHasOneFate, Law::TheLogReplays];
-        Law::OF_TYPES.into_iter().chain(of_system).find(|law| law.name() == name)
+        let mut all = Law::OF_TYPES.into_iter().chain(Law::OF_THE_SYSTEM);
+        all.find(|law| law.name() == name)
     }
 }
 

@@ -27,7 +27,7 @@
 //! | [`cases`] | [`Cases`]: a type with its strategies |
 //! | [`strategies`] | strategies for the built-in types, to be composed |
 //! | [`checks`] | each law as a check of given values and changes |
-//! | [`simulation`] | [`Simulation`]: hunts through random worlds |
+//! | [`simulation`] | [`Simulation`]: plays random worlds |
 //! | [`world`] | [`World`]: a server, clients and a network, step by step |
 //! | [`failure`] | [`Failure`]: the law, the script and the line that plays it again |
 //! | `case`, `script`, `simpler` | one case of a law; how scripts are written and shortened |
@@ -53,7 +53,7 @@ pub use cases::Cases;
 pub use failure::{Failure, check_law, replay, replay_seed};
 pub use law::Law;
 pub use simulation::{Mix, Simulation};
-pub use world::{Deed, Kind, Setup, Step, Topic, World};
+pub use world::{ClientStep, Kind, Setup, Step, Topic, World};
 
 /// Makes a module of tests, one for each law, out of [`Cases`]:
 ///
@@ -91,8 +91,11 @@ macro_rules! laws {
             $crate::laws! { @of_the_system $cases;
                 law_7_replicas_converge = undoing,
                 law_7_replicas_of_a_latest_topic_converge = latest,
-                law_8_every_change_has_one_fate = refusing,
+                law_8_every_change_has_one_outcome = refusing,
                 law_9_the_log_replays_after_crashes = crashing,
+                law_10_everything_is_answered_once = resuming,
+                law_12_the_past_is_final = looking_back,
+                law_13_nothing_is_left = removing,
             }
         })+
     };
@@ -108,7 +111,7 @@ macro_rules! laws {
         $(#[test]
         fn $test() {
             $crate::testkit::failure::must_hold(
-                $crate::testkit::Simulation::of(&$cases).$mix().hunt().map(drop),
+                $crate::testkit::Simulation::of(&$cases).$mix().run().map(drop),
             );
         })+
     };

@@ -32,3 +32,8 @@ pub(super) fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
 }
+
+/// Calls what may panic; gives the panic, which says nothing on the terminal.
+pub(super) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    quietly(|| panic::catch_unwind(panic::AssertUnwindSafe(act)))
+}

@@ -45,22 +45,23 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
 /// The first lines of a world's script.
 pub(super) fn head(law: Law, setup: &Setup) -> String {
     let mut text = format!("{law}\nclients {}\n", setup.clients);
-    for topic in &setup.topics {
-        let (name, options) = (json(&&*topic.name), json(&topic.options.encode()));
-        let _ = writeln!(text, "topic {name} {} {options}", topic.kind.of.name());
+    for (word, topics) in [("topic", &setup.topics), ("apart", &setup.apart)] {
+        for topic in topics {
+            let (name, options) = (json(&&*topic.name), json(&topic.options.encode()));
+            let _ = writeln!(text, "{word} {name} {} {options}", topic.kind.of.name());
+        }
     }
     let usual = Setup::new(0, Vec::new());
     let numbers = [
-        ("queue_max", setup.queue_max as u64, usual.queue_max as u64),
+        ("queue_bytes", setup.queue_bytes as u64, usual.queue_bytes as u64),
+        ("answer_bytes", setup.answer_bytes as u64, usual.answer_bytes as u64),
+        ("missed_bytes", setup.missed_bytes as u64, usual.missed_bytes as u64),
         ("session_ms", setup.session_ms, usual.session_ms),
-        ("resumable_ms", setup.resumable_ms, usual.resumable_ms),
+        ("unnoticed_ms", setup.unnoticed_ms, usual.unnoticed_ms),
         ("stride", setup.stride as u64, usual.stride as u64),
     ];
     for (name, number, _) in numbers.iter().filter(|(_, number, usual)| number != usual) {
         let _ = writeln!(text, "{name} {number}");
-    }
-    if !setup.encodings {
-        text.push_str("messages as data\n");
     }
     text
 }
@@ -104,12 +105,14 @@ fn parse_world<'a>(
         let number = |text: &str| text.parse().map_err(|_| format!("no number in {line:?}"));
         match line.split_once(' ') {
             Some(("clients", text)) => setup.clients = number(text)? as usize,
-            Some(("queue_max", text)) => setup.queue_max = number(text)? as usize,
+            Some(("queue_bytes", text)) => setup.queue_bytes = number(text)? as usize,
+            Some(("answer_bytes", text)) => setup.answer_bytes = number(text)? as usize,
+            Some(("missed_bytes", text)) => setup.missed_bytes = number(text)? as usize,
             Some(("session_ms", text)) => setup.session_ms = number(text)?,
-            Some(("resumable_ms", text)) => setup.resumable_ms = number(text)?,
+            Some(("unnoticed_ms", text)) => setup.unnoticed_ms = number(text)?,
             Some(("stride", text)) => setup.stride = (number(text)? as usize).max(1),
             Some(("topic", text)) => setup.topics.push(parse_topic(text, kinds)?),
-            Some(("messages", "as data")) => setup.encodings = false,
+            Some(("apart", text)) => setup.apart.push(parse_topic(text, kinds)?),
             _ => steps.push(Step::parse(line)?),
         }
     }

@@ -1,4 +1,4 @@
-//! Hunts through random worlds for a law that does not hold, and shortens what it finds.
+//! Plays random worlds until a law does not hold, and shortens what it finds.
 //!
 //! A run is a list of [`Step`]s, chosen one by one as they are played, since what a client can change
 //! depends on what it sees. The list is plain data: it is shortened by leaving steps out and by making
@@ -16,7 +16,7 @@ use super::choices::{Choices, Random};
 use super::failure::{Failure, any_seed};
 use super::law::Law;
 use super::world::record::Counts;
-use super::world::{Deed, Made, Setup, Step, Topic, World};
+use super::world::{ClientStep, PlannedChange, Setup, Step, Topic, World};
 use super::{quiet, script, simpler};
 use crate::journal::Fault;
 use crate::topic::{Delivery, Durability, TopicOptions};
@@ -39,6 +39,24 @@ pub struct Mix {
     pub refusals: bool,
     /// The journal commits when it is told to, or fails; the server crashes.
     pub crashes: bool,
+    /// Connections are lost unnoticed, and sessions have two; what is written waits on the way; goodbyes.
+    pub resumes: bool,
+    /// Topics are removed, forked and made again.
+    pub removals: bool,
+    /// Clients offer services and ask each other's.
+    pub services: bool,
+    /// Clients ask about the past.
+    pub past: bool,
+    /// The server is stopped in good order, and started with another default durability.
+    pub settings: bool,
+    /// The wall clock jumps.
+    pub clocks: bool,
+    /// Clients send messages of no replica's making.
+    pub sayings: bool,
+    /// Clients have entries of their own in topics with the option `presence`.
+    pub presence: bool,
+    /// Validators panic.
+    pub panics: bool,
 }
 
 /// Random runs through worlds of one make.
@@ -56,7 +74,7 @@ pub struct Simulation {
     pub seed: u64,
 }
 
-/// What a hunt went through.
+/// What the runs went through.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Report {
     /// How many runs were played.
@@ -70,7 +88,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Counts another hunt with this one.
+    /// Counts other runs with these.
     pub fn add(&mut self, other: Report) {
         self.runs += other.runs;
         self.steps += other.steps;
@@ -133,6 +151,38 @@ impl Simulation {
         self
     }
 
+    /// Clients lose their connections unnoticed, and sessions have two; the server reads and writes in part.
+    #[must_use]
+    pub fn resuming(mut self) -> Simulation {
+        (self.mix.undo, self.mix.resumes, self.mix.sayings) = (true, true, true);
+        self.with_a_topic_apart()
+    }
+
+    /// Clients ask about the past, and ask again.
+    #[must_use]
+    pub fn looking_back(mut self) -> Simulation {
+        (self.mix.undo, self.mix.past, self.mix.services) = (true, true, true);
+        self
+    }
+
+    /// Topics are removed, forked and made again, and clients come and go.
+    #[must_use]
+    pub fn removing(mut self) -> Simulation {
+        (self.mix.removals, self.mix.resumes, self.mix.services) = (true, true, true);
+        self.with_a_topic_apart()
+    }
+
+    /// Another topic of each type, which is not there until a step says so.
+    #[must_use]
+    pub fn with_a_topic_apart(mut self) -> Simulation {
+        let apart = self.setup.topics.iter().map(|topic| {
+            Topic::new(&format!("{}, apart", &*topic.name), topic.kind.clone())
+                .with(topic.options.clone())
+        });
+        self.setup.apart = apart.collect();
+        self
+    }
+
     /// So many steps in each run.
     #[must_use]
     pub fn steps(self, steps: usize) -> Simulation {
@@ -149,20 +199,20 @@ impl Simulation {
     ///
     /// # Errors
     /// The shortest script that breaks a law.
-    pub fn hunt(&self) -> Result<Report, Box<Failure>> {
-        self.hunt_then(&|_| Ok(()))
+    pub fn run(&self) -> Result<Report, Box<Failure>> {
+        self.run_then(&|_| Ok(()))
     }
 
-    /// As [`hunt`](Self::hunt), with something more to check at the end of each run.
+    /// As [`run`](Self::run), with something more to check at the end of each run.
     ///
     /// # Errors
     /// The shortest script that breaks a law, or fails the check.
-    pub fn hunt_then(&self, then: &dyn Fn(&World) -> Found) -> Result<Report, Box<Failure>> {
+    pub fn run_then(&self, then: &dyn Fn(&World) -> Found) -> Result<Report, Box<Failure>> {
         let mut report = Report::default();
         for run in 0..self.runs {
             let mut steps = Vec::with_capacity(self.steps);
             let seed = self.seed.wrapping_add(run.into());
-            let played = caught(|| self.run(seed, &mut steps, then));
+            let played = caught(|| self.play_one(seed, &mut steps, then));
             match played {
                 Ok((changes, counts)) => {
                     report.changes += changes;
@@ -179,7 +229,7 @@ impl Simulation {
     }
 
     /// Plays one run, and notes its steps.
-    fn run(
+    fn play_one(
         &self,
         seed: u64,
         steps: &mut Vec<Step>,
@@ -192,11 +242,11 @@ impl Simulation {
         let choices: &mut dyn Choices = &mut random;
         for _ in 0..1 + choices.below(self.steps) {
             let client = 1 + choices.below(world.clients.len());
-            let sort = chosen(&weights, choices);
+            let kind = chosen(&weights, choices);
             // In a burst the client hears of each change before it makes the next.
-            let changes = if let Sort::Burst = sort { 50 + choices.below(250) } else { 1 };
+            let changes = if let StepKind::Burst = kind { 50 + choices.below(250) } else { 1 };
             for _ in 0..changes {
-                for step in next(sort, client, &world, choices) {
+                for step in next(kind, client, &mut world, choices) {
                     steps.push(step);
                     world.play(&steps[steps.len() - 1])?;
                 }
@@ -204,6 +254,7 @@ impl Simulation {
         }
         world.check()?;
         then(&world)?;
+        world.end()?;
         Ok((world.made, world.server.record.counts))
     }
 }
@@ -216,7 +267,7 @@ fn caught<T>(act: impl FnOnce() -> Checked<T>) -> Checked<T> {
 
 /// Kinds of steps, before it is chosen who does what.
 #[derive(Debug, Clone, Copy)]
-enum Sort {
+enum StepKind {
     Change,
     Act,
     Undo,
@@ -242,94 +293,164 @@ enum Sort {
     Busy,
     Retry,
     Cut,
+    Vanish,
+    Goodbye,
+    Read,
+    Write,
+    OldTake,
+    OldWrite,
+    OldClose,
+    Idle,
+    Work,
+    Evict,
+    Topics,
+    Service,
+    Question,
+    Presence,
+    Say,
+    Stop,
+    Default,
+    Jump,
+    Panic,
 }
 
-fn weights(mix: Mix) -> Vec<(usize, Sort)> {
+fn weights(mix: Mix) -> Vec<(usize, StepKind)> {
     let only = |on: bool, weight: usize| if on { weight } else { 0 };
     let rarely = |often: bool| if often { 4 } else { 1 };
     vec![
-        (20, Sort::Change),
-        (only(mix.actions, 8), Sort::Act),
-        (only(mix.undo, 6), Sort::Undo),
-        (only(mix.undo, 4), Sort::Redo),
-        (14, Sort::Send),
-        (14, Sort::Take),
-        (1, Sort::TakeTwice),
-        (6, Sort::Publish),
-        (16, Sort::Receive),
-        (1, Sort::ReceiveTwice),
-        (only(mix.ticks, 6), Sort::Tick),
-        (2, Sort::Disconnect),
-        (4, Sort::Connect),
-        (only(mix.breaks, 1), Sort::Forget),
-        (only(mix.breaks, 1), Sort::Toggle),
-        (only(mix.long, 8), Sort::Burst),
-        (only(mix.long, 8), Sort::Pass),
-        (only(mix.crashes, 8), Sort::Commit),
-        (only(mix.crashes, 1), Sort::Full),
-        (only(mix.crashes, 1), Sort::Unsynced),
-        (only(mix.crashes, 2), Sort::Crash),
-        (rarely(mix.refusals), Sort::Refuse),
-        (rarely(mix.refusals), Sort::Busy),
-        (rarely(mix.refusals), Sort::Retry),
-        (1, Sort::Cut),
+        (20, StepKind::Change),
+        (only(mix.actions, 8), StepKind::Act),
+        (only(mix.undo, 6), StepKind::Undo),
+        (only(mix.undo, 4), StepKind::Redo),
+        (14, StepKind::Send),
+        (14, StepKind::Take),
+        (1, StepKind::TakeTwice),
+        (6, StepKind::Publish),
+        (16, StepKind::Receive),
+        (1, StepKind::ReceiveTwice),
+        (only(mix.ticks, 6), StepKind::Tick),
+        (2, StepKind::Disconnect),
+        (4, StepKind::Connect),
+        (only(mix.breaks, 1), StepKind::Forget),
+        (only(mix.breaks, 1), StepKind::Toggle),
+        (only(mix.long, 8), StepKind::Burst),
+        (only(mix.long, 8), StepKind::Pass),
+        (only(mix.crashes, 8), StepKind::Commit),
+        (only(mix.crashes, 1), StepKind::Full),
+        (only(mix.crashes, 1), StepKind::Unsynced),
+        (only(mix.crashes, 2), StepKind::Crash),
+        (rarely(mix.refusals), StepKind::Refuse),
+        (rarely(mix.refusals), StepKind::Busy),
+        (rarely(mix.refusals), StepKind::Retry),
+        (1, StepKind::Cut),
+        (only(mix.resumes, 3), StepKind::Vanish),
+        (only(mix.resumes, 1), StepKind::Goodbye),
+        (only(mix.resumes, 4), StepKind::Read),
+        (only(mix.resumes, 6), StepKind::Write),
+        (only(mix.resumes, 6), StepKind::OldTake),
+        (only(mix.resumes, 3), StepKind::OldWrite),
+        (only(mix.resumes, 3), StepKind::OldClose),
+        (only(mix.resumes, 1), StepKind::Idle),
+        (only(mix.past || mix.removals, 8), StepKind::Work),
+        (only(mix.removals || mix.crashes, 1), StepKind::Evict),
+        (only(mix.removals, 6), StepKind::Topics),
+        (only(mix.services, 10), StepKind::Service),
+        (only(mix.past, 10), StepKind::Question),
+        (only(mix.presence, 6), StepKind::Presence),
+        (only(mix.sayings, 6), StepKind::Say),
+        (only(mix.settings, 2), StepKind::Stop),
+        (only(mix.settings, 2), StepKind::Default),
+        (only(mix.clocks, 3), StepKind::Jump),
+        (only(mix.clocks, 2), StepKind::Idle),
+        (only(mix.clocks, 2), StepKind::Pass),
+        (only(mix.panics, 2), StepKind::Panic),
     ]
 }
 
-fn chosen(weights: &[(usize, Sort)], choices: &mut dyn Choices) -> Sort {
+fn chosen(weights: &[(usize, StepKind)], choices: &mut dyn Choices) -> StepKind {
     let mut left = choices.below(weights.iter().map(|(weight, _)| weight).sum());
-    for (weight, sort) in weights {
+    for (weight, kind) in weights {
         match left.checked_sub(*weight) {
             Some(rest) => left = rest,
-            None => return *sort,
+            None => return *kind,
         }
     }
-    Sort::Change
+    StepKind::Change
 }
 
 /// What happens next: mostly one step.
-fn next(sort: Sort, client: usize, world: &World, choices: &mut dyn Choices) -> Vec<Step> {
-    let by = |deed| vec![Step::Client(client, deed)];
-    match sort {
-        Sort::Change => by(world.plan(client, 1, choices)),
-        Sort::Act => by(world.plan(client, 2 + choices.below(3), choices)),
-        Sort::Undo => by(Deed::Undo),
-        Sort::Redo => by(Deed::Redo),
-        Sort::Send => by(Deed::Send),
-        Sort::Take if choices.below(2) == 0 => {
-            vec![Step::Client(client, Deed::Take), Step::Publish]
+fn next(kind: StepKind, client: usize, world: &mut World, choices: &mut dyn Choices) -> Vec<Step> {
+    let by = |step| vec![Step::Client(client, step)];
+    match kind {
+        StepKind::Change => by(world.plan(client, 1, choices)),
+        StepKind::Act => by(world.plan(client, 2 + choices.below(3), choices)),
+        StepKind::Undo => by(ClientStep::Undo),
+        StepKind::Redo => by(ClientStep::Redo),
+        StepKind::Send => by(ClientStep::Send),
+        StepKind::Take if choices.below(2) == 0 => {
+            vec![Step::Client(client, ClientStep::Take), Step::Publish]
         }
-        Sort::Take => by(Deed::Take),
-        Sort::TakeTwice => by(Deed::TakeTwice),
-        Sort::Receive => by(Deed::Receive(1 + choices.below(3))),
-        Sort::ReceiveTwice => by(Deed::ReceiveTwice),
-        Sort::Disconnect => by(Deed::Disconnect),
-        Sort::Connect => by(Deed::Connect),
-        Sort::Forget => by(Deed::Forget),
-        Sort::Retry => by(Deed::Retry),
-        Sort::Toggle => {
+        StepKind::Take => by(ClientStep::Take),
+        StepKind::TakeTwice => by(ClientStep::TakeTwice),
+        StepKind::Receive => by(ClientStep::Receive(1 + choices.below(3))),
+        StepKind::ReceiveTwice => by(ClientStep::ReceiveTwice),
+        StepKind::Disconnect => by(ClientStep::Disconnect),
+        StepKind::Connect => by(ClientStep::Connect),
+        StepKind::Forget => by(ClientStep::Forget),
+        StepKind::Retry => by(ClientStep::Retry),
+        StepKind::Toggle => {
             let topic = choices.pick(world.topic_names());
             match world.clients[client - 1].replica.topic(&topic) {
-                Some(_) => by(Deed::Leave(topic)),
-                None => by(Deed::Join(topic)),
+                Some(_) => by(ClientStep::Leave(topic)),
+                None => by(ClientStep::Join(topic)),
             }
         }
-        Sort::Burst => {
-            let deeds = [world.plan(client, 1, choices), Deed::Send, Deed::Take];
-            let mut steps: Vec<Step> = deeds.map(|deed| Step::Client(client, deed)).into();
-            steps.extend([Step::Publish, Step::Client(client, Deed::Receive(64))]);
+        StepKind::Burst => {
+            let steps = [world.plan(client, 1, choices), ClientStep::Send, ClientStep::Take];
+            let mut steps: Vec<Step> = steps.map(|step| Step::Client(client, step)).into();
+            steps.extend([Step::Publish, Step::Client(client, ClientStep::Receive(64))]);
             steps
         }
-        Sort::Publish => vec![Step::Publish],
-        Sort::Tick => vec![Step::Tick],
-        Sort::Pass => vec![Step::Pass(10 + choices.below(150) as u64)],
-        Sort::Commit => vec![Step::Commit],
-        Sort::Full => vec![Step::Fail(Fault::Full)],
-        Sort::Unsynced => vec![Step::Fail(Fault::Unsynced)],
-        Sort::Crash => vec![Step::Crash],
-        Sort::Refuse => vec![Step::Refuse],
-        Sort::Busy => vec![Step::Busy],
-        Sort::Cut => vec![Step::Cut],
+        StepKind::Publish => vec![Step::Publish],
+        StepKind::Tick => vec![Step::Tick],
+        StepKind::Pass => vec![Step::Pass(10 + choices.below(150) as u64)],
+        StepKind::Commit => vec![Step::Commit],
+        StepKind::Full => vec![Step::Fail(choices.pick(&[Fault::Full, Fault::Unanswered]))],
+        StepKind::Unsynced => {
+            vec![Step::Fail(choices.pick(&[Fault::Unsynced, Fault::UnansweredAndThere]))]
+        }
+        StepKind::Crash => vec![Step::Crash],
+        StepKind::Refuse => vec![Step::Refuse],
+        StepKind::Busy => vec![Step::Busy],
+        StepKind::Cut => vec![Step::Cut],
+        StepKind::Vanish => by(ClientStep::Vanish),
+        StepKind::Goodbye => by(ClientStep::Goodbye),
+        StepKind::Read => by(ClientStep::Read),
+        StepKind::Write => by(ClientStep::Write),
+        StepKind::OldTake => by(ClientStep::OldTake),
+        StepKind::OldWrite => by(ClientStep::OldWrite),
+        StepKind::OldClose => by(ClientStep::OldClose),
+        StepKind::Idle => vec![Step::Idle(1 + choices.below(400) as u64)],
+        StepKind::Work => vec![Step::Work],
+        StepKind::Evict => vec![Step::Evict],
+        StepKind::Topics => by(world.plan_topics(client, choices)),
+        StepKind::Service => by(world.plan_service(choices)),
+        StepKind::Question => by(world.plan_question(choices)),
+        StepKind::Presence => world.plan_presence(choices).map_or_else(Vec::new, by),
+        StepKind::Say => {
+            let sayings = world.plan_saying(client, choices).into_iter();
+            sayings.map(|step| Step::Client(client, step)).collect()
+        }
+        StepKind::Stop => vec![Step::Stop],
+        StepKind::Default => {
+            let all = [Durability::Memory, Durability::Relaxed, Durability::Commit];
+            vec![Step::Default(choices.pick(&all))]
+        }
+        StepKind::Jump => {
+            let ms = [100_000, -100_000, 40, -40, 3_000_000];
+            vec![Step::Jump(choices.pick(&ms))]
+        }
+        StepKind::Panic => vec![Step::Panic],
     }
 }
 
@@ -339,7 +460,8 @@ fn play(setup: &Setup, steps: &[Step], then: &dyn Fn(&World) -> Found) -> Checke
         let mut world = World::new(setup)?;
         steps.iter().try_for_each(|step| world.play(step))?;
         world.check()?;
-        Ok(then(&world)?)
+        then(&world)?;
+        world.end()
     })
 }
 
@@ -389,6 +511,8 @@ fn shorter<'a>(
 ) -> impl Iterator<Item = (Setup, Vec<Step>)> + 'a {
     let fewer = simpler::fewer(steps).into_iter().map(|steps| (setup.clone(), steps));
     let fewer_clients = std::iter::once_with(|| with_fewer_clients(setup, steps)).flatten();
+    let fewer_topics =
+        (0..setup.all_topics().count()).map(|index| (without_topic(setup, index), steps.to_vec()));
     let simpler = (0..steps.len()).flat_map(move |index| {
         let offers = simpler_steps(&steps[index]).into_iter();
         offers.map(move |step| {
@@ -397,7 +521,17 @@ fn shorter<'a>(
             (setup.clone(), steps)
         })
     });
-    fewer.chain(fewer_clients).chain(simpler)
+    fewer.chain(fewer_clients).chain(fewer_topics).chain(simpler)
+}
+
+/// Without one of the topics. What the steps do with it does nothing then.
+fn without_topic(setup: &Setup, index: usize) -> Setup {
+    let mut setup = setup.clone();
+    match index.checked_sub(setup.topics.len()) {
+        None => drop(setup.topics.remove(index)),
+        Some(index) => drop(setup.apart.remove(index)),
+    }
+    setup
 }
 
 /// Without the clients that do nothing; one may be needed to look on.
@@ -408,7 +542,7 @@ fn with_fewer_clients(setup: &Setup, steps: &[Step]) -> Option<(Setup, Vec<Step>
     let clients = present.len().max(1);
     let number = |client| present.iter().position(|it| *it == client).map_or(1, |index| index + 1);
     let renamed = |step: &Step| match step {
-        Step::Client(client, deed) => Step::Client(number(*client), deed.clone()),
+        Step::Client(client, step) => Step::Client(number(*client), step.clone()),
         other => other.clone(),
     };
     let setup = (clients < setup.clients).then(|| Setup { clients, ..setup.clone() })?;
@@ -416,23 +550,25 @@ fn with_fewer_clients(setup: &Setup, steps: &[Step]) -> Option<(Setup, Vec<Step>
 }
 
 fn simpler_steps(step: &Step) -> Vec<Step> {
-    let Step::Client(client, deed) = step else { return Vec::new() };
-    let simpler = match deed {
-        Deed::Change(made) => simpler_changes(made).into_iter().map(Deed::Change).collect(),
-        Deed::Receive(count) if *count > 1 => vec![Deed::Receive(1)],
+    let Step::Client(client, step) = step else { return Vec::new() };
+    let simpler = match step {
+        ClientStep::Change(planned) => {
+            simpler_changes(planned).into_iter().map(ClientStep::Change).collect()
+        }
+        ClientStep::Receive(count) if *count > 1 => vec![ClientStep::Receive(1)],
         _ => Vec::new(),
     };
-    simpler.into_iter().map(|deed| Step::Client(*client, deed)).collect()
+    simpler.into_iter().map(|step| Step::Client(*client, step)).collect()
 }
 
 /// Fewer changes, or one of them simpler.
-fn simpler_changes(made: &[Made]) -> Vec<Vec<Made>> {
-    let fewer = simpler::fewer(made).into_iter().filter(|made| !made.is_empty());
-    let simpler = made.iter().enumerate().flat_map(|(index, one)| {
+fn simpler_changes(planned: &[PlannedChange]) -> Vec<Vec<PlannedChange>> {
+    let fewer = simpler::fewer(planned).into_iter().filter(|made| !made.is_empty());
+    let simpler = planned.iter().enumerate().flat_map(|(index, one)| {
         simpler::of_fields(&one.change).into_iter().map(move |change| {
-            let mut made = made.to_vec();
-            made[index].change = change;
-            made
+            let mut planned = planned.to_vec();
+            planned[index].change = change;
+            planned
         })
     });
     fewer.chain(simpler).collect()
@@ -452,7 +588,7 @@ fn told(law: Law, setup: &Setup, steps: &[Step], what: String) -> Failure {
             lines.extend(world.told().map(|line| format!("    # {line}")));
             played?;
         }
-        let checked = caught(|| world.check());
+        let checked = caught(|| world.check().and_then(|()| world.end()));
         lines.extend(world.told().map(|line| format!("    # {line}")));
         checked
     });

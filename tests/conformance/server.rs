@@ -1,21 +1,38 @@
-//! The server's side of a case: a real engine, and sessions over it without sockets. Nothing here reads
-//! a clock or chance, so every run of a script gives the same messages.
+//! The server's side of a case: the real hub and its connections, without sockets. Nothing here reads a clock
+//! or chance, so every run of a script gives the same messages.
+//!
+//! What a case shall hold is decided by the script, so three things are steered from outside the session core: submissions
+//! that are turned away as `busy` never come as far; subscriptions that the log does not reach back for, and
+//! snapshots that jump ahead, are made at the border where items become frames. And what a case shall not hold, as it
+//! is none of a replica's business, is evened out: the commits of the server's own changes, and whose name it does them
+//! in.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 
+use ecow::EcoString;
 use parking_lot::Mutex;
 use topicsync::engine::{
-    Author, ChangeBody, Direction, Engine, EngineConfig, Group, Item, Origin, Publication,
-    Submission, Submitted, Subscriber, TopicCell,
+    Author, CatchUp, ChangeBody, Decision, EngineConfig, Group, Observer, Outcome, Submission,
+    Submitted, TopicCell,
 };
-use topicsync::protocol::{
-    ClientMessage, ErrorMessage, Hello, RejectUpdate, Subscribe, TopicChange,
+use topicsync::protocol::encode;
+use topicsync::protocol::{ClientMessage, Part, RejectUpdate, TopicChange};
+use topicsync::protocol::{Encoding, ErrorCode, RejectCode, ServerMessage};
+use topicsync::protocol::{RawMessage, decode_text};
+use topicsync::session::{
+    Attachment, Connection, Frame, Frames, Hub, Native, Outgoing, Peer, Refused, SessionConfig,
+    Worker, item_message,
 };
-use topicsync::protocol::{ErrorCode, RejectCode, ServerMessage};
-use topicsync::session as exchange;
-use topicsync::topic::{ActionId, ClientId, Epoch, Timestamp, TopicName, TopicOptions, Version};
+use topicsync::topic::{
+    ActionId, ChangeId, ClientId, CommitNumber, Epoch, Timestamp, TopicName, TopicOptions, Uptime,
+    Version,
+};
 use topicsync::value::{Dict, Fields, Value};
 
 thread_local! {
@@ -23,6 +40,8 @@ thread_local! {
     static EPOCHS: Cell<u64> = const { Cell::new(0) };
     /// So many changes more are refused by the validator.
     static REFUSALS: Cell<u32> = const { Cell::new(0) };
+    /// Subscriptions are answered by snapshots alone.
+    static FORGETFUL: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The client id of the somebody else of a script, who is no replica.
@@ -33,107 +52,115 @@ fn next_epoch() -> Epoch {
     Epoch::new(format!("epoch{}", EPOCHS.get())).expect("it is short")
 }
 
-fn new_engine() -> Engine {
-    EPOCHS.set(0);
-    REFUSALS.set(0);
-    Engine::new(EngineConfig {
-        validators: vec![Arc::new(|_| match REFUSALS.get() {
-            0 => Ok(()),
-            left => {
-                REFUSALS.set(left - 1);
-                Err("the host refuses it".into())
-            }
-        })],
-        clock: Arc::new(|| Timestamp(1)),
-        epochs: Arc::new(next_epoch),
-        ..EngineConfig::default()
-    })
+/// Runs everything at once.
+struct AtOnce;
+
+impl Worker for AtOnce {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) {
+        job();
+    }
+
+    fn drive(&self, mut future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        // A service of a script's is ready at once.
+        let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
 }
 
-/// What waits for one connection's socket.
+/// What the clients see of changes that are not theirs: numbers without the server's own between them.
 #[derive(Default)]
-struct Outbox {
-    client: ClientId,
-    queue: Mutex<VecDeque<Outgoing>>,
-}
+struct Names(Mutex<NamesState>);
 
-enum Outgoing {
-    Changes(Arc<Publication>),
-    Answer(ServerMessage),
-    CatchUp {
-        topic: Arc<TopicCell>,
-        since: Option<Version>,
-    },
-    /// The whole value, though the connection has one already.
-    Jump(Arc<TopicCell>),
-    Unsubscribe(TopicName),
-}
-
-impl Outbox {
-    fn push(&self, outgoing: Outgoing) {
-        self.queue.lock().push_back(outgoing);
-    }
-}
-
-impl Subscriber for Outbox {
-    fn client_id(&self) -> ClientId {
-        self.client
-    }
-
-    fn deliver(&self, publication: &Arc<Publication>) {
-        self.push(Outgoing::Changes(publication.clone()));
-    }
-
-    fn topic_removed(&self, topic: &Arc<TopicCell>) {
-        let error = ErrorMessage::new(ErrorCode::TopicRemoved, "", "the topic was removed");
-        self.push(Outgoing::Answer(ServerMessage::Error(error.topic(topic.name().clone()))));
-    }
-}
-
-/// The way to a session's client: its connection, if there is one.
 #[derive(Default)]
-struct Link(Mutex<Option<Arc<Outbox>>>);
+struct NamesState {
+    commits: BTreeMap<CommitNumber, CommitNumber>,
+    ids: BTreeMap<ChangeId, ChangeId>,
+}
 
-impl Origin for Link {
-    fn confirm(&self, publication: &Arc<Publication>) {
-        if let Some(outbox) = &*self.0.lock() {
-            for item in &publication.items {
-                outbox.push(Outgoing::Answer(exchange::item_message(item)));
+impl Observer for Names {
+    fn decided(&self, decision: &Decision<'_>) {
+        let Outcome::Accepted(item) = &decision.outcome else { return };
+        if item.parts.iter().any(|part| part.topic.name().is_special()) {
+            return;
+        }
+        let mut names = self.0.lock();
+        let commit = CommitNumber(names.commits.len() as u64 + 1);
+        names.commits.insert(item.commit, commit);
+        if [ClientId::SERVER, SOMEBODY].contains(&decision.author.id()) {
+            for id in item.parts.iter().filter_map(|part| part.id.clone()) {
+                let name = format!("{SOMEBODY}_s{}", names.ids.len());
+                names.ids.insert(id, ChangeId::new(name).expect("it is short"));
             }
         }
     }
-
-    fn lost(&self, _: &Item, _: &topicsync::topic::Rejection) {}
 }
 
-/// One client's session, which outlives its connections.
-struct Session {
-    author: Author,
-    link: Arc<Link>,
+/// The vocabulary of `docs/protocol.md`, but for subscriptions that a forgetful server answers.
+struct Played {
+    native: Native,
+    written: Written,
 }
 
-impl Session {
-    fn new(id: ClientId) -> Session {
-        let link = Arc::new(Link::default());
-        Session { author: Author::new(id, Some(link.clone())), link }
+/// Of each frame that is written and not yet taken: whether it is a publication.
+type Written = Rc<RefCell<VecDeque<bool>>>;
+
+impl Peer for Played {
+    type Message = RawMessage;
+
+    fn encoding(&self) -> Encoding {
+        self.native.encoding()
+    }
+
+    fn read(
+        &mut self,
+        attachment: &Attachment,
+        frame: Frame,
+        inbox: &mut VecDeque<RawMessage>,
+    ) -> Result<(), Refused> {
+        self.native.read(attachment, frame, inbox)
+    }
+
+    fn handle(&mut self, attachment: &mut Attachment, now: Uptime, message: RawMessage) {
+        self.native.handle(attachment, now, message);
+    }
+
+    fn write(&mut self, attachment: &mut Attachment, outgoing: Outgoing, frames: &mut Frames) {
+        let outgoing = match outgoing {
+            Outgoing::Begin { topic, catch_up, .. } if FORGETFUL.get() => {
+                let CatchUp { version, items, continues, snapshot } = catch_up;
+                let items = snapshot.filter(|_| continues).map_or(items, |item| vec![item]);
+                let own = topic.own_changes(attachment.session().id(), Version(0), version);
+                let catch_up = CatchUp { version, items, continues: false, snapshot: None };
+                Outgoing::Begin { topic, since: None, catch_up, own }
+            }
+            other => other,
+        };
+        let is_publication = matches!(outgoing, Outgoing::Changes(_));
+        let before = frames.len();
+        self.native.write(attachment, outgoing, frames);
+        let written = frames.len() - before;
+        self.written.borrow_mut().extend(std::iter::repeat_n(is_publication, written));
+    }
+
+    fn can_resume(&self) -> bool {
+        true
     }
 }
 
 /// One connection, from its client's hello to its loss.
-struct Connection {
-    session: ClientId,
-    outbox: Arc<Outbox>,
-    /// Each topic, and the version that was last written.
-    subscriptions: BTreeMap<TopicName, (Arc<TopicCell>, Version)>,
+struct Link {
+    connection: Connection<Played>,
+    written: Written,
     /// Written to the socket, and not yet received.
     wire: VecDeque<ServerMessage>,
+    /// The version of each topic that the client was given last.
+    given: BTreeMap<TopicName, Version>,
 }
 
 /// A server whose clients are numbered from 0.
 pub struct Server {
-    engine: Engine,
-    sessions: BTreeMap<ClientId, Session>,
-    connections: BTreeMap<usize, Connection>,
+    hub: Arc<Hub>,
+    names: Arc<Names>,
+    links: BTreeMap<usize, Link>,
     somebody: Author,
     group: Group,
     /// So many submissions more are answered with `busy`.
@@ -144,12 +171,41 @@ pub struct Server {
     pub limits: Dict,
 }
 
+/// Nothing takes time in a script.
+const NOW: Uptime = Uptime(0);
+
 impl Server {
     pub fn new() -> Server {
+        REFUSALS.set(0);
+        let (names, tokens) = (Arc::new(Names::default()), Mutex::new(0));
+        let engine = EngineConfig {
+            validators: vec![Arc::new(|it| match REFUSALS.get() {
+                left if left > 0 && !it.topic.name().is_special() => {
+                    REFUSALS.set(left - 1);
+                    Err("the host refuses it".into())
+                }
+                _ => Ok(()),
+            })],
+            clock: Arc::new(|| Timestamp(1)),
+            epochs: Arc::new(next_epoch),
+            observer: Some(names.clone()),
+            ..EngineConfig::default()
+        };
+        // As many as sessions, whose ids are counted too.
+        let tokens = move || {
+            let mut made = tokens.lock();
+            *made += 1;
+            EcoString::from(format!("token{made}"))
+        };
+        let config = SessionConfig::new(Arc::new(tokens), Arc::new(AtOnce));
+        let hub = Hub::begin(config, engine, NOW).expect("nothing is kept");
+        hub.offer_service("echo", Arc::new(|args, _| Box::pin(async { Ok(args) })));
+        hub.offer_service("nobody", Arc::new(|args, _| Box::pin(async { Ok(args) })));
+        EPOCHS.set(0);
         Server {
-            engine: new_engine(),
-            sessions: BTreeMap::new(),
-            connections: BTreeMap::new(),
+            hub,
+            names,
+            links: BTreeMap::new(),
             somebody: Author::new(SOMEBODY, None),
             group: Group::default(),
             busy: 0,
@@ -165,20 +221,24 @@ impl Server {
 
     /// Makes a topic, if there is none.
     pub fn make(&mut self, topic: &str, kind: &str, options: TopicOptions) {
-        let opened = self.engine.open(&name(topic), Some(kind), options);
+        let opened = self.hub.engine().open(&name(topic), Some(kind), options);
         opened.expect("the script's topics are sound");
     }
 
     /// A topic loses all and begins a new life. Nobody may be connected.
     pub fn new_life(&mut self, topic: &str) {
-        let cell = self.engine.get(&name(topic)).expect("a topic of the script");
+        let cell = self.topic(&name(topic));
         let (kind, options) = (cell.kind().name(), cell.options().clone());
-        self.engine.remove(cell.name());
+        self.hub.engine().remove(cell.name());
         self.make(topic, kind, options);
     }
 
     pub fn remove(&mut self, topic: &str) {
-        self.engine.remove(&name(topic));
+        self.hub.engine().remove(&name(topic));
+    }
+
+    fn topic(&self, topic: &TopicName) -> Arc<TopicCell> {
+        self.hub.engine().get(topic).expect("a topic of the script")
     }
 
     /// Somebody else makes an action, on whatever is there.
@@ -190,7 +250,7 @@ impl Server {
         };
         let changes = changes.into_iter().map(submitted).collect();
         let submission = Submission { action_id, changes };
-        let result = self.engine.submit(&self.somebody, submission, &mut self.group);
+        let result = self.hub.engine().submit(&self.somebody, submission, &mut self.group);
         if let Err(rejected) = result {
             panic!("the script's own change does not fit: {}", rejected.rejection);
         }
@@ -198,261 +258,214 @@ impl Server {
     }
 
     pub fn publish(&mut self) {
-        self.engine.publish(&mut self.group);
+        self.hub.engine().publish(&mut self.group);
+        self.links.values_mut().for_each(|link| link.connection.publish());
     }
 
     /// The tick of `latest` topics.
     pub fn tick(&mut self) {
         self.publish();
-        self.engine.tick();
+        self.hub.engine().tick();
     }
 
     /// A client's socket is there: a new session is offered.
     pub fn connect(&mut self, client: usize) {
-        let id = self.engine.next_client().expect("ids in memory do not end");
-        self.sessions.insert(id, Session::new(id));
-        self.go_on_with(client, id, false);
+        let written = Written::default();
+        let peer = Played { native: Native::new(None), written: written.clone() };
+        let connection = Connection::open(&self.hub, peer, NOW);
+        let connection = connection.expect("ids in memory do not end");
+        let (wire, given) = (VecDeque::new(), BTreeMap::new());
+        self.links.insert(client, Link { connection, written, wire, given });
     }
 
     pub fn is_connected(&self, client: usize) -> bool {
-        self.connections.contains_key(&client)
-    }
-
-    fn go_on_with(&mut self, client: usize, id: ClientId, resumed: bool) {
-        let outbox = Arc::new(Outbox { client: id, queue: Mutex::default() });
-        *self.sessions[&id].link.0.lock() = Some(outbox.clone());
-        outbox.push(Outgoing::Answer(ServerMessage::Hello(Hello {
-            id,
-            session: format!("token{id}").into(),
-            resumed,
-            protocol: 1,
-            server: "topicsync".into(),
-            limits: self.limits.clone(),
-        })));
-        let (subscriptions, wire) = (BTreeMap::new(), VecDeque::new());
-        let connection = Connection { session: id, outbox, subscriptions, wire };
-        self.connections.insert(client, connection);
+        self.links.contains_key(&client)
     }
 
     /// A client's socket is lost, and with it what was on the way to it. The session stays.
     pub fn disconnect(&mut self, client: usize) {
-        let Some(connection) = self.connections.remove(&client) else { return };
-        for (topic, _) in connection.subscriptions.into_values() {
-            topic.detach(&*connection.outbox);
-        }
-        if let Some(session) = self.sessions.get(&connection.session) {
-            *session.link.0.lock() = None;
+        if let Some(link) = self.links.remove(&client) {
+            link.connection.close(NOW, false);
         }
         self.publish();
     }
 
     /// The server gives up the session of a client that is away.
     pub fn forget(&mut self, session: ClientId) {
-        if let Some(gone) = self.sessions.remove(&session) {
-            self.engine.leave(&gone.author, &self.somebody, &mut self.group);
-            self.publish();
-        }
+        self.hub.end(session, NOW);
+        self.publish();
     }
 
     /// Takes one message of a client.
     pub fn receive(&mut self, client: usize, message: ClientMessage) {
-        let Some(id) = self.connections.get(&client).map(|it| it.session) else { return };
-        match message {
-            ClientMessage::Resume { session } => self.resume(client, id, &session),
-            ClientMessage::Subscribe(subscribe) => self.subscribe(client, subscribe),
-            ClientMessage::Unsubscribe { topic_name } => {
-                self.push(client, Outgoing::Unsubscribe(topic_name));
-            }
-            ClientMessage::Update(change) => self.submit(client, id, None, vec![change]),
-            ClientMessage::Action { action_id, changes } => {
-                self.submit(client, id, Some(action_id), changes);
-            }
-            ClientMessage::Request { service_name, request_id, args, .. } => {
-                let direction = match &*service_name {
-                    "_topicsync/undo" => Some(Direction::Undo),
-                    "_topicsync/redo" => Some(Direction::Redo),
-                    _ => None,
-                };
-                let outcome = Ok(direction.map_or(args, |it| self.reverse(id, it)));
-                self.answer(client, ServerMessage::Response { request_id, outcome });
-            }
-            ClientMessage::RegisterService { service_name } => {
-                self.answer(client, ServerMessage::Registered { service_name });
-            }
-            ClientMessage::UnregisterService { service_name } => {
-                self.answer(client, ServerMessage::Unregistered { service_name });
-            }
-            ClientMessage::Response { .. } => {}
-        }
-    }
-
-    fn push(&self, client: usize, outgoing: Outgoing) {
-        if let Some(connection) = self.connections.get(&client) {
-            connection.outbox.push(outgoing);
-        }
-    }
-
-    fn answer(&self, client: usize, message: ServerMessage) {
-        self.push(client, Outgoing::Answer(message));
-    }
-
-    fn resume(&mut self, client: usize, fresh: ClientId, token: &str) {
-        let old = ClientId(token.trim_start_matches("token").parse().unwrap_or_default());
-        if self.sessions.contains_key(&old) {
-            self.sessions.remove(&fresh);
-            self.go_on_with(client, old, true);
-        } else {
-            let error = ErrorMessage::new(ErrorCode::SessionUnknown, "resume", "it is over");
-            self.answer(client, ServerMessage::Error(error));
-        }
-    }
-
-    fn subscribe(&self, client: usize, subscribe: Subscribe) {
-        let Subscribe { topic_name, topic_type, options, since } = subscribe;
-        let options = options.map(|options| TopicOptions::decode(&options).expect("options"));
-        let options = options.unwrap_or_default();
-        match self.engine.open(&topic_name, topic_type.as_deref(), options) {
-            Ok(topic) => {
-                let since = since.filter(|since| since.epoch == *topic.epoch() && !self.forgetful);
-                let since = since.map(|since| since.version);
-                self.push(client, Outgoing::CatchUp { topic, since });
-            }
-            Err(error) => {
-                let code = ErrorCode::WrongType;
-                let error = ErrorMessage::new(code, "subscribe", error.to_string());
-                self.answer(client, ServerMessage::Error(error.topic(topic_name)));
-            }
-        }
-    }
-
-    fn submit(
-        &mut self,
-        client: usize,
-        id: ClientId,
-        action_id: Option<ActionId>,
-        changes: Vec<TopicChange>,
-    ) {
-        if self.busy > 0 {
+        let Some(link) = self.links.get_mut(&client) else { return };
+        if self.busy > 0
+            && let Some(reject) = turned_away(&message)
+        {
             self.busy -= 1;
-            let TopicChange { topic_name, change, .. } = changes[0].clone();
-            let (topic_name, action_id) = (topic_name.into(), action_id.map(Into::into));
-            let (code, reason, version) = (RejectCode::Busy, "later".into(), None);
-            let reject = RejectUpdate { topic_name, code, reason, version, action_id, change };
-            return self.answer(client, ServerMessage::RejectUpdate(reject));
+            // Behind what is to be written before.
+            self.write_all(client);
+            let link = self.links.get_mut(&client).expect("it is there");
+            return link.wire.push_back(ServerMessage::RejectUpdate(reject));
         }
-        let changes = changes.into_iter().map(exchange::submitted).collect();
-        let submission = Submission { action_id, changes };
-        let author = &self.sessions[&id].author;
-        if let Err(rejected) = self.engine.submit(author, submission, &mut self.group) {
-            let reject = exchange::reject_update(*rejected);
-            self.answer(client, ServerMessage::RejectUpdate(reject));
-        }
-    }
-
-    fn reverse(&mut self, id: ClientId, direction: Direction) -> Value {
-        self.publish();
-        let author = &self.sessions[&id].author;
-        let reversed = self.engine.reverse(author, direction, &mut self.group);
-        self.publish();
-        let action_id = reversed.action_id.map(|id| Value::from(id.to_string()));
-        Value::Dict([("action_id", Value::from(action_id))].into())
+        let frame = Frame::Text(encode(&message, Encoding::Json).into());
+        link.connection.receive(frame).expect("a replica writes messages");
+        link.connection.handle_message(NOW);
     }
 
     /// What a client has not been given yet of a topic is thrown away, and its whole value given in its
     /// place.
     pub fn jump(&mut self, client: usize, topic: &str) {
-        let Some(cell) = self.engine.get(&name(topic)) else { return };
-        let Some(connection) = self.connections.get_mut(&client) else { return };
-        let of_others = |publication: &Publication| {
-            let mut parts = publication.items.iter().flat_map(|item| &item.parts);
-            parts.any(|part| part.topic.name() != cell.name())
-        };
-        connection.outbox.queue.lock().retain(|outgoing| match outgoing {
-            Outgoing::Changes(publication) => of_others(publication),
-            _ => true,
-        });
-        if connection.subscriptions.contains_key(cell.name()) {
-            connection.outbox.push(Outgoing::Jump(cell));
+        let Some(cell) = self.hub.engine().get(&name(topic)) else { return };
+        // Its subscription may not have begun.
+        let link = self.links.get(&client);
+        if link.is_none_or(|link| !link.given.contains_key(cell.name())) {
+            return;
         }
+        let is_of = |message: &ServerMessage| match message {
+            ServerMessage::Update(update) => update.part.topic_name == *cell.name(),
+            ServerMessage::Action(action) => {
+                action.changes.iter().all(|part| part.topic_name == *cell.name())
+            }
+            _ => false,
+        };
+        for (message, is_publication) in self.written(client) {
+            let link = self.links.get_mut(&client).expect("something was written on it");
+            if !is_publication || !is_of(&message) {
+                link.note_given(&message);
+                link.wire.push_back(message);
+            }
+        }
+        let Some(link) = self.links.get_mut(&client) else { return };
+        let Some(since) = link.given.get(cell.name()).copied() else { return };
+        let CatchUp { version, items, .. } = cell.catch_up(None);
+        let own = cell.own_changes(link.connection.session().id(), since, version);
+        link.given.insert(cell.name().clone(), version);
+        let items: Vec<_> = items.iter().chain(&own).map(item_message).collect();
+        let items: Vec<_> = items.into_iter().map(|it| self.evened(it)).collect();
+        self.links.get_mut(&client).expect("it is there").wire.extend(items);
+    }
+
+    fn write_all(&mut self, client: usize) {
+        for (message, _) in self.written(client) {
+            let link = self.links.get_mut(&client).expect("something was written on it");
+            link.note_given(&message);
+            link.wire.push_back(message);
+        }
+    }
+
+    /// What the server has for a client, and whether each is a publication.
+    fn written(&mut self, client: usize) -> Vec<(ServerMessage, bool)> {
+        std::iter::from_fn(|| self.write(client)).collect()
+    }
+
+    fn write(&mut self, client: usize) -> Option<(ServerMessage, bool)> {
+        let link = self.links.get_mut(&client)?;
+        FORGETFUL.set(self.forgetful);
+        let Frame::Text(bytes) = link.connection.poll_outgoing()? else {
+            panic!("a binary frame in JSON");
+        };
+        let is_publication = link.written.borrow_mut().pop_front().unwrap_or(false);
+        let text = std::str::from_utf8(&bytes).expect("a text frame holds text");
+        let message = decode_text(text).expect("the server writes JSON").into_iter().next();
+        let message = message.expect("a frame holds a message").server();
+        Some((self.evened(message.expect("the server's messages are sound")), is_publication))
     }
 
     /// The next message to arrive at a client.
     pub fn next_for(&mut self, client: usize) -> Option<ServerMessage> {
-        let forgetful = self.forgetful;
-        let connection = self.connections.get_mut(&client)?;
-        while connection.wire.is_empty() {
-            let outgoing = connection.outbox.queue.lock().pop_front()?;
-            connection.write(outgoing, forgetful);
+        if let Some(message) = self.links.get_mut(&client)?.wire.pop_front() {
+            return Some(message);
         }
-        connection.wire.pop_front()
+        let (message, _) = self.write(client)?;
+        self.links.get_mut(&client)?.note_given(&message);
+        Some(message)
+    }
+
+    /// A message without what differs between servers.
+    fn evened(&self, mut message: ServerMessage) -> ServerMessage {
+        let names = self.names.0.lock();
+        let commit = |commit: &mut CommitNumber| {
+            *commit = names.commits.get(commit).copied().unwrap_or_default();
+        };
+        let id = |id: &mut ChangeId| {
+            if let Some(name) = names.ids.get(id) {
+                *id = name.clone();
+            }
+        };
+        let author = |author: &mut Option<ClientId>| {
+            *author = author.map(|it| if it == ClientId::SERVER { SOMEBODY } else { it });
+        };
+        let part = |part: &mut Part| part.change.id.iter_mut().for_each(id);
+        match &mut message {
+            ServerMessage::Hello(hello) => {
+                (hello.server, hello.limits) = ("topicsync".into(), self.limits.clone());
+            }
+            ServerMessage::Update(update) => {
+                commit(&mut update.commit);
+                author(&mut update.author);
+                part(&mut update.part);
+                update.ids.iter_mut().for_each(id);
+            }
+            ServerMessage::Action(action) => {
+                commit(&mut action.commit);
+                author(&mut action.author);
+                action.changes.iter_mut().for_each(part);
+            }
+            ServerMessage::Response { outcome: Ok(Value::Dict(answer)), .. } => {
+                // Of an undo, what a replica could not tell from elsewhere.
+                if answer.contains_key("undone") {
+                    answer.remove("undone");
+                    answer.remove("skipped");
+                }
+            }
+            ServerMessage::Error(error) if error.code == ErrorCode::SessionUnknown => {
+                error.reason = "it is over".into();
+            }
+            _ => {}
+        }
+        message
     }
 
     /// A topic's value as it is published.
     pub fn value(&self, topic: &TopicName) -> Value {
-        let cell = self.engine.get(topic).expect("a topic of the script");
+        let cell = self.topic(topic);
         cell.kind().encode_value(&cell.snapshot().value)
     }
 }
 
-impl Connection {
-    fn write(&mut self, outgoing: Outgoing, forgetful: bool) {
-        match outgoing {
-            Outgoing::Answer(message) => self.wire.push_back(message),
-            Outgoing::Changes(publication) => self.write_changes(&publication),
-            Outgoing::CatchUp { topic, since } => self.begin(&topic, since, forgetful),
-            Outgoing::Jump(topic) => self.jump(&topic),
-            Outgoing::Unsubscribe(topic_name) => {
-                if let Some((topic, _)) = self.subscriptions.remove(&topic_name) {
-                    topic.detach(&*self.outbox);
-                }
-                self.wire.push_back(ServerMessage::Unsubscribed { topic_name });
+impl Link {
+    /// Notes up to which version a message leads.
+    fn note_given(&mut self, message: &ServerMessage) {
+        let mut lead = |part: &Part| {
+            if let Some(given) = self.given.get_mut(&part.topic_name) {
+                *given = part.version.max(*given);
             }
-        }
-    }
-
-    /// Writes published changes, unless a snapshot or the log has brought them before.
-    fn write_changes(&mut self, publication: &Publication) {
-        let mut news = false;
-        for part in publication.items.iter().flat_map(|item| &item.parts) {
-            if let Some((_, written)) = self.subscriptions.get_mut(part.topic.name())
-                && *written < part.version
-            {
-                (*written, news) = (part.version, true);
+        };
+        match message {
+            ServerMessage::Subscribed(subscribed) => {
+                self.given.insert(subscribed.topic_name.clone(), subscribed.version);
             }
-        }
-        if news {
-            self.write_items(&publication.items);
-        }
-    }
-
-    fn begin(&mut self, topic: &Arc<TopicCell>, since: Option<Version>, forgetful: bool) {
-        topic.attach(self.outbox.clone());
-        let catch_up = topic.catch_up(since);
-        let continued = since.filter(|_| catch_up.continues);
-        self.wire.push_back(exchange::subscribed_message(topic, catch_up.version, continued));
-        self.subscriptions.insert(topic.name().clone(), (topic.clone(), catch_up.version));
-        self.write_items(&catch_up.items);
-        if continued.is_none() && forgetful {
-            self.confirm_own(topic, Version(0), catch_up.version);
+            ServerMessage::Unsubscribed { topic_name } => drop(self.given.remove(topic_name)),
+            ServerMessage::Update(update) => lead(&update.part),
+            ServerMessage::Action(action) => action.changes.iter().for_each(lead),
+            _ => {}
         }
     }
+}
 
-    fn jump(&mut self, topic: &Arc<TopicCell>) {
-        let Some((_, written)) = self.subscriptions.get_mut(topic.name()) else { return };
-        let catch_up = topic.catch_up(None);
-        let since = std::mem::replace(written, catch_up.version);
-        self.write_items(&catch_up.items);
-        self.confirm_own(topic, since, catch_up.version);
-    }
-
-    fn confirm_own(&mut self, topic: &Arc<TopicCell>, since: Version, to: Version) {
-        let own = topic.own_changes(self.session, since, to);
-        self.write_items(&own);
-    }
-
-    fn write_items(&mut self, items: &[Item]) {
-        self.wire.extend(items.iter().map(exchange::item_message));
-    }
+/// What the author of a submission is told for which there is no room.
+fn turned_away(message: &ClientMessage) -> Option<RejectUpdate> {
+    let (first, action_id) = match message {
+        ClientMessage::Update(change) => (change, None),
+        ClientMessage::Action { action_id, changes } => {
+            (changes.first()?, Some(action_id.clone().into()))
+        }
+        _ => return None,
+    };
+    let TopicChange { topic_name, change, .. } = first.clone();
+    let (code, reason, version) = (RejectCode::Busy, "later".into(), None);
+    Some(RejectUpdate { topic_name: topic_name.into(), code, reason, version, action_id, change })
 }
 
 /// A topic's name as the script has it.

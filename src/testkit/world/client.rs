@@ -1,45 +1,57 @@
 //! A client: a real replica, and the program behind it, which believes what it is told and counts.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use crate::client::{Event, Origin, Replica, Ticket};
-use crate::protocol::decode::{RawMessage, decode_binary, decode_text};
-use crate::protocol::encode::encode;
-use crate::protocol::message::ClientMessage;
-use crate::protocol::{Encoding, ServerMessage};
-use crate::topic::{ClientId, TopicName};
-use crate::types::{AnyChange, AnyValue};
+use ecow::EcoString;
 
+use super::link::{Link, Wire};
+use super::past::Question;
+use crate::client::{CallError, CallId, Event, Origin, Replica, Ticket};
+use crate::protocol::ErrorCode;
+use crate::protocol::message::{ErrorMessage, RequestId};
 use crate::testkit::broken::{Breaks, Checked, Found, same};
 use crate::testkit::law::Law;
+use crate::topic::{ClientId, TopicName};
+use crate::types::{AnyChange, AnyValue};
+use crate::value::Value;
 
 /// A client: its replica, and what its program was told.
 pub struct Client {
     /// The real one.
     pub replica: Replica,
-    /// It has a connection.
-    pub connected: bool,
-    /// On the way to the server.
-    pub up: VecDeque<ClientMessage>,
+    /// How its messages are written.
+    pub wire: Wire,
+    /// Its connection.
+    pub link: Option<Link>,
+    /// Connections that it has lost, and whose loss the server has not noticed, the oldest first.
+    pub older: VecDeque<Link>,
     /// The ids of its sessions, the present one last.
     pub ids: Vec<ClientId>,
-    /// How its messages are written; as data, if in no encoding.
-    pub encoding: Option<Encoding>,
     /// Each view as the events tell it.
     told: HashMap<TopicName, AnyValue>,
     /// What others emitted, in the order in which the program heard of it.
     pub heard: HashMap<TopicName, Vec<AnyChange>>,
-    /// The fate of each local action; `None` as long as it has none.
-    fates: HashMap<Ticket, Option<Fate>>,
-    /// The ids under which local actions were confirmed.
-    pub confirmed: BTreeSet<ecow::EcoString>,
-    /// How many fates were not to be known, their sessions being over.
+    /// The outcome of each local action; `None` as long as it has none.
+    outcomes: HashMap<Ticket, Option<Decision>>,
+    /// The ids under which local actions were confirmed, in the order in which they were made.
+    pub confirmed: BTreeMap<Ticket, EcoString>,
+    /// How many outcomes were not to be known, their sessions or topics being over.
     pub unknown: usize,
+    /// What it asked special services, and is not answered yet.
+    pub questions: HashMap<CallId, Question>,
+    /// What it was answered, and the program has not looked at yet.
+    pub answers: Vec<(CallId, Result<Value, CallError>)>,
+    /// Requests of others that wait for its answer.
+    pub requests: VecDeque<(RequestId, Value)>,
+    /// It sent messages of no replica's making, which may be answered by errors.
+    pub has_said: bool,
+    /// How many ids it has made for such messages.
+    pub made_ids: u64,
 }
 
 /// What became of a local action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum Decision {
     /// It was accepted.
     Confirmed,
     /// It came back.
@@ -50,28 +62,33 @@ pub enum Fate {
 
 impl Client {
     /// A client that was never connected.
-    pub fn new(encoding: Option<Encoding>) -> Client {
+    pub fn new(wire: Wire) -> Client {
         Client {
             replica: Replica::new(),
-            connected: false,
-            up: VecDeque::new(),
+            wire,
+            link: None,
+            older: VecDeque::new(),
             ids: Vec::new(),
-            encoding,
             told: HashMap::new(),
             heard: HashMap::new(),
-            fates: HashMap::new(),
-            confirmed: BTreeSet::new(),
+            outcomes: HashMap::new(),
+            confirmed: BTreeMap::new(),
             unknown: 0,
+            questions: HashMap::new(),
+            answers: Vec::new(),
+            requests: VecDeque::new(),
+            has_said: false,
+            made_ids: 0,
         }
     }
 
     /// A local action was made.
     pub fn made(&mut self, ticket: Ticket) -> Checked {
-        self.fates.entry(ticket).or_insert(None);
+        self.outcomes.entry(ticket).or_insert(None);
         self.hear()
     }
 
-    /// Listens to what happened: a view moves just as the events say, and every ticket has one fate.
+    /// Listens to what happened: a view moves just as the events say, and every ticket has one outcome.
     pub fn hear(&mut self) -> Checked {
         for event in self.replica.events() {
             match event {
@@ -80,28 +97,29 @@ impl Client {
                     told.breaks(Law::ReplicasConverge)?;
                 }
                 Event::Confirmed { ticket, id } => {
-                    self.confirmed.extend(id);
-                    self.meet(ticket, Fate::Confirmed)?;
+                    self.confirmed.extend(id.map(|id| (ticket, id)));
+                    self.decided(ticket, Decision::Confirmed)?;
                 }
-                Event::Rejected { ticket, .. } => self.meet(ticket, Fate::Rejected)?,
+                Event::Rejected { ticket, .. } => self.decided(ticket, Decision::Rejected)?,
                 Event::Unknown { ticket } => {
                     self.unknown += 1;
-                    self.meet(ticket, Fate::Unknown)?;
+                    self.decided(ticket, Decision::Unknown)?;
                 }
                 Event::Online { client_id, .. } => {
                     if self.ids.last() != Some(&client_id) {
                         self.ids.push(client_id);
                     }
                 }
-                Event::Closed { topic_name, error: None } => {
+                Event::Closed { topic_name, error } => {
                     self.told.remove(&topic_name);
+                    error.map_or(Ok(()), |error| self.closed(&error))?;
                 }
-                Event::Closed { error: Some(error), .. } | Event::Error(error) => {
-                    return Err(format!("the replica complains: {error:?}").into());
+                Event::Error(error) => self.complaint(&error)?,
+                Event::Request { request_id, args, .. } => {
+                    self.requests.push_back((request_id, args));
                 }
+                Event::Response { call, outcome } => self.answers.push((call, outcome)),
                 Event::Ready { .. }
-                | Event::Request { .. }
-                | Event::Response { .. }
                 | Event::Registered { .. }
                 | Event::Unregistered { .. }
                 | Event::Unsent { .. }
@@ -109,6 +127,31 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// A topic may be removed, or not be made while the journal fails.
+    fn closed(&self, error: &ErrorMessage) -> Checked {
+        match error.code {
+            ErrorCode::TopicRemoved | ErrorCode::Unavailable => Ok(()),
+            // What its program said itself has ended it.
+            ErrorCode::Forbidden if self.has_said => Ok(()),
+            ErrorCode::Limit => {
+                Err(format!("{error}, though there is room")).breaks(Law::NothingIsLeft)
+            }
+            _ => Err(format!("the replica complains: {error:?}").into()),
+        }
+    }
+
+    /// A service may be another's, and an answer may come too late.
+    fn complaint(&self, error: &ErrorMessage) -> Checked {
+        let to = error.to.as_deref().unwrap_or_default();
+        match error.code {
+            ErrorCode::ServiceTaken => Ok(()),
+            ErrorCode::Invalid if to == "response" => Ok(()),
+            ErrorCode::Malformed => Err(format!("the replica complains: {error:?}").into()),
+            _ if self.has_said => Ok(()),
+            _ => Err(format!("the replica complains: {error:?}").into()),
+        }
     }
 
     fn check_told(
@@ -137,41 +180,17 @@ impl Client {
         same(format_args!("the view as told by {changes:?} and as it is"), told, value)
     }
 
-    fn meet(&mut self, ticket: Ticket, fate: Fate) -> Found {
-        match self.fates.insert(ticket, Some(fate)).flatten() {
+    fn decided(&mut self, ticket: Ticket, decision: Decision) -> Checked {
+        let before = self.outcomes.insert(ticket, Some(decision)).flatten();
+        let twice = |before| format!("{ticket:?} was {before:?} and is {decision:?}");
+        before.map_or(Ok(()), |before| Err(twice(before))).breaks(Law::EverythingIsAnsweredOnce)
+    }
+
+    /// Law 10, at the client: every local action has its outcome.
+    pub fn check_outcomes(&self) -> Found {
+        match self.outcomes.iter().find(|(_, outcome)| outcome.is_none()) {
             None => Ok(()),
-            Some(before) => Err(format!("{ticket:?} was {before:?} and is {fate:?}")),
+            Some((ticket, _)) => Err(format!("{ticket:?} has no outcome")),
         }
     }
-
-    /// Law 8, at the client: every local action has met its fate.
-    pub fn check_fates(&self) -> Found {
-        match self.fates.iter().find(|(_, fate)| fate.is_none()) {
-            None => Ok(()),
-            Some((ticket, _)) => Err(format!("{ticket:?} has met no fate")),
-        }
-    }
-
-    /// A message to this client as it comes out of its encoding.
-    pub fn decoded(&self, message: ServerMessage) -> Found<ServerMessage> {
-        let Some(encoding) = self.encoding else { return Ok(message) };
-        let decoded = raw(&encode(&message, encoding), encoding)?.server();
-        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}"))
-    }
-
-    /// A message from this client as it comes out of its encoding.
-    pub fn encoded(&self, message: ClientMessage) -> Found<ClientMessage> {
-        let Some(encoding) = self.encoding else { return Ok(message) };
-        let decoded = raw(&encode(&message, encoding), encoding)?.client();
-        decoded.map_err(|malformed| format!("{message:?}: {malformed:?}"))
-    }
-}
-
-fn raw(bytes: &[u8], encoding: Encoding) -> Found<RawMessage> {
-    let frame = match encoding {
-        Encoding::Json => decode_text(std::str::from_utf8(bytes).map_err(|it| it.to_string())?),
-        Encoding::MessagePack => decode_binary(bytes),
-    };
-    let frame = frame.map_err(|error| error.to_string())?;
-    frame.into_iter().next().ok_or_else(|| "an empty frame".into())
 }

@@ -1,49 +1,64 @@
-//! A whole system without sockets: a real engine, real replicas, and a network between them.
+//! A whole system without sockets: the real server but for its sockets, real replicas, and a network between them.
 //!
 //! ```text
-//!   client 0 ── up ──►┐                    ┌── Record: every log and value, whole
-//!            ◄─ wire ─┤ sessions ─ Engine ─┤
-//!   client 1 ── up ──►┤                    └── clock and epochs of the world's own
-//!            ◄─ wire ─┘
+//!   client 0 ── up ───►┐                                  ┌── Record: every log and value, whole
+//!             ◄─ down ─┤ session::Connection ─ Hub ─ Engine ┤
+//!   client 1 ── up ───►┤   (several a client)               └── clocks, epochs, tokens and threads of the world's own
+//!             ◄─ down ─┘
 //! ```
 //!
-//! Each client has a link of its own, along which messages wait until a [`Step`] moves them: late, and
+//! Each client has a link of its own, along which frames wait until a [`Step`] moves them: late, and
 //! in any order between clients, never within one. A lost connection takes with it what is on the way
-//! both ways. Nothing here reads a clock or chance: the steps are all there is, so every run
-//! repeats exactly.
+//! both ways; one that is lost unnoticed stays at the server, with all that it has read and not written. Nothing
+//! here reads a clock or chance: the steps are all there is, so every run repeats exactly.
 //!
 //! | module | holds |
 //! |---|---|
-//! | here | [`World`]: what each step does, and the checks once all is quiet |
-//! | [`server`] | sessions over the engine, as the real server has them around sockets |
+//! | here | [`World`]: what each step does |
+//! | [`check`] | the laws, once all is quiet and once everybody is gone |
+//! | [`server`] | a hub over an engine, and all that it takes from outside |
+//! | [`link`] | one simulated socket |
+//! | [`ledger`] | what one connection owes its client |
 //! | [`client`] | a replica, and a program that believes what it is told |
 //! | [`record`] | what the server did, noted as it happened |
+//! | [`past`] | questions about the past, and their answers |
+//! | [`plan`] | what may come next, by choice |
 
+mod check;
 pub mod client;
+pub mod ledger;
+pub mod link;
+pub mod past;
+mod plan;
 pub mod record;
 pub mod server;
 pub mod setup;
 pub mod step;
 
-use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+
+use ecow::EcoString;
 
 use super::broken::{Breaks, Checked, Found, same};
-use super::choices::Choices;
 use super::law::Law;
+use super::quiet;
 use crate::client::LocalChange;
-use crate::engine::{Author, ChangeBody, Submission, Submitted};
 use crate::journal::Fault;
-use crate::protocol::message::{ClientMessage, Part};
-use crate::protocol::{Encoding, ServerMessage};
-use crate::topic::{ClientId, Delivery, Entry, Rejection, TopicName, Version};
-use crate::types::{AnyChange, AnyValue, TypeRef};
-use crate::value::Fields;
+use crate::protocol::ServerMessage;
+use crate::protocol::decode::decode_text;
+use crate::protocol::message::{ClientMessage, Part, Subscribe};
+use crate::session::Session;
+use crate::topic::TopicName;
+use crate::types::{AnyValue, TypeRef};
+use crate::value::Value;
 use client::Client;
-use record::TopicRecord;
+use link::{Handled, Link, Wire};
+use past::{Answered, Question};
+use record::changes_of;
 use server::Server;
 
 pub use setup::{Kind, Setup, Topic, kind, kinds};
-pub use step::{Deed, Made, Step};
+pub use step::{ClientStep, PlannedChange, Step};
 
 /// A server, its clients and the network between them, moved on step by step.
 pub struct World {
@@ -51,19 +66,29 @@ pub struct World {
     pub server: Server,
     /// The clients, in the order of their numbers.
     pub clients: Vec<Client>,
-    topics: Vec<Topic>,
+    setup: Setup,
     topic_names: Vec<TopicName>,
     /// Whether a look is taken at every message that arrives, or at every 16th.
     pub thorough: bool,
-    stride: usize,
     looks: u64,
     /// What happened so far, if that is asked for.
     pub story: Option<Vec<std::string::String>>,
     /// How many changes clients made.
     pub made: u64,
     /// Some subscription was interrupted: its client may have missed events.
-    has_toggled: bool,
+    is_interrupted: bool,
+    /// How long nothing was made sure to arrive, in milliseconds.
+    silent_ms: u64,
+    /// Every session that there ever was: in the end nobody holds any.
+    sessions: Vec<Weak<Session>>,
+    /// Questions about the past that were answered.
+    answered: Vec<Answered>,
+    /// Answers are left for who asked.
+    keeps_answers: bool,
 }
+
+/// How many answers about the past are remembered.
+const ANSWERS_MAX: usize = 32;
 
 impl World {
     /// A world in which every client has subscribed to every topic, and all is quiet.
@@ -71,22 +96,25 @@ impl World {
     /// # Errors
     /// A law that does not even hold so far.
     pub fn new(setup: &Setup) -> Checked<World> {
-        let encodings = [None, Some(Encoding::Json), Some(Encoding::MessagePack)];
-        let encoding = |client| if setup.encodings { encodings[client % 3] } else { None };
+        let clients = (0..setup.clients).map(|number| Client::new(Wire::of_client(number)));
         let mut world = World {
             server: Server::new(setup),
-            clients: (0..setup.clients).map(|client| Client::new(encoding(client))).collect(),
-            topics: setup.topics.clone(),
-            topic_names: setup.topics.iter().map(|topic| topic.name.clone()).collect(),
+            clients: clients.collect(),
+            topic_names: setup.all_topics().map(|topic| topic.name.clone()).collect(),
+            setup: setup.clone(),
             thorough: true,
-            stride: setup.stride,
             looks: 0,
             story: None,
             made: 0,
-            has_toggled: false,
+            is_interrupted: false,
+            silent_ms: 0,
+            sessions: Vec::new(),
+            answered: Vec::new(),
+            keeps_answers: false,
         };
+        world.server.look()?;
         for client in &mut world.clients {
-            for topic in &world.topics {
+            for topic in &setup.topics {
                 client.replica.subscribe(&topic.name, topic.kind.of, topic.options.clone());
             }
         }
@@ -100,9 +128,13 @@ impl World {
         }
     }
 
-    /// The names of its topics.
+    /// The names of all topics that there may be.
     pub fn topic_names(&self) -> &[TopicName] {
         &self.topic_names
+    }
+
+    fn topic(&self, name: &TopicName) -> Option<&Topic> {
+        self.setup.all_topics().find(|topic| topic.name == *name)
     }
 
     /// What was told since this was last asked.
@@ -116,98 +148,187 @@ impl World {
     /// A law that turned out not to hold.
     pub fn play(&mut self, step: &Step) -> Checked {
         match step {
-            Step::Client(client, deed) => match client.checked_sub(1) {
-                Some(number) if number < self.clients.len() => self.play_deed(number, deed)?,
+            Step::Client(client, step) => match client.checked_sub(1) {
+                Some(number) if number < self.clients.len() => {
+                    self.play_client(number, step)?;
+                }
                 _ => {}
             },
-            Step::Publish => self.server.publish(),
+            Step::Publish => self.publish()?,
             Step::Commit => self.commit(None)?,
             Step::Fail(fault) => self.commit(Some(*fault))?,
             Step::Crash => self.crash()?,
-            Step::Tick => self.server.tick(),
-            Step::Refuse => self.server.refuse(1),
-            Step::Busy => self.server.busy += 1,
-            Step::Pass(ms) => {
-                self.drain()?;
-                self.server.pass_time(*ms);
+            Step::Stop => self.stop()?,
+            Step::Default(durability) => {
+                self.is_interrupted = true;
+                self.server.set_default(*durability);
             }
+            Step::Tick => {
+                self.publish()?;
+                self.server.tick();
+            }
+            Step::Refuse => self.server.refuse(),
+            Step::Panic => self.server.panic(),
+            Step::Busy => self.server.busy += 1,
+            Step::Work => drop(self.work()?),
+            Step::Evict => {
+                self.server.evict();
+                self.look()?;
+            }
+            Step::Pass(ms) => self.pass(*ms)?,
+            Step::Idle(ms) => self.idle(*ms)?,
+            Step::Jump(ms) => self.server.outside.jump(*ms),
             Step::Cut => {
                 // A cut is given once every lower commit is settled.
                 self.commit(None)?;
-                self.server.record.cut(&self.server.engine);
+                let Server { hub, record, .. } = &mut self.server;
+                record.cut(hub.engine());
             }
         }
         Ok(())
     }
 
-    fn play_deed(&mut self, number: usize, deed: &Deed) -> Checked {
-        match deed {
-            Deed::Change(made) => self.change(number, made)?,
-            Deed::Undo => drop(self.clients[number].replica.undo()),
-            Deed::Redo => drop(self.clients[number].replica.redo()),
-            Deed::Send => self.send(number)?,
-            Deed::Take => drop(self.serve(number, false)?),
-            Deed::TakeTwice => drop(self.serve(number, true)?),
-            Deed::Receive(count) => {
+    fn play_client(&mut self, number: usize, step: &ClientStep) -> Checked {
+        let client = &mut self.clients[number];
+        match step {
+            ClientStep::Change(planned) => self.change(number, planned)?,
+            ClientStep::Undo => drop(client.replica.undo()),
+            ClientStep::Redo => drop(client.replica.redo()),
+            ClientStep::Send => self.send(number)?,
+            ClientStep::Read => drop(self.read(number)?),
+            ClientStep::Take => drop(self.serve(number)?),
+            ClientStep::TakeTwice => self.serve_twice(number)?,
+            ClientStep::Write => {
+                if let Some(link) = &mut client.link {
+                    link.write(&mut self.server.record)?;
+                }
+            }
+            ClientStep::Receive(count) => {
                 for _ in 0..*count {
                     self.deliver(number, false)?;
                 }
             }
-            Deed::ReceiveTwice => drop(self.deliver(number, true)?),
-            Deed::Disconnect => self.disconnect(number)?,
-            Deed::Connect => self.connect(number),
-            Deed::Forget => self.forget(number),
-            Deed::Leave(topic) => self.leave(number, topic)?,
-            Deed::Join(topic) => self.join(number, topic)?,
-            Deed::Retry => {
-                self.clients[number].replica.resend_busy();
+            ClientStep::ReceiveTwice => drop(self.deliver(number, true)?),
+            ClientStep::Disconnect => self.lose(number, End::Noticed)?,
+            ClientStep::Vanish => self.lose(number, End::Unnoticed)?,
+            ClientStep::Goodbye => self.lose(number, End::Goodbye)?,
+            ClientStep::Connect => self.connect(number)?,
+            ClientStep::OldTake => self.serve_older(number)?,
+            ClientStep::OldWrite => {
+                if let Some(link) = client.older.front_mut() {
+                    // It is written into the void.
+                    link.write(&mut self.server.record)?;
+                }
+            }
+            ClientStep::OldClose => {
+                if let Some(link) = client.older.pop_front() {
+                    self.close(link, false)?;
+                }
+            }
+            ClientStep::Forget => {
+                if let Some(id) = client.ids.last().copied() {
+                    self.server.forget(id);
+                    self.look()?;
+                }
+            }
+            ClientStep::Leave(topic) => self.leave(number, topic)?,
+            ClientStep::Join(topic) => self.join(number, topic)?,
+            ClientStep::Retry => {
+                client.replica.resend_busy();
                 self.send(number)?;
             }
+            ClientStep::Show(topic, entry) => {
+                client.replica.set_presence(topic, Some(entry.clone()));
+                client.hear()?;
+            }
+            ClientStep::Hide(topic) => {
+                client.replica.set_presence(topic, None);
+                client.hear()?;
+            }
+            ClientStep::Ask(service, args) => self.ask(number, service.clone(), args.clone()),
+            ClientStep::AskAgain(index) => {
+                if let Some(answered) = self.answered.get(*index) {
+                    let Question { service, args, .. } = answered.question.clone();
+                    self.ask(number, service, args);
+                }
+            }
+            ClientStep::Offer(service) => client.replica.register_service(service.clone()),
+            ClientStep::Withdraw(service) => client.replica.unregister_service(service),
+            ClientStep::Answer => {
+                if let Some((request, args)) = client.requests.pop_front() {
+                    client.replica.respond(request, Ok(args));
+                }
+            }
+            ClientStep::Say(message) => self.say(number, message)?,
         }
         Ok(())
     }
 
+    /// Notes what the server did.
+    fn look(&mut self) -> Checked {
+        self.server.look().breaks(Law::TheLogReplays)
+    }
+
+    /// As [`look`](Self::look), where no topic was made or removed.
+    fn note(&mut self) -> Checked {
+        self.server.record.update().breaks(Law::TheLogReplays)
+    }
+
+    fn publish(&mut self) -> Checked {
+        for client in &mut self.clients {
+            client.link.iter_mut().chain(&mut client.older).for_each(|it| it.connection.publish());
+        }
+        self.note()
+    }
+
     /// The journal takes what waits for it, or fails.
     fn commit(&mut self, fault: Option<Fault>) -> Checked {
-        self.server.commit(fault).breaks(Law::EveryChangeHasOneFate)
+        self.server.commit(fault);
+        self.look()
     }
 
-    /// Chooses so many changes for a client, of any topics, each on top of those before it. There may
-    /// be fewer, or none.
-    pub fn plan(&self, client: usize, changes: usize, choices: &mut dyn Choices) -> Deed {
-        let mut made = Vec::with_capacity(changes);
-        let replica = &self.clients[client - 1].replica;
-        let mut views: Vec<Option<AnyValue>> = vec![None; self.topics.len()];
-        for _ in 0..changes {
-            let index = choices.below(self.topics.len());
-            let Topic { name, kind, .. } = &self.topics[index];
-            let Some(view) = replica.view(name) else { continue };
-            let overwriting = choices.once_in(8);
-            let view = views[index].get_or_insert_with(|| view.clone());
-            let Some(change) = kind.change(choices, view) else { continue };
-            if kind.of.apply(view, &change).is_ok() {
-                let change = kind.of.encode_change(&change);
-                made.push(Made { topic: name.clone(), change, overwriting });
-            }
+    fn work(&mut self) -> Checked<bool> {
+        let any = self.server.work();
+        if any {
+            self.look()?;
         }
-        Deed::Change(made)
+        Ok(any)
     }
 
-    fn change(&mut self, number: usize, made: &[Made]) -> Checked {
+    fn pass(&mut self, ms: u64) -> Checked {
+        for number in 0..self.clients.len() {
+            self.close_older(number)?;
+        }
+        self.drain()?;
+        self.silent_ms = 0;
+        self.server.pass_time(ms);
+        self.look()
+    }
+
+    fn idle(&mut self, ms: u64) -> Checked {
+        if self.silent_ms + ms <= self.setup.unnoticed_ms {
+            self.silent_ms += ms;
+            self.server.pass_time(ms);
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, number: usize, planned: &[PlannedChange]) -> Checked {
         let client = &mut self.clients[number];
-        let changes = made.iter().map(|made| {
-            let change = LocalChange::new(made.topic.clone(), made.change.clone());
-            if made.overwriting { change.overwriting() } else { change }
+        let changes = planned.iter().map(|planned| {
+            let change = LocalChange::new(planned.topic.clone(), planned.change.clone());
+            if planned.overwriting { change.overwriting() } else { change }
         });
         // In a shortened script it may fit no longer.
         let Ok(ticket) = client.replica.local(changes.collect()) else {
             self.tell(|| "which does not fit what it sees: nothing happens".into());
             return Ok(());
         };
-        client.made(ticket).breaks(Law::EveryChangeHasOneFate)?;
-        self.made += made.len() as u64;
+        client.made(ticket)?;
+        self.made += planned.len() as u64;
         if self.story.is_some() {
-            let mut topics: Vec<&TopicName> = made.iter().map(|made| &made.topic).collect();
+            let mut topics: Vec<&TopicName> = planned.iter().map(|it| &it.topic).collect();
             topics.sort_unstable();
             topics.dedup();
             for name in topics {
@@ -226,45 +347,152 @@ impl World {
         let client = &mut self.clients[number];
         let messages = client.replica.outbox();
         client.hear()?;
-        if client.connected {
-            client.up.extend(messages);
+        if let Some(link) = &mut client.link {
+            link.send(messages);
         }
         Ok(())
     }
 
-    /// The server takes one message of a client, `twice` if it is accepted; `false` if there is none.
-    fn serve(&mut self, number: usize, twice: bool) -> Checked<bool> {
+    fn ask(&mut self, number: usize, service: EcoString, args: Value) {
         let client = &mut self.clients[number];
-        let Some(message) = client.up.pop_front() else { return Ok(false) };
-        let message = client.encoded(message)?;
-        let again = twice.then(|| message.clone());
-        let accepted = self.receive(number, message)?;
-        if let Some(message) = again.filter(|_| accepted) {
-            self.receive(number, message)?;
-        }
-        Ok(true)
+        let question = Question::new(service.clone(), args.clone(), &self.server.record);
+        // Half as long as the server would wait.
+        let call = client.replica.request(service, args, Some(server::REQUEST_TIMEOUT_MS / 2));
+        client.questions.insert(call, question);
     }
 
-    /// The server takes a message; gives whether it is a submission that it accepted.
-    fn receive(&mut self, number: usize, message: ClientMessage) -> Checked<bool> {
-        let outcome = self.server.receive(number, message).breaks(Law::EveryChangeHasOneFate)?;
-        if !matches!(outcome, server::Outcome::Taken) {
-            self.tell(|| format!("the server {outcome}, for {}", who(number)));
+    /// A client sends a message that its replica knows nothing of.
+    fn say(&mut self, number: usize, message: &Value) -> Checked {
+        let client = &mut self.clients[number];
+        let (Some(link), Some(id)) = (&mut client.link, client.replica.client_id()) else {
+            return Ok(());
+        };
+        if !client.replica.is_online() {
+            return Ok(());
         }
-        Ok(matches!(outcome, server::Outcome::Accepted(..)))
+        let text = serde_json::to_string(message).expect("a plain value is JSON");
+        let text = text.replace("$me", &id.to_string());
+        let Ok(frame) = decode_text(&text) else { return Ok(()) };
+        for message in frame {
+            // What a server cannot read either is none of the world's business; and a subscription of
+            // the replica's own is not to be taken from it.
+            match message.client() {
+                Ok(
+                    ClientMessage::Unsubscribe { topic_name }
+                    | ClientMessage::Subscribe(Subscribe { topic_name, .. }),
+                ) if client.replica.topic(&topic_name).is_some() => {}
+                Ok(ClientMessage::Resume { .. }) | Err(_) => {}
+                Ok(message) => {
+                    client.has_said = true;
+                    self.made += changes_of(&message).len() as u64;
+                    link.send(vec![message]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The server reads the next frame of a client; `false` if there is none.
+    fn read(&mut self, number: usize) -> Checked<bool> {
+        let Server { record, busy, .. } = &mut self.server;
+        match &mut self.clients[number].link {
+            Some(link) => link.read(record, busy),
+            None => Ok(false),
+        }
+    }
+
+    /// The server handles one message of a client; `false` if there is none.
+    fn serve(&mut self, number: usize) -> Checked<bool> {
+        Ok(self.serve_one(number)?.is_some())
+    }
+
+    fn serve_one(&mut self, number: usize) -> Checked<Option<Handled>> {
+        let has_read = self.clients[number].link.as_ref().is_some_and(Link::has_read);
+        if !has_read && !self.read(number)? {
+            return Ok(None);
+        }
+        let Some(link) = self.clients[number].link.take() else { return Ok(None) };
+        let (link, handled) = self.handle(number, link)?;
+        match link {
+            Some(link) => self.clients[number].link = Some(link),
+            None => self.disconnected(number)?,
+        }
+        // A frame that was turned away has nothing to handle.
+        Ok(handled)
+    }
+
+    /// Has the server handle a message of a link. The link is lost if it panics.
+    fn handle(
+        &mut self,
+        number: usize,
+        mut link: Link,
+    ) -> Checked<(Option<Link>, Option<Handled>)> {
+        let Server { hub, .. } = &self.server;
+        let now = self.server.now();
+        let handled = if self.server.may_panic() {
+            match quiet::caught(|| link.handle(hub, now)) {
+                Ok(handled) => handled,
+                Err(panic) if quiet::text(&*panic) == server::VALIDATOR_PANIC => {
+                    drop(link);
+                    self.look()?;
+                    return Ok((None, None));
+                }
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        } else {
+            link.handle(hub, now)
+        };
+        let Some(message) = &handled.message else { return Ok((Some(link), None)) };
+        if let ClientMessage::Resume { .. } = message {
+            self.sessions.push(Arc::downgrade(link.connection.session()));
+        }
+        match message {
+            ClientMessage::Subscribe(_) | ClientMessage::Request { .. } => self.look()?,
+            _ => self.note()?,
+        }
+        if let Some(line) = self.story.as_ref().and_then(|_| outcome(&handled)) {
+            self.tell(|| format!("the server {line}, for {}", who(number)));
+        }
+        Ok((Some(link), Some(handled)))
+    }
+
+    fn serve_twice(&mut self, number: usize) -> Checked {
+        let doubled = self.clients[number].link.as_mut().is_some_and(Link::double_next);
+        let handled = self.serve_one(number)?;
+        if !doubled {
+            return Ok(());
+        }
+        if handled.is_some_and(|handled| handled.accepted > 0) {
+            self.server.record.counts.resent += 1;
+            self.serve_one(number)?;
+        } else if let Some(link) = &mut self.clients[number].link {
+            link.drop_next();
+        }
+        Ok(())
+    }
+
+    /// The server handles a message that came on a connection whose client is long elsewhere.
+    fn serve_older(&mut self, number: usize) -> Checked {
+        let Some(mut link) = self.clients[number].older.pop_front() else { return Ok(()) };
+        if !link.has_read() {
+            let Server { record, busy, .. } = &mut self.server;
+            link.read(record, busy)?;
+        }
+        let (link, _) = self.handle(number, link)?;
+        if let Some(link) = link {
+            self.clients[number].older.push_front(link);
+        }
+        Ok(())
     }
 
     /// A client gets one message, `twice` if it is a published change; `false` if there is none.
     fn deliver(&mut self, number: usize, twice: bool) -> Checked<bool> {
-        let Some(message) = self.server.next_for(number) else { return Ok(false) };
-        let message = self.clients[number].decoded(message)?;
+        let Some(link) = &mut self.clients[number].link else { return Ok(false) };
+        let Some(message) = link.receive(&mut self.server.record)? else { return Ok(false) };
         if let Some(line) = self.story.as_ref().and_then(|_| told(&message)) {
             self.tell(|| format!("{} gets {line}", who(number)));
         }
         self.looks += 1;
-        if self.thorough {
-            self.check_published(&message).breaks(Law::ReplicasConverge)?;
-        }
         let look = self.thorough || self.looks.is_multiple_of(16);
         let topics = if look { topics_of(&message) } else { Vec::new() };
         let client = &mut self.clients[number];
@@ -272,36 +500,33 @@ impl World {
         let again = (twice && is_published).then(|| message.clone());
         for message in std::iter::once(message).chain(again) {
             client.replica.receive(message);
-            client.hear().breaks(Law::ReplicasConverge)?;
+            client.hear()?;
         }
         let confirmed = topics.iter().try_for_each(|name| self.check_confirmed(number, name));
         confirmed.breaks(Law::ReplicasConverge)?;
+        self.take_answers(number)?;
         Ok(true)
     }
 
-    /// Law 7, on the way: a published change is the one in the log.
-    fn check_published(&self, message: &ServerMessage) -> Found {
-        let parts = match message {
-            ServerMessage::Update(update) if !update.snapshot && update.since.is_none() => {
-                std::slice::from_ref(&update.part)
+    /// The program looks at what its services answered.
+    fn take_answers(&mut self, number: usize) -> Checked {
+        if self.keeps_answers {
+            return Ok(());
+        }
+        for (call, outcome) in std::mem::take(&mut self.clients[number].answers) {
+            let Some(question) = self.clients[number].questions.remove(&call) else { continue };
+            let known = self.answered.iter().find(|known| {
+                known.question.service == question.service && known.question.args == question.args
+            });
+            if let (Some(known), Ok(_)) = (known, &outcome) {
+                known.check(&outcome, &self.server.record).breaks(Law::ThePastIsFinal)?;
             }
-            ServerMessage::Action(action) => &action.changes,
-            _ => return Ok(()),
-        };
-        for part in parts {
-            let topic = self.record(&part.topic_name)?;
-            let entry = &topic.entries[part.version.0 as usize - 1];
-            let fields = match &entry.change {
-                None => Fields::of_type("none"),
-                Some(change) => topic.cell.kind().encode_change(change),
-            };
-            let (version, id) = (part.version, part.change.id.as_ref());
-            same(
-                format_args!("{version} of {:?}, published, logged", topic.cell),
-                &part.change.fields,
-                &fields,
-            )?;
-            same("its id", &id, &Some(&entry.id))?;
+            let is_new = known.is_none();
+            let answered = question.answered(outcome, &self.server.record);
+            let answered = answered.breaks(Law::ThePastIsFinal)?;
+            if is_new && self.answered.len() < ANSWERS_MAX {
+                self.answered.extend(answered);
+            }
         }
         Ok(())
     }
@@ -309,65 +534,119 @@ impl World {
     /// Law 7, on the way: a replica at some version holds what the server held there.
     fn check_confirmed(&self, number: usize, name: &TopicName) -> Found {
         let Some(replica) = self.clients[number].replica.topic(name) else { return Ok(()) };
+        let Some(epoch) = replica.epoch().filter(|_| replica.is_ready()) else { return Ok(()) };
         let version = replica.version();
-        match self.record(name)?.values.get(version.0 as usize) {
-            None => Err(format!("{} has {name:?} at {version}, past the head", who(number))),
-            Some(Some(value)) if replica.is_ready() => {
-                let what = format_args!("{name:?} at {version}, at {} and the server", who(number));
-                same(what, replica.confirmed(), value)
-            }
-            Some(_) => Ok(()),
+        let life = self.server.record.life(name, epoch);
+        let life = life.ok_or_else(|| format!("{name:?} never had the epoch {epoch}"))?;
+        if life.head() < version {
+            return Err(format!("{} has {name:?} at {version}, past the head", who(number)));
         }
+        let Some(value) = life.value(version) else { return Ok(()) };
+        let what = format_args!("{name:?} at {version}, at {} and the server", who(number));
+        same(what, replica.confirmed(), value)
     }
 
-    fn record(&self, name: &TopicName) -> Found<&TopicRecord> {
-        self.server.record.topic(name).ok_or_else(|| format!("no topic {name:?}"))
-    }
-
-    fn connect(&mut self, number: usize) {
-        if !std::mem::replace(&mut self.clients[number].connected, true) {
-            self.server.connect(number);
-        }
-    }
-
-    fn disconnect(&mut self, number: usize) -> Checked {
+    fn connect(&mut self, number: usize) -> Checked {
         let client = &mut self.clients[number];
-        if std::mem::take(&mut client.connected) {
-            client.up.clear();
-            client.replica.disconnected();
-            client.hear()?;
-            self.server.disconnect(number);
+        if client.link.is_none() {
+            client.link = Link::open(&self.server.hub, client.wire, self.server.now());
+            let session = client.link.as_ref().map(|link| link.connection.session());
+            self.sessions.extend(session.map(Arc::downgrade));
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, number: usize, end: End) -> Checked {
+        let Some(mut link) = self.clients[number].link.take() else { return Ok(()) };
+        match end {
+            End::Noticed => self.close(link, false)?,
+            End::Unnoticed => self.clients[number].older.push_back(link),
+            End::Goodbye => {
+                let Server { record, busy, .. } = &mut self.server;
+                while link.read(record, busy)? {}
+                self.close(link, true)?;
+            }
+        }
+        self.disconnected(number)
+    }
+
+    fn disconnected(&mut self, number: usize) -> Checked {
+        let client = &mut self.clients[number];
+        client.requests.clear();
+        client.replica.disconnected();
+        client.hear()
+    }
+
+    /// The server learns that a connection is over. Law 10: what it has read is decided all the same.
+    fn close(&mut self, link: Link, goodbye: bool) -> Checked {
+        let (hub, now) = (self.server.hub.clone(), self.server.now());
+        let decided = || {
+            let rejected = hub.counters().rejects().map(|(_, count)| count).sum::<u64>();
+            hub.counters().changes.get() + rejected
+        };
+        let before = decided();
+        let closed = quiet::caught(|| link.close(now, goodbye));
+        let unhandled = match closed {
+            Ok(unhandled) => unhandled,
+            Err(panic) if quiet::text(&*panic) == server::VALIDATOR_PANIC => Vec::new(),
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        let submissions = unhandled.iter().filter(|it| !changes_of(it).is_empty()).count() as u64;
+        self.look()?;
+        if decided() < before + submissions {
+            let what = format!("of {submissions} submissions that were read, not all are decided");
+            return Err(what).breaks(Law::EverythingIsAnsweredOnce);
+        }
+        Ok(())
+    }
+
+    fn close_older(&mut self, number: usize) -> Checked {
+        while let Some(link) = self.clients[number].older.pop_front() {
+            self.close(link, false)?;
         }
         Ok(())
     }
 
     fn crash(&mut self) -> Checked {
-        for client in &mut self.clients {
-            if std::mem::take(&mut client.connected) {
-                client.up.clear();
-                client.replica.disconnected();
-                client.hear()?;
+        self.is_interrupted = true;
+        for number in 0..self.clients.len() {
+            // Dropped, they act on an engine that is gone.
+            self.clients[number].older.clear();
+            if self.clients[number].link.take().is_some() {
+                self.disconnected(number)?;
             }
         }
-        self.server.crash().breaks(Law::TheLogReplays)
+        self.server.restart();
+        // What waited for the journal may hold them for ever, in a process that is gone.
+        self.sessions.clear();
+        self.look()
     }
 
-    fn forget(&mut self, number: usize) {
-        let client = &self.clients[number];
-        if let Some(id) = client.ids.last().copied().filter(|_| !client.connected) {
-            self.server.forget(id);
+    /// Every connection is told, and what waits for it is written, before the server is gone.
+    fn stop(&mut self) -> Checked {
+        self.is_interrupted = true;
+        self.commit(None)?;
+        self.server.hub.go_down();
+        for number in 0..self.clients.len() {
+            self.close_older(number)?;
+            while self.deliver(number, false)? {}
+            self.lose(number, End::Noticed)?;
         }
+        self.server.stop();
+        self.look()?;
+        self.server.restart();
+        self.look()
     }
 
     fn leave(&mut self, number: usize, topic: &TopicName) -> Checked {
-        self.has_toggled = true;
+        self.is_interrupted = true;
         let client = &mut self.clients[number];
         client.replica.unsubscribe(topic);
         client.hear()
     }
 
     fn join(&mut self, number: usize, name: &TopicName) -> Checked {
-        if let Some(topic) = self.topics.iter().find(|topic| topic.name == *name) {
+        if let Some(topic) = self.setup.all_topics().find(|topic| topic.name == *name) {
             let client = &mut self.clients[number];
             client.replica.subscribe(name, topic.kind.of, topic.options.clone());
             client.hear()?;
@@ -375,16 +654,39 @@ impl World {
         Ok(())
     }
 
-    /// Lets what is under way on connections that are there arrive.
-    fn drain(&mut self) -> Checked<bool> {
+    /// The server closes connections that are their sessions' no more.
+    fn close_superseded(&mut self) -> Checked<bool> {
         let mut any = false;
         for number in 0..self.clients.len() {
-            while self.serve(number, false)? {
+            let link = self.clients[number].link.as_ref();
+            if link.is_some_and(|link| !link.is_present()) {
+                self.lose(number, End::Noticed)?;
                 any = true;
             }
         }
+        Ok(any)
+    }
+
+    /// Lets what is under way on connections that are there arrive.
+    fn drain(&mut self) -> Checked<bool> {
+        let mut any = self.close_superseded()?;
+        for number in 0..self.clients.len() {
+            while self.has_unhandled(number) {
+                any = true;
+                if !self.serve(number)? && self.has_unhandled(number) {
+                    // No room for the answer, until some are written.
+                    break;
+                }
+            }
+        }
+        self.publish()?;
         self.commit(None)?;
+        while self.work()? {
+            any = true;
+            self.commit(None)?;
+        }
         self.server.tick();
+        self.note()?;
         for number in 0..self.clients.len() {
             while self.deliver(number, false)? {
                 any = true;
@@ -393,136 +695,48 @@ impl World {
         Ok(any)
     }
 
+    fn has_unhandled(&self, number: usize) -> bool {
+        self.clients[number].link.as_ref().is_some_and(Link::has_unhandled)
+    }
+
     /// Lets everything that is under way arrive, over connections that hold.
     pub fn settle(&mut self) -> Checked {
         for number in 0..self.clients.len() {
-            self.connect(number);
+            self.close_older(number)?;
+            self.connect(number)?;
         }
         self.server.be_at_ease();
+        self.silent_ms = 0;
         for _ in 0..1000 {
             for number in 0..self.clients.len() {
-                self.clients[number].replica.resend_busy();
+                let client = &mut self.clients[number];
+                client.replica.resend_busy();
+                for (request, args) in client.requests.drain(..) {
+                    client.replica.respond(request, Ok(args));
+                }
+                self.connect(number)?;
                 self.send(number)?;
             }
-            if !self.drain()? {
+            if self.drain()? {
+                continue;
+            }
+            let mut links = self.clients.iter().filter_map(|client| client.link.as_ref());
+            if !links.any(|link| link.ledger.waits_for_answers()) {
                 return Ok(());
             }
+            // Somebody may wait for a service that does not answer.
+            self.server.pass_time(server::REQUEST_TIMEOUT_MS);
         }
         Err("the network never becomes quiet".into())
     }
-
-    /// Whether a change of somebody's with this base is refused because of its age. It may be accepted.
-    pub fn is_too_old(&self, topic: &TopicRecord, base: Version) -> bool {
-        let kind = topic.cell.kind();
-        let value = kind.encode_value(&kind.initial());
-        let submitted = Submitted {
-            topic: topic.cell.name().clone(),
-            epoch: None,
-            change: ChangeBody::Fields(Fields::of_type("set").with("value", value)),
-            id: None,
-            base: Some(base),
-        };
-        let submission = Submission { action_id: None, changes: [submitted].into_iter().collect() };
-        let author = Author::new(ClientId(u64::MAX), None);
-        let result = self.server.engine.submit_now(&author, submission);
-        result.is_err_and(|it| matches!(it.rejection, Rejection::BaseTooOld { .. }))
-    }
-
-    /// Lets everything arrive, and checks all that then has to hold.
-    ///
-    /// # Errors
-    /// The first law that does not hold.
-    pub fn check(&mut self) -> Checked {
-        for client in &mut self.clients {
-            for topic in &self.topics {
-                client.replica.subscribe(&topic.name, topic.kind.of, topic.options.clone());
-            }
-        }
-        self.tell(|| "then everything arrives".into());
-        self.settle()?;
-        self.check_converged().breaks(Law::ReplicasConverge)?;
-        self.check_exactly_once().breaks(Law::EveryChangeHasOneFate)?;
-        self.check_heard().breaks(Law::ReplicasConverge)?;
-        let record = &self.server.record;
-        record.check_replay(self.stride).breaks(Law::TheLogReplays)?;
-        record.check_cuts(&self.server.engine, self.stride as u64).breaks(Law::TheLogReplays)
-    }
-
-    /// Law 7: all replicas hold the server's value, and nothing is pending. It is the same to the last
-    /// byte, but for what was composed on the way: there 1 and 1.0 are one number.
-    fn check_converged(&self) -> Found {
-        for topic in self.server.record.topics() {
-            let (name, kind) = (topic.cell.name(), topic.cell.kind());
-            let text =
-                |value: &AnyValue| serde_json::to_string(&kind.encode_value(value)).expect("JSON");
-            let value = topic.cell.snapshot().value;
-            for (number, client) in self.clients.iter().enumerate() {
-                let replica = client.replica.topic(name).ok_or("a topic is not subscribed")?;
-                let what = |of| format!("the {of} of {name:?}, at {} and the server", who(number));
-                for (of, held) in
-                    [("confirmed value", replica.confirmed()), ("view", replica.view())]
-                {
-                    same(what(of), held, &value)?;
-                    if topic.cell.options().delivery == Delivery::Every {
-                        same(what(of), &text(held), &text(&value))?;
-                    }
-                }
-                same(what("version"), &replica.version(), &topic.cell.head())?;
-                same(what("pending changes"), &replica.pending_len(), &0)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Law 8: every change was accepted once or rejected once, and its author knows which.
-    fn check_exactly_once(&self) -> Found {
-        let record = &self.server.record;
-        record.check_exactly_once()?;
-        for (number, client) in self.clients.iter().enumerate() {
-            client.check_fates().map_err(|what| format!("{}: {what}", who(number)))?;
-            let mut confirmed = BTreeSet::new();
-            for id in &client.confirmed {
-                let sent = record.submission(id);
-                confirmed.insert(sent.ok_or_else(|| format!("{id} is confirmed, and never came"))?);
-            }
-            let accepted = client.ids.iter().flat_map(|id| record.accepted_of(*id)).collect();
-            let unsung = BTreeSet::difference(&accepted, &confirmed).count();
-            if unsung > client.unknown || !confirmed.is_subset(&accepted) {
-                let what = format!("{}, what it knows to be accepted, and what was", who(number));
-                same(&what, &confirmed, &accepted)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// All who subscribe to an event topic from first to last hear the same events in one order: the
-    /// log's, each without their own, of which they know before.
-    fn check_heard(&self) -> Found {
-        let events = self.server.record.topics().iter().filter(|it| !it.cell.kind().stateful());
-        for topic in events {
-            for (number, client) in self.clients.iter().enumerate() {
-                let others = |entry: &&Entry| !client.ids.contains(&entry.author);
-                let emitted = topic.entries.iter().filter(others);
-                let emitted: Vec<_> = emitted.filter_map(|entry| entry.change.clone()).collect();
-                let heard = client.heard.get(topic.cell.name()).map_or(&[][..], |it| &it[..]);
-                let all = heard == emitted || self.has_toggled && is_within(heard, &emitted);
-                if !all {
-                    same(
-                        format_args!("what {} heard, and what was emitted", who(number)),
-                        heard,
-                        &emitted,
-                    )?;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Whether `part` is `whole` with some left out.
-fn is_within(part: &[AnyChange], whole: &[AnyChange]) -> bool {
-    let mut rest = whole.iter();
-    part.iter().all(|it| rest.any(|other| other == it))
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Noticed,
+    Unnoticed,
+    Goodbye,
 }
 
 /// The topics that a message may move.
@@ -565,5 +779,15 @@ fn told(message: &ServerMessage) -> Option<std::string::String> {
         }
         ServerMessage::Error(error) => Some(format!("an error: {}", error.reason)),
         _ => None,
+    }
+}
+
+/// What the server did with a submission, for a story.
+fn outcome(handled: &Handled) -> Option<std::string::String> {
+    match handled.message.as_ref()? {
+        message if changes_of(message).is_empty() => None,
+        _ if !handled.acted => Some("passes over what an older connection sent".into()),
+        _ if handled.rejected > 0 => Some("rejects it".into()),
+        _ => Some("accepts it".into()),
     }
 }

@@ -68,7 +68,7 @@ pub fn kind(name: &str) -> Option<Kind> {
     kinds().into_iter().find(|kind| kind.of.name() == name)
 }
 
-/// A topic that every client subscribes to from the beginning.
+/// A topic of a world.
 #[derive(Debug, Clone)]
 pub struct Topic {
     /// Its name.
@@ -99,32 +99,42 @@ impl Topic {
 pub struct Setup {
     /// How many clients there are.
     pub clients: usize,
-    /// What they subscribe to.
+    /// Topics that are there, and that every client subscribes to, from the beginning.
     pub topics: Vec<Topic>,
+    /// Topics that are not there, and that nobody subscribes to, until a step says so.
+    pub apart: Vec<Topic>,
     /// How long a session outlives its connection, in milliseconds.
     pub session_ms: u64,
-    /// How long a topic remembers a change at least, whatever it keeps, in milliseconds.
-    pub resumable_ms: u64,
-    /// From how many publications in its queue on a connection lags.
-    pub queue_max: usize,
-    /// Whether messages go through JSON and MessagePack; if not, as data.
-    pub encodings: bool,
+    /// How long a connection that broke may go unnoticed, in milliseconds.
+    pub unnoticed_ms: u64,
+    /// From how many bytes of published changes in its queue on a connection lags.
+    pub queue_bytes: usize,
+    /// From how many bytes of answers in its queue on a connection handles no more messages.
+    pub answer_bytes: usize,
+    /// Up to how many bytes missing changes are sent without a look at whether a snapshot is shorter.
+    pub missed_bytes: usize,
     /// How many versions, and commits, lie between two looks into the past.
     pub stride: usize,
 }
 
 impl Setup {
-    /// Sessions that last, connections that do not lag, and messages in every encoding.
+    /// Sessions that last, and connections that do not lag.
     pub fn new(clients: usize, topics: Vec<Topic>) -> Setup {
-        let (session_ms, resumable_ms) = (60_000, 61_000);
         Setup {
             clients,
             topics,
-            session_ms,
-            resumable_ms,
-            queue_max: 64,
-            encodings: true,
+            apart: Vec::new(),
+            session_ms: 60_000,
+            unnoticed_ms: 1_000,
+            queue_bytes: 16_384,
+            answer_bytes: 1 << 20,
+            missed_bytes: 64 << 10,
             stride: 1,
         }
+    }
+
+    /// All topics, those apart last.
+    pub fn all_topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.iter().chain(&self.apart)
     }
 }

@@ -79,9 +79,8 @@ impl Game {
             topic.clone().with(TopicOptions { delivery, ..TopicOptions::default() })
         };
         let topics = self.topics.iter().map(with_delivery).collect();
-        let queue_max = if choices.once_in(4) { 2 } else { 64 };
-        let setup =
-            Setup { queue_max, encodings: false, stride: 61, ..Setup::new(clients, topics) };
+        let queue_bytes = if choices.once_in(4) { 300 } else { 16_384 };
+        let setup = Setup { queue_bytes, stride: 61, ..Setup::new(clients, topics) };
         let (undo, ticks) = (self.undo, latest);
         let mix = Mix { actions: true, breaks: true, undo, ticks, ..Mix::default() };
         Simulation::new(setup, mix).steps(STEPS).runs(1, seed)
@@ -91,7 +90,7 @@ impl Game {
     fn play(&self, changes: u64, seed: u64) -> Result<Report, Box<Failure>> {
         let (mut total, mut seed) = (Report::default(), seed);
         while total.changes < changes {
-            total.add(self.simulation(seed).hunt()?);
+            total.add(self.simulation(seed).run()?);
             seed += 1;
         }
         Ok(total)
