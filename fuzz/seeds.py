@@ -102,6 +102,73 @@ RUNS = {
 }
 
 
+TOPIC_LIST = "_topicsync/topic_list"
+
+
+def entry(topic_type, value, strict=True):
+    return {"type": topic_type, "boundary_value": value, "is_stateful": True, "order_strict": strict}
+
+
+def old_frame(client, message_type, **args):
+    """A frame of topicsync 0.13 behind the byte that says which client sends it."""
+    frame = json.dumps({"type": message_type, "args": args}, ensure_ascii=False, separators=(",", ":"))
+    return f"{client}{frame}\n"
+
+
+def old_action(client, *commands, action_id="1_1"):
+    names = ("topic_name", "topic_type", "type")
+    commands = [{**dict(zip(names, command[:3])), "id": f"1_{at}", **command[3]}
+                for at, command in enumerate(commands)]
+    return old_frame(client, "action", action_id=action_id, commands=commands)
+
+
+def made(topic, topic_type, value, *commands, strict=True):
+    """Two clients on a topic that one of them makes, and what is done to it in turns."""
+    add = (TOPIC_LIST, "dict", "add", {"key": topic, "value": entry(topic_type, value, strict)})
+    frames = [old_action("0", add)]
+    frames += [old_frame(client, "subscribe", topic_name=topic) for client in "01"]
+    frames += [old_action("01"[at % 2], (topic, topic_type, *command))
+               for at, command in enumerate(commands)]
+    return "".join(frames).encode()
+
+
+def edit(change, version, position, word, result):
+    field = {"insert": "insertion", "delete": "deletion"}[change]
+    return (change, {"topic_version": version, "position": position, field: word,
+                     "result_topic_version": result})
+
+
+# Clients of topicsync 0.13 on each type, on the list, and on the services.
+OLD_SESSIONS = {
+    "text": made("t", "string", "a😀b", edit("insert", "t_init", 1, "x", "v1"),
+                 edit("delete", "t_init", 1, "😀", "w1"), edit("insert", "v1", 2, "é", "v2"),
+                 ("set", {"value": "new"}), edit("insert", "v2", 0, "y", "v3")),
+    "list": made("l", "list", [1], ("insert", {"position": -1, "item": "x"}), ("pop", {"position": 0}),
+                 ("set", {"value": [3, 2]})),
+    "dict": made("d", "dict", {"k": 1}, ("add", {"key": "a", "value": []}),
+                 ("change_value", {"key": "k", "value": 2, "old_value": 1}), ("pop", {"key": "k"})),
+    "set": made("s", "set", ["a"], ("append", {"item": 1}), ("remove", {"item": "a"})),
+    "int": made("i", "int", 3, ("add", {"value": 2}), ("set", {"value": 7}), strict=False),
+    "float": made("f", "float", 0.5, ("add", {"value": 1.5}), ("set", {"value": 2})),
+    "event": made("e", "event", None, ("emit", {"args": {"n": 1}}), ("emit", {})),
+    "lives": made("t", "string", "one", edit("insert", "t_init", 3, "!", "v1")) + "".join([
+        old_action("1", ("t", "string", *edit("insert", "v1", 0, "?", "v2")),
+                   (TOPIC_LIST, "dict", "pop", {"key": "t"})),
+        old_action("0", (TOPIC_LIST, "dict", "add", {"key": "t", "value": entry("string", "two")})),
+        old_frame("0", "subscribe", topic_name="t"),
+        old_action("1", (TOPIC_LIST, "dict", "change_value",
+                         {"key": "t", "value": entry("string", "three")})),
+        old_action("3", (TOPIC_LIST, "dict", "set", {"value": {
+            TOPIC_LIST: {}, "u": entry("generic", [None])}})),
+        old_frame("2", "unsubscribe", topic_name="t"),
+    ]).encode(),
+    "services": made("n", "int", None, ("add", {"value": 2})) + "".join(
+        old_frame("0", "request", service_name=f"_topicsync/{name}", request_id=name,
+                  args={"topic_name": "n", "version": 1})
+        for name in ["undo", "redo", "value_at", "remove_topic", "nothing"]).encode(),
+}
+
+
 def write(target, name, data):
     (CORPUS / target).mkdir(parents=True, exist_ok=True)
     (CORPUS / target / name).write_bytes(data)
@@ -123,3 +190,5 @@ for at in range(9):
     write("rebase", f"type-{at}", choices)
 for name, data in RUNS.items():
     write("journal_run", name, data)
+for name, data in OLD_SESSIONS.items():
+    write("v0_13", name, data)

@@ -15,7 +15,7 @@
 //! let url = format!("ws://{}", server.address()?);
 //! tokio::spawn(server.run(std::future::pending()));
 //!
-//! let (ann, bob) = (Client::connect(&url), Client::connect(&url));
+//! let (ann, bob) = (Client::connect(&url)?, Client::connect(&url)?);
 //! let (anns, bobs) = (ann.list("todo")?, bob.list("todo")?);
 //! anns.ready().await?;
 //! bobs.ready().await?;
@@ -145,9 +145,9 @@ mod floors {
         let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let outside = files(&src).into_iter().filter(|file| {
             let tests = file.to_string_lossy().contains("/tests");
-            // What deployed clients call types is a fixed list, which a dialect translates.
-            let dialect = file.starts_with(src.join("server/v0_13"));
-            !tests && !dialect && !file.starts_with(src.join("types"))
+            // What clients of 0.13 call types is a fixed list, which is translated there.
+            let v0_13 = file.starts_with(src.join("server/v0_13"));
+            !tests && !v0_13 && !file.starts_with(src.join("types"))
         });
         for file in outside.filter(|file| *file != src.join("lib.rs")) {
             let code = fs::read_to_string(&file).unwrap();

@@ -1,7 +1,7 @@
 //! Pending changes, and how they are rebased when the value below them changes.
 
 use crate::topic::ChangeId;
-use crate::types::run::{MaybeChange, carry_one, push_composed};
+use crate::types::run::{MaybeChange, push_composed, rebase_one};
 use crate::types::{AnyChange, AnyValue, Composed, Conflict, TypeRef};
 
 /// The place of a local action in the order made, over all topics (R12).
@@ -221,7 +221,7 @@ impl BaseChange {
         let mut rebased = Some(form.clone());
         let mut transition = Vec::with_capacity(self.transition.len());
         for step in &self.transition {
-            transition.extend(carry_one(self.kind, &mut rebased, Some(step.clone()))?);
+            transition.extend(rebase_one(self.kind, &mut rebased, Some(step.clone()))?);
         }
         Ok((rebased, transition))
     }
@@ -296,7 +296,7 @@ impl BaseChange {
         let mut transition = Vec::with_capacity(self.transition.len());
         for step in &self.transition {
             let mut step = Some(step.clone());
-            rebased = carry_one(self.kind, &mut step, rebased).ok()?;
+            rebased = rebase_one(self.kind, &mut step, rebased).ok()?;
             transition.extend(step);
         }
         Some((rebased, transition))
@@ -330,7 +330,7 @@ pub(super) fn rebase_run(
     let mut forms = Vec::with_capacity(run.len());
     for pending in run {
         let mut form = pending.form.clone();
-        accepted = carry_one(kind, &mut form, accepted).ok()?;
+        accepted = rebase_one(kind, &mut form, accepted).ok()?;
         let as_made = form.as_ref() == Some(&pending.made);
         if pending.base == Base::Latest && !pending.hidden && !as_made {
             return None;

@@ -42,7 +42,7 @@ macro_rules! codes {
 codes! {
     /// The `code` of a `reject_update`.
     RejectCode {
-        /// Fine at its base, but it cannot be carried to the head.
+        /// Fine at its base, but it cannot be rebased to the head.
         Stale = "stale",
         /// Malformed, or it cannot be applied where nothing came in between, or a validator refused it.
         Invalid = "invalid",

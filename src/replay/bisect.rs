@@ -55,10 +55,7 @@ pub fn bisect<E: From<ReplayError>>(
     let (mut good, mut bad) = (0, numbers.len().saturating_sub(1));
     while good < bad {
         let middle = good + (bad - good) / 2;
-        match holds(numbers[middle])? {
-            true => good = middle + 1,
-            false => bad = middle,
-        }
+        if holds(numbers[middle])? { good = middle + 1 } else { bad = middle }
     }
     let before = numbers.get(good).map_or(from, |number| CommitNumber(number.0 - 1));
     let first = Commits::after(journal, scope, before).map_err(failed)?.next();

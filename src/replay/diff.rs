@@ -215,9 +215,10 @@ impl Walk {
         let (old, new) = (EcoString::from(from), EcoString::from(to));
         let edits = edits(&old, &new);
         let whole = edits.len() == 1 && edits[0].removed == old && edits[0].inserted == new;
-        self.note(match whole {
-            true => What::Changed { from: from.clone().into(), to: to.clone().into() },
-            false => What::Edited(edits),
+        self.note(if whole {
+            What::Changed { from: from.clone().into(), to: to.clone().into() }
+        } else {
+            What::Edited(edits)
         });
     }
 }

@@ -204,9 +204,10 @@ fn words(error: NameError) -> String {
 
 /// Checks a number that every client has to be able to hold.
 pub(super) fn check_number(field: &str, number: u64) -> Result<(), String> {
-    match number <= INT_MAX as u64 {
-        true => Ok(()),
-        false => Err(format!("{field} {number} is beyond 2^53 − 1")),
+    if number <= INT_MAX as u64 {
+        Ok(())
+    } else {
+        Err(format!("{field} {number} is beyond 2^53 − 1"))
     }
 }
 

@@ -100,14 +100,13 @@ impl<'a> Lines<'a> {
             let words = error.to_string();
             // It counts lines from the line that it was given.
             let what = words.rsplit_once(" at line ").map_or(&*words, |(what, _)| what);
-            let cut_off = match error.is_eof() {
-                true => {
-                    format!(
-                        "; if the file was cut off here, `head -n {}` keeps the rest",
-                        self.number - 1
-                    )
-                }
-                false => String::new(),
+            let cut_off = if error.is_eof() {
+                format!(
+                    "; if the file was cut off here, `head -n {}` keeps the rest",
+                    self.number - 1
+                )
+            } else {
+                String::new()
             };
             self.wrong(format!("{what}, at column {}{cut_off}", error.column()))
         })

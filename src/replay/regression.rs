@@ -30,10 +30,7 @@ pub fn check_replays(history: &[u8], expected: &[u8], registry: &Registry) -> Re
     let end = Moment::Commit(CommitNumber(u64::MAX));
     let topics = cut(&journal, registry, end, |_| true).map_err(|error| error.to_string())?;
     let differences = diff(&expected, &state(&topics));
-    match differences.is_empty() {
-        true => Ok(()),
-        false => Err(differences.iter().map(in_words).collect()),
-    }
+    if differences.is_empty() { Ok(()) } else { Err(differences.iter().map(in_words).collect()) }
 }
 
 /// Values by topic, without those topics that have none.

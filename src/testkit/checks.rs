@@ -418,7 +418,7 @@ pub fn run_square_closes(
     let mut carried = run.to_vec();
     let mut over_run = Vec::new();
     for (index, change) in accepted.iter().enumerate() {
-        match run::carry(kind, &mut carried, change.clone()) {
+        match run::rebase_run(kind, &mut carried, change.clone()) {
             Ok(change) => over_run.push(change),
             Err(_) => return Ok(false),
         }
@@ -444,7 +444,7 @@ pub fn rest_of_run_closes(
     accepted: &MaybeChange,
 ) -> Result<usize, String> {
     let mut carried = run.to_vec();
-    let (over_run, dropped) = run::carry_what_can_be(kind, &mut carried, value, accepted.clone());
+    let (over_run, dropped) = run::rebase_or_drop(kind, &mut carried, value, accepted.clone());
     let out: Vec<usize> = dropped.iter().map(|(index, _)| *index).collect();
     for &index in &out {
         same("what fell out", &None, &carried[index])?;

@@ -167,11 +167,13 @@ impl TopicName {
     pub fn new(name: impl Into<EcoString>) -> Result<TopicName, NameError> {
         let name = name.into();
         check_len("name", &name, TopicName::BYTES_MAX)?;
-        match () {
-            () if name.is_empty() => Err(NameError::Empty),
-            () if name.chars().any(char::is_control) => Err(NameError::Control),
-            () => Ok(TopicName(name)),
+        if name.is_empty() {
+            return Err(NameError::Empty);
         }
+        if name.chars().any(char::is_control) {
+            return Err(NameError::Control);
+        }
+        Ok(TopicName(name))
     }
 
     /// Whether the name is one of the server's own.

@@ -187,9 +187,10 @@ impl VersionLog {
 
     /// The commit of the change that made `version`; `None` if it is not kept.
     pub fn commit_at(&self, version: Version) -> Option<CommitNumber> {
-        match version == self.base {
-            true => self.base_made.map(|(commit, _)| commit),
-            false => self.entry(version).map(|entry| entry.commit),
+        if version == self.base {
+            self.base_made.map(|(commit, _)| commit)
+        } else {
+            self.entry(version).map(|entry| entry.commit)
         }
     }
 

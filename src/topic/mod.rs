@@ -88,11 +88,13 @@ impl Topic {
     /// The base is not there yet, or no longer kept.
     pub fn check_base(&self, base: Version) -> Result<(), Rejection> {
         let (head, oldest) = (self.head(), self.log.base());
-        match () {
-            () if base > head => Err(Rejection::BasePastHead { base, head }),
-            () if base < oldest => Err(Rejection::BaseTooOld { base, oldest }),
-            () => Ok(()),
+        if base > head {
+            return Err(Rejection::BasePastHead { base, head });
         }
+        if base < oldest {
+            return Err(Rejection::BaseTooOld { base, oldest });
+        }
+        Ok(())
     }
 
     /// Rebases a run of changes made at `base` onto the head.
@@ -277,7 +279,7 @@ mod tests {
             let (mut run, mut one_by_one) = (original.clone(), original);
             topic.rebase(&mut run, base).unwrap();
             for entry in topic.log().after(base) {
-                run::carry(topic.kind(), &mut one_by_one, entry.change.clone()).unwrap();
+                run::rebase_run(topic.kind(), &mut one_by_one, entry.change.clone()).unwrap();
             }
             assert_eq!(run, one_by_one, "from {base}");
         };

@@ -140,13 +140,13 @@ impl TopicOptions {
     /// An option that makes no sense for the type.
     pub fn check(&self, kind: TypeRef) -> Result<(), OptionError> {
         let topic_type = kind.name();
-        match () {
-            () if self.presence && !kind.keyed() => Err(OptionError::NoPresence { topic_type }),
-            () if self.delivery == Delivery::Latest && !kind.stateful() => {
-                Err(OptionError::NoLatest { topic_type })
-            }
-            () => Ok(()),
+        if self.presence && !kind.keyed() {
+            return Err(OptionError::NoPresence { topic_type });
         }
+        if self.delivery == Delivery::Latest && !kind.stateful() {
+            return Err(OptionError::NoLatest { topic_type });
+        }
+        Ok(())
     }
 }
 

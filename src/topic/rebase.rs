@@ -104,7 +104,7 @@ pub(super) fn over<'a>(
     }
     budget.take(run.len(), missed.len())?;
     for (version, change) in missed {
-        run::carry(kind, run, change.clone())
+        run::rebase_run(kind, run, change.clone())
             .map_err(|(index, conflict)| (index, Rejection::Conflict { conflict, version }))?;
     }
     Ok(())
@@ -119,7 +119,7 @@ fn over_composed(kind: TypeRef, run: &mut [MaybeChange], composed: &[AnyChange])
     }
     let mut attempt = run.to_vec();
     let mut rebase =
-        |accepted: &AnyChange| run::carry(kind, &mut attempt, Some(accepted.clone())).is_ok();
+        |accepted: &AnyChange| run::rebase_run(kind, &mut attempt, Some(accepted.clone())).is_ok();
     let rebased = composed.iter().all(&mut rebase);
     if rebased {
         run.clone_from_slice(&attempt);

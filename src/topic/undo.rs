@@ -3,13 +3,13 @@
 //! The inverse of an old action cannot simply be rebased over everything that came later. An action
 //! and its undo do not cancel under a plain rebase (text that is deleted and inserted again is another
 //! text), so undo, undo, redo, redo would not lead back to where one was. Instead the inverse is
-//! carried over others' changes *as they would stand without the author's own later actions*, all of
+//! rebased over others' changes *as they would stand without the author's own later actions*, all of
 //! which are undone by then:
 //!
 //! ```text
 //! log        target   y   o1   o2   undo(y)          y: own, later, undone; o: others'
 //!               │     └─────────────┘
-//!               │      o1 and o2 are carried back over the inverse of y
+//!               │      o1 and o2 are rebased over the inverse of y
 //!               └──► inverse ──► over o1* ──► over o2* ──► the change to make now
 //! ```
 //!
@@ -64,7 +64,7 @@ impl Reversal {
     pub(crate) fn over(&mut self, kind: TypeRef, value: &mut AnyValue, entry: &Entry) {
         let changed = |change: &AnyChange| kind.invert(change, value).is_some();
         let change = entry.change.clone().filter(changed);
-        let (_, dropped) = run::carry_what_can_be(kind, &mut self.run, value, change);
+        let (_, dropped) = run::rebase_or_drop(kind, &mut self.run, value, change);
         self.skipped.extend(dropped);
         entry.apply_to(kind, value);
     }
@@ -164,16 +164,16 @@ impl Walk {
     fn over_others(&mut self, group: &[Entry]) -> Result<(), StillInForce> {
         let kind = self.kind;
         for entry in group {
-            // What changed nothing has no inverse, so it cannot be undone, and needs to be carried over
+            // What changed nothing has no inverse, so it cannot be undone, and needs to be rebased over
             // nothing. It would stand in the way of what conflicts with any change.
             let changed = |change: &AnyChange| kind.invert(change, &self.actual).is_some();
             let mut change = entry.change.clone().filter(changed);
             for open in self.open.iter_mut().rev() {
-                change = run::carry(kind, &mut open.inverses, change)
+                change = run::rebase_run(kind, &mut open.inverses, change)
                     .map_err(|_| StillInForce(open.commit))?;
             }
             let (_, dropped) =
-                run::carry_what_can_be(kind, &mut self.run, &self.without, change.clone());
+                run::rebase_or_drop(kind, &mut self.run, &self.without, change.clone());
             self.skipped.extend(dropped);
             entry.apply_to(self.kind, &mut self.actual);
             match (&self.open[..], change) {

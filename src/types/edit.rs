@@ -270,7 +270,7 @@ impl Edit {
         }
     }
 
-    /// Carries two edits of one text past each other. O(s + t), the numbers of steps.
+    /// Rebases two edits of one text over each other. O(s + t), the numbers of steps.
     ///
     /// Inserted text is never lost: inside a deleted range it moves to where the range was, and a
     /// delete goes around it. Of two inserts at one place the incoming goes to the left.

@@ -122,8 +122,8 @@ fn motion(change: &ListChange) -> Option<Motion> {
     }
 }
 
-/// `change` carried over `motion`; `None` if the item it is about was taken out.
-fn carry(change: &ListChange, motion: Motion, newcomer: bool) -> Option<ListChange> {
+/// `change` rebased over `motion`; `None` if the item that it is about was taken out.
+fn over_motion(change: &ListChange, motion: Motion, newcomer: bool) -> Option<ListChange> {
     Some(match change {
         Insert { position: At(gap), item } => {
             Insert { position: At(motion.gap(*gap, newcomer)), item: item.clone() }
@@ -282,14 +282,14 @@ impl TopicType for List {
                 // The newcomer's target stands.
                 (Move { .. }, Move { .. }) => {
                     let incoming =
-                        motion(accepted).and_then(|motion| carry(incoming, motion, true));
+                        motion(accepted).and_then(|motion| over_motion(incoming, motion, true));
                     return Ok(Rebased { incoming, accepted: None });
                 }
                 _ => {}
             }
         }
         let over = |change: &ListChange, other: &ListChange, newcomer| match motion(other) {
-            Some(motion) => carry(change, motion, newcomer),
+            Some(motion) => over_motion(change, motion, newcomer),
             None => Some(change.clone()),
         };
         Ok(Rebased {
@@ -341,9 +341,10 @@ impl TopicType for List {
             let both = (old_start - gone).min(new_start - come);
             for (at, item) in new[come..new_start].iter().enumerate() {
                 let (position, item) = (At(come + at), (*item).clone());
-                changes.push(match at < both {
-                    true => Replace { position, item },
-                    false => Insert { position, item },
+                changes.push(if at < both {
+                    Replace { position, item }
+                } else {
+                    Insert { position, item }
                 });
             }
             let pop = || Pop { position: At(come + both) };

@@ -65,8 +65,8 @@ pub use writes::{Parts, Splice, Writes};
 /// 1. *apply is a function*: the same value and change give the same result, in every encoding;
 /// 2. *inverse*: `v · c · invert(c, v) = v`;
 /// 3. *rebase is total*: it answers every pair;
-/// 4. *the square closes*: `v · a · c' = v · c · a'` for what [`rebase`](Self::rebase) carried, and
-///    what it carried applies, unless [the whole value](Invalid::is_of_the_whole_value) forbids it;
+/// 4. *the square closes*: `v · a · c' = v · c · a'` for what [`rebase`](Self::rebase) gives, and
+///    what it gives applies, unless [the whole value](Invalid::is_of_the_whole_value) forbids it;
 /// 5. *compose agrees*: `v · compose(a, b) = v · a · b`;
 /// 6. *round trip*: decoding what was encoded gives an equal value or change.
 ///
@@ -163,7 +163,7 @@ pub trait TopicType: Send + Sync + 'static {
     /// engine compose a long missed log first and rebase once.
     ///
     /// Two answers may differ, as a composition forgets what it went through: where `a` and `b` cancel
-    /// out, a change can be carried that conflicts with `a` (a `set`); and where `a` leaves nothing to
+    /// out, a change can be rebased that conflicts with `a` (a `set`); and where `a` leaves nothing to
     /// do, a change can conflict with what `b` made of all (again a `set`).
     const REBASES_OVER_COMPOSED: bool = false;
 
@@ -220,8 +220,8 @@ pub trait TopicType: Send + Sync + 'static {
     /// The change does not fit `value`, which is then as it was.
     fn apply(value: &mut Self::Value, change: &Self::Change) -> Result<(), Invalid>;
 
-    /// Carries two changes made on one value past each other: `incoming` over `accepted`, which the
-    /// server took first, and `accepted` over `incoming`. Law 4 says what that means. Of two inserts
+    /// Rebases two changes that were made on one value: `incoming` over `accepted`, which the server
+    /// accepted first, and `accepted` over `incoming`. Law 4 says what that means. Of two inserts
     /// at one position, the newcomer goes to the left.
     ///
     /// # Errors
@@ -257,7 +257,7 @@ pub trait TopicType: Send + Sync + 'static {
     }
 
     /// Changes that lead from `from` to `to`. Where a snapshot jumped over what others did, a replica
-    /// carries its pending changes over these: the finer they are, the more of those survive. `None`
+    /// rebases its pending changes over these: the finer they are, the more of those survive. `None`
     /// if the type has no changes that lead there.
     ///
     /// Unless a type says it better, a change `set` of the whole value, if it has one.
@@ -270,7 +270,7 @@ pub trait TopicType: Send + Sync + 'static {
     }
 }
 
-/// Two changes carried past each other. `None` means that nothing is left to do.
+/// Two changes, each rebased over the other. `None` means that nothing is left to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rebased<C> {
     /// The incoming change, as it applies after the accepted one.
@@ -297,7 +297,7 @@ pub enum Composed<C> {
     Separate,
 }
 
-/// Why a change cannot be carried over another. The sentence goes on "… in version 43".
+/// Why a change cannot be rebased over another. The sentence goes on "… in version 43".
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[allow(missing_docs, reason = "the message of each variant says what it is")]
 pub enum Conflict {

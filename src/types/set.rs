@@ -22,16 +22,15 @@ pub enum SetChange {
 use SetChange::{Append, Remove};
 
 fn append(items: &mut OrdSet<Value>, item: &Value) -> Result<(), Invalid> {
-    match items.contains(item) {
-        true => Err(Invalid::ItemExists),
-        false => {
-            items.insert(item.clone());
-            Ok(())
-        }
+    if items.contains(item) {
+        Err(Invalid::ItemExists)
+    } else {
+        items.insert(item.clone());
+        Ok(())
     }
 }
 
-/// Carries an `append` or `remove` over a `set`: nothing is left to do if it is so already.
+/// Rebases an `append` or `remove` over a `set`: nothing is left to do if it is so already.
 fn over_set(incoming: &SetChange, items: &OrdSet<Value>) -> Rebased<SetChange> {
     let mut both = items.clone();
     let left = Set::apply(&mut both, incoming).is_ok();

@@ -95,7 +95,7 @@ impl Allowed {
 }
 
 impl Invalid {
-    /// Whether the whole value decides it, which a rebase does not see. A change that was carried and
+    /// Whether the whole value decides it, which a rebase does not see. A change that was rebased and
     /// is refused for this is stale, and its type is right all the same.
     pub fn is_of_the_whole_value(&self) -> bool {
         matches!(self, Invalid::NumberRange | Invalid::Rule(_))

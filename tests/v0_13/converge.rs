@@ -1,4 +1,4 @@
-//! Clients of the dialect, each with the deployed client's own logic, and one of ours edit the same
+//! Clients of 0.13, each with the deployed client's own logic, and one of ours edit the same
 //! topics, at random: in the end all hold one value.
 
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ const PIECES: [&str; 6] = ["a", "b", "é", "e\u{301}", "😀", "𝄞x"];
 /// A step of the story, its numbers to be read as fits.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A client of the dialect makes an action of so many changes; which topics and changes, the numbers
+    /// A client of 0.13 makes an action of so many changes; which topics and changes, the numbers
     /// say.
     Act {
         client: usize,
@@ -61,7 +61,7 @@ fn units_before(text: &str, char: usize) -> usize {
     text.chars().take(char).map(char::len_utf16).sum()
 }
 
-/// A change of the dialect that fits what is shown.
+/// A change of 0.13 that fits what is shown.
 fn change(kind: &str, shown: &Json, a: u8, b: u8) -> Json {
     let (pick, number) = (usize::from(a), usize::from(b));
     let item = json!(number % 5);
@@ -85,10 +85,10 @@ fn change(kind: &str, shown: &Json, a: u8, b: u8) -> Json {
             2 => json!({"type": "insert", "item": item, "position": -1}),
             _ => json!({"type": "insert", "item": item, "position": number % (items.len() + 1)}),
         },
-        ("set", Json::Array(items)) => match items.iter().any(|it| is(it, &item)) {
-            true => json!({"type": "remove", "item": item}),
-            false => json!({"type": "append", "item": item}),
-        },
+        ("set", Json::Array(items)) => {
+            let is_there = items.iter().any(|it| is(it, &item));
+            json!({"type": if is_there { "remove" } else { "append" }, "item": item})
+        }
         ("dict", Json::Object(entries)) => {
             let key = ["a", "b", "c"][number % 3];
             match entries.get(key) {

@@ -1,5 +1,6 @@
-//! The dialect of topicsync 0.13 over real sockets: what its clients send and get, and what they and
-//! clients of this server's own protocol see of each other. A fresh server for each test.
+//! The vocabulary of topicsync 0.13: what its clients send and get, and what they and clients of
+//! `docs/protocol.md` see of each other. A fresh server for each test, over real sockets; `direct` does
+//! without them, so that a test says which thread does what.
 
 mod converge;
 mod direct;

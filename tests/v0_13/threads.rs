@@ -315,9 +315,9 @@ fn the_names_of_a_rejected_edit_are_free_again() {
     let refuses = Arc::new(AtomicBool::new(false));
     let validator = {
         let refuses = refuses.clone();
-        move |_: &Validated<'_>| match refuses.load(Ordering::Relaxed) {
-            true => Err("not now".to_owned()),
-            false => Ok(()),
+        move |_: &Validated<'_>| {
+            let refuses = refuses.load(Ordering::Relaxed);
+            if refuses { Err("not now".to_owned()) } else { Ok(()) }
         }
     };
     let config = EngineConfig { validators: vec![Arc::new(validator)], ..Default::default() };

@@ -1,4 +1,4 @@
-//! Clients of both dialects on the same topics.
+//! Clients of both vocabularies on the same topics.
 
 use serde_json::{Value as Json, json};
 
@@ -7,7 +7,7 @@ use crate::old::*;
 
 const TOPIC_LIST: &str = "_topicsync/topic_list";
 
-/// What a change of ours is to a client of the dialect: its changes, without ids and names.
+/// What a change of ours is to a client of 0.13: its changes, without ids and names.
 async fn told(old: &mut Old) -> Vec<Json> {
     let update = old.receive().await;
     assert_eq!((&update["type"], &update["args"]["action_id"]), (&json!("update"), &json!("")));
@@ -21,7 +21,7 @@ async fn told(old: &mut Old) -> Vec<Json> {
 }
 
 #[tokio::test]
-async fn changes_of_ours_are_told_as_the_dialect_has_them() {
+async fn changes_of_ours_are_told_as_0_13_has_them() {
     let server = TestServer::start();
     let mut native = server.client().await;
     for kind in ["generic", "bool", "int", "float", "set", "list", "dict", "event"] {
@@ -125,7 +125,7 @@ async fn an_edit_of_ours_is_told_step_by_step() {
 }
 
 #[tokio::test]
-async fn two_of_the_dialect_and_one_of_ours_edit_one_text() {
+async fn two_of_0_13_and_one_of_ours_edit_one_text() {
     let server = TestServer::start();
     let mut native = server.client().await;
     native.subscribe("t", "string").await;
@@ -172,7 +172,7 @@ impl ValueOf for Client {
 }
 
 #[tokio::test]
-async fn an_action_of_the_dialect_is_an_action_of_ours() {
+async fn an_action_of_0_13_is_an_action_of_ours() {
     let server = TestServer::start();
     let (mut native, mut old) = (server.client().await, Old::connect(&server).await);
     native.subscribe("nodes", "dict").await;
@@ -251,7 +251,7 @@ async fn an_undo_of_ours_is_told_as_the_server_s_own_change() {
     );
     native.ask("_topicsync/redo", Json::Null).await;
     assert_eq!(old.receive().await["args"]["changes"][0]["insertion"], "hello");
-    // A client of the dialect can undo what it did, too.
+    // A client of 0.13 can undo what it did, too.
     old.change("n", "int", json!({"type": "add", "value": 5})).await;
     old.send("request", json!({"service_name": "_topicsync/undo", "args": {}, "request_id": "u"}))
         .await;

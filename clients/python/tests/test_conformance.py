@@ -16,56 +16,6 @@ from topicsync_client.replica import events as told
 from topicsync_client.types import BUILT_IN
 from topicsync_client.values import same
 
-# Cases that said otherwise before there was docs/replica.md. A file that has the cases of its rules
-# is played in full; once that file is here, this list can go.
-OUTDATED = {
-    "action/of-others-comes-in-parts",
-    "action/waits-for-all-its-topics",
-    "batch/ints-and-registers",
-    "jump/dict/overwriting",
-    "jump/list/away",
-    "jump/list/in-flight",
-    "jump/list/overwriting",
-    "jump/list/waiting",
-    "jump/list-shorter/overwriting",
-    "jump/set/overwriting",
-    "run/dict/0",
-    "run/dict/23",
-    "run/float/11",
-    "run/float/6",
-    "run/generic/1",
-    "run/generic/11",
-    "run/generic/4",
-    "run/generic/7",
-    "run/int/16",
-    "run/int/5",
-    "run/list/13",
-    "run/set/19",
-    "run/string/20",
-    "run/string/23",
-    "run/two-topics/10",
-    "run/two-topics/14",
-    "run/two-topics/16",
-    "run/two-topics/18",
-    "run/two-topics/19",
-    "run/two-topics/21",
-    "run/two-topics/23",
-    "run/two-topics/26",
-    "run/two-topics/3",
-    "run/two-topics/35",
-    "run/two-topics/37",
-    "run/two-topics/4",
-    "run/two-topics/40",
-    "run/two-topics/41",
-    "run/two-topics/43",
-    "run/two-topics/44",
-    "run/two-topics/47",
-    "run/two-topics/9",
-    "service/lost-with-its-session",
-    "undo/lost-with-its-session",
-    "undo/waits-for-what-was-made-before",
-}
-
 CASES = Path(__file__).resolve().parents[2] / "conformance/cases.jsonl"
 if given := os.environ.get("TOPICSYNC_CONFORMANCE"):
     CASES = Path(given)
@@ -74,8 +24,7 @@ if given := os.environ.get("TOPICSYNC_CONFORMANCE"):
 def cases() -> list[Any]:
     lines = CASES.read_text(encoding="utf-8").split("\n")
     read = {case["case"]: case["steps"] for case in map(json.loads, filter(None, lines))}
-    outdated = OUTDATED if not any(name.startswith("order/") for name in read) else set()
-    return [pytest.param(steps, id=name) for name, steps in read.items() if name not in outdated]
+    return [pytest.param(steps, id=name) for name, steps in read.items()]
 
 
 class Runner:

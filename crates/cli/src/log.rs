@@ -89,10 +89,7 @@ impl Log {
             self.print(&mut out, commit)?;
         }
         out.flush()?;
-        match self.follow {
-            true => self.follow(&opened, &scope, &mut out),
-            false => Ok(()),
-        }
+        if self.follow { self.follow(&opened, &scope, &mut out) } else { Ok(()) }
     }
 
     fn follow(&self, opened: &Opened, scope: &Scope, out: &mut Out) -> Result<(), CommandError> {
@@ -122,9 +119,10 @@ impl Log {
     }
 
     fn print(&self, out: &mut Out, commit: &Commit) -> Result<(), CommandError> {
-        match self.json {
-            true => json_line(out, &CommitLine::of(commit))?,
-            false => out::commit(out, commit)?,
+        if self.json {
+            json_line(out, &CommitLine::of(commit))?
+        } else {
+            out::commit(out, commit)?
         }
         Ok(())
     }

@@ -135,9 +135,10 @@ pub fn progress(len: u64, what: &'static str, bytes: bool) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = match bytes {
-        true => "{msg} {bar:40} {bytes}/{total_bytes}, {eta} left",
-        false => "{msg} {bar:40} {human_pos}/{human_len} changes, {eta} left",
+    let template = if bytes {
+        "{msg} {bar:40} {bytes}/{total_bytes}, {eta} left"
+    } else {
+        "{msg} {bar:40} {human_pos}/{human_len} changes, {eta} left"
     };
     let style = ProgressStyle::with_template(template);
     let bar = ProgressBar::new(len).with_message(what);

@@ -32,10 +32,7 @@ pub fn painted(before: &Value, after: &Value) -> Vec<Line> {
         (Value::String(before), Value::String(after)) => texts(before, after),
         _ => lines(&pretty(before), &pretty(after)),
     };
-    match lines.len() > LINES_MAX {
-        true => shortened(lines),
-        false => lines,
-    }
+    if lines.len() > LINES_MAX { shortened(lines) } else { lines }
 }
 
 fn lines(before: &str, after: &str) -> Vec<Line> {

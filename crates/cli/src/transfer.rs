@@ -133,9 +133,10 @@ impl Fork {
         let version =
             replay::fork(&*journal, context.registry, (&name, moment), &self.new, random_epoch())?;
         let mut out = stdout();
-        match self.json {
-            true => json_line(&mut out, &json!({"topic": &*self.new, "version": version.0}))?,
-            false => writeln!(out, "{} starts at version {version} of {name}", self.new)?,
+        if self.json {
+            json_line(&mut out, &json!({"topic": &*self.new, "version": version.0}))?
+        } else {
+            writeln!(out, "{} starts at version {version} of {name}", self.new)?
         }
         Ok(out.flush()?)
     }

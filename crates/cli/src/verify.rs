@@ -55,13 +55,14 @@ impl Verify {
         for record in &missing {
             let (name, kind) = (&record.name, &record.type_name);
             let line = json!({"topic": &**name, "unknown_type": &**kind});
-            match self.json {
-                true => json_line(&mut out, &line)?,
-                false => writeln!(
+            if self.json {
+                json_line(&mut out, &line)?
+            } else {
+                writeln!(
                     out,
                     "{CHANGED}not checked{CHANGED:#}  {BOLD}{name}{BOLD:#}: \
-                     its type {kind:?} is not known here"
-                )?,
+                 its type {kind:?} is not known here"
+                )?
             }
         }
         out.flush()?;

@@ -1,4 +1,4 @@
-"""Copies every topic from one server to another, over the dialect of topicsync 0.13 that both speak.
+"""Copies every topic from one server to another, over the vocabulary of topicsync 0.13, which both speak.
 
     pip install websockets
     python move-topics.py ws://localhost:8765 ws://localhost:8766

@@ -277,6 +277,7 @@ impl V0_13 {
         frames: &mut Frames,
     ) {
         match message {
+            ServerMessage::Hello(message) => frames.push_back(hello(&message)),
             ServerMessage::Response { request_id, outcome } => {
                 let Some(request_id) = self.requests.remove(&request_id) else { return };
                 let response = outcome.unwrap_or_else(|_| "request failed".into());

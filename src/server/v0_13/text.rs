@@ -6,7 +6,7 @@
 use ecow::EcoString;
 
 use crate::types::edit::{Edit, EditStep};
-use crate::types::run::{MaybeChange, carry_one, compose_all};
+use crate::types::run::{MaybeChange, compose_all, rebase_one};
 use crate::types::string::{String as TextType, StringChange};
 use crate::types::{AnyChange, TypeRef};
 use crate::value::Text;
@@ -60,7 +60,7 @@ pub fn composed(changes: &[AnyChange]) -> Vec<AnyChange> {
 /// In 0.13 an edit never conflicts: over a `set`, what was to be inserted comes first in the new text, and
 /// nothing is left of what was to be deleted.
 pub fn rebase(edit: &mut MaybeChange, accepted: AnyChange) -> MaybeChange {
-    if let Ok(rebased) = carry_one(TypeRef::of::<TextType>(), edit, Some(accepted.clone())) {
+    if let Ok(rebased) = rebase_one(TypeRef::of::<TextType>(), edit, Some(accepted.clone())) {
         return rebased;
     }
     let Some(StringChange::Set(text)) = accepted.get::<TextType>() else { return Some(accepted) };

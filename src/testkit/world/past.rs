@@ -106,7 +106,7 @@ impl Question {
     fn check_cut(&self, topics: &Dict, commit: CommitNumber, record: &Record) -> Found {
         for (name, _) in &self.epochs {
             let Some(topic) = self.same_topic(record, name) else { continue };
-            match topics.get(&**name) {
+            match topics.get(name) {
                 Some(held) => {
                     if commit < topic.made_after && topic.start > Version(0) {
                         return Err(format!(
@@ -189,7 +189,7 @@ impl Answered {
         for (name, held) in then.iter() {
             let Ok(name) = TopicName::new(name.clone()) else { continue };
             let Some(topic) = self.question.same_topic(record, &name) else { continue };
-            match now.get(&*name) {
+            match now.get(&name) {
                 None if trims(topic) => {}
                 now => same(format_args!("{name:?}, now and then"), &now, &Some(held))?,
             }

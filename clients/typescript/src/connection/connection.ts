@@ -203,7 +203,13 @@ export function keepConnected(
       retryMs = retryMinMs
     }
     hooks.settle()
-    flush()
+    // Once for all frames that came together: to look through what waits takes its time.
+    flushSoon()
+  }
+
+  function flushSoon(): void {
+    if (!flushing) queueMicrotask(flush)
+    flushing = true
   }
 
   /** Every half of the time that a server may be silent: asks, and at last gives up. */
@@ -274,10 +280,7 @@ export function keepConnected(
   for (const [type, listener] of EVENTS) globalThis.addEventListener?.(type, listener)
   void connect()
   return {
-    flushSoon() {
-      if (!flushing) queueMicrotask(flush)
-      flushing = true
-    },
+    flushSoon,
     busy() {
       setTimeout(() => {
         replica.resendBusy()

@@ -19,11 +19,11 @@ const JOINED_BYTES_MAX = 256 * 1024
 /** A batch to be sent. */
 export interface Batch {
   /** In the order made. */
-  readonly members: readonly Order[]
+  readonly members: Order[]
   /** An action of several changes. */
   readonly several: boolean
   /** How large a joined batch is, in bytes of JSON. */
-  readonly bytes: number
+  bytes: number
 }
 
 /** The batches of one flush, in the making. */
@@ -109,6 +109,10 @@ function putTogether(state: State): Batch[] {
   const { all } = state.waiting
   const barrier = state.requests.firstBarrier
   for (let at = 0; at < all.length && all[at]! <= barrier;) {
+    if (addAlone(state, flush, all[at]!)) {
+      at++
+      continue
+    }
     const last = boundAround(state, all[at]!)?.[1] ?? all[at]!
     const end = state.waiting.find(last + 1)
     if (!add(state, flush, all.slice(at, end))) break
@@ -117,8 +121,19 @@ function putTogether(state: State): Batch[] {
   return flush.batches
 }
 
+/** Adds a single that no other of the flush has to do with. Mostly all are such. */
+function addAlone(state: State, { batches, topics, joined }: Flush, order: Order): boolean {
+  const { several, topics: names, overwriting } = state.actions.get(order)!
+  const name = names[0]!
+  const isAlone = !joined && !several && !topics.has(name) && state.topics.get(name)?.link === "live"
+  if (!isAlone || boundAround(state, order)) return false
+  topics.set(name, { batch: batches.length, overwriting })
+  batches.push({ members: [order], several, bytes: 0 })
+  return true
+}
+
 /** Adds an action, or several that are bound, to a flush. `false` if the flush ends before them. */
-function add(state: State, flush: Flush, together: readonly Order[]): boolean {
+function add(state: State, flush: Flush, together: Order[]): boolean {
   const actions = together.map((order) => state.actions.get(order)!)
   const { several } = actions[0]!
   const isLive = (topicName: string) => (state.topics.get(topicName)?.link ?? "live") === "live"
@@ -146,21 +161,29 @@ function join(
   actions: readonly LocalAction[],
 ): boolean {
   const { batches, topics } = flush
-  const from = Math.min(first, flush.joined ? batches.length - 1 : batches.length)
+  const end = flush.joined ? batches.length - 1 : batches.length
+  const from = Math.min(first, end)
   const old = batches.slice(from)
   const isMixed = ({ topics: [name], overwriting }: LocalAction) =>
     (topics.get(name!)?.overwriting ?? overwriting) !== overwriting
   if (old.some((it) => it.several) || actions.some(isMixed)) return false
   if (!state.composes && old.length > 0) return false
-  const size = (orders: readonly Order[]) => orders.reduce((sum, it) => sum + bytesOf(state, it), 0)
-  const bytes = old.reduce((sum, it) => sum + (it.bytes || size(it.members)), size(together))
-  const members = [...old.flatMap((it) => it.members), ...together]
   // What is bound goes out whatever it comes to, or it never would.
   const isAtTheFront = batches.length === 0
-  if (!isAtTheFront && (members.length > JOINED_CHANGES_MAX || bytes > JOINED_BYTES_MAX)) return false
-  for (const it of topics.values()) it.batch = Math.min(it.batch, from)
-  batches.splice(from, Infinity, { members, several: false, bytes })
-  flush.joined = true
+  const changes = old.reduce((sum, it) => sum + it.members.length, together.length)
+  if (!isAtTheFront && changes > JOINED_CHANGES_MAX) return false
+  const size = (orders: readonly Order[]) => orders.reduce((sum, it) => sum + bytesOf(state, it), 0)
+  const bytes = old.reduce((sum, it) => sum + (it.bytes || size(it.members)), size(together))
+  if (!isAtTheFront && bytes > JOINED_BYTES_MAX) return false
+  if (!flush.joined || from < end) {
+    // The batches from there on become the joined one.
+    for (const it of topics.values()) it.batch = Math.min(it.batch, from)
+    batches.splice(from, Infinity, { members: old.flatMap((it) => it.members), several: false, bytes: 0 })
+    flush.joined = true
+  }
+  const joined = batches.at(-1)!
+  joined.members.push(...together)
+  joined.bytes = bytes
   return true
 }
 
@@ -176,12 +199,21 @@ function isReady(state: State, order: Order): boolean {
   })
 }
 
+/** By change: how large it is, in bytes of JSON. A queue is looked through often. */
+const SIZES = new WeakMap<object, number>()
+
 /** How large the change of a single is, in bytes of JSON. */
 function bytesOf(state: State, order: Order): number {
   const topic = state.topics.get(state.actions.get(order)!.topics[0]!)
   topic?.composeTails()
   const change = topic?.ofAction(order).map(toSend)[0]
-  return change === undefined ? 0 : utf8Length(JSON.stringify(topic!.type.encodeChange(change)))
+  if (change === undefined) return 0
+  const isKept = typeof change === "object" && change !== null
+  const known = isKept && SIZES.get(change)
+  if (known) return known
+  const bytes = utf8Length(JSON.stringify(topic!.type.encodeChange(change)))
+  if (isKept) SIZES.set(change, bytes)
+  return bytes
 }
 
 /** Singles of a presence topic that go out as one batch, if it can take one. */

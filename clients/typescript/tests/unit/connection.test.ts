@@ -70,6 +70,7 @@ describe("a connection", () => {
     await vi.advanceTimersByTimeAsync(100)
     at(-1).open()
     at(-1).hello(2, "two")
+    await turn()
     at(-1).say({ type: "hello", content: { id: 1, session: "one", resumed: true } })
     at(-1).close(1006)
     await vi.advanceTimersByTimeAsync(50)
@@ -95,7 +96,9 @@ describe("a connection", () => {
       expect(sockets).toHaveLength(before + 1)
       at(-1).open()
       at(-1).hello(2, "two")
+      await turn()
       at(-1).hello(1, "one", true)
+      await turn()
       expect(client.status).toBe("online")
     }
     const said = "topicsync: no connection to ws://test: Max payload size exceeded; trying again"
@@ -129,7 +132,9 @@ describe("a connection", () => {
     await turn()
     at(1).open()
     at(1).hello(2, "two")
+    await turn()
     at(1).say({ type: "error", content: { code: "session_unknown", to: "resume" } })
+    await turn()
     const change = { type: "add", value: 1, id: "1_1" }
     at(1).say(
       { type: "subscribed", content: { topic_name: "int", type: "int", epoch: "e", version: 1, since: 0 } },
@@ -156,8 +161,10 @@ describe("a connection", () => {
     await vi.advanceTimersByTimeAsync(100)
     at(1).open()
     at(1).hello(2, "two")
+    await turn()
     expect(at(1).take()).toEqual([{ type: "resume", content: { session: "one" } }])
     at(1).hello(1, "one", true)
+    await turn()
     const [subscribe, again] = at(1).take()
     expect(subscribe!.content["since"]).toEqual({ epoch: "e", version: 0 })
     expect(again).toEqual(sent)
@@ -181,7 +188,9 @@ describe("a connection", () => {
     await vi.advanceTimersByTimeAsync(100)
     at(1).open()
     at(1).hello(2, "two")
+    await turn()
     at(1).say({ type: "error", content: { code: "session_unknown", to: "resume" } })
+    await turn()
     expect(client.id).toBe(2)
     at(1).give("int", "int", 7)
     await expect(added).rejects.toThrow(OutcomeUnknown)

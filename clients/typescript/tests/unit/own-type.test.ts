@@ -39,6 +39,7 @@ test("a topic of one's own type works as any other", async () => {
   const [socket] = sockets as [(typeof sockets)[0]]
   socket.open()
   socket.hello(1, "one")
+  await new Promise((resolve) => setTimeout(resolve))
   socket.give("lunch", "poll", { soup: 1, rice: 2 })
   const events: unknown[] = []
   lunch.onChange(({ type, local }) => events.push([type, local]))

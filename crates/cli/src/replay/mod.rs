@@ -64,9 +64,10 @@ impl Replay {
         let scope = opened.known_scope(&self.topics)?;
         let mut steps = Steps::new(&*opened.journal, &opened.registry, &scope)?;
         let start = steps.find(self.at.of(&*opened.journal, &self.topics)?);
-        match self.plain || self.json || !io::stdout().is_terminal() {
-            true => plain::run(&mut steps, start, self.speed, self.json),
-            false => screen::run(&mut steps, start, self.speed),
+        if self.plain || self.json || !io::stdout().is_terminal() {
+            plain::run(&mut steps, start, self.speed, self.json)
+        } else {
+            screen::run(&mut steps, start, self.speed)
         }
     }
 }

@@ -27,10 +27,7 @@ pub fn run(
             sleep(pause(steps.time(position - 1).unwrap_or(after), after, speed));
         }
         let view = steps.view(position)?;
-        match json {
-            true => print_json(&mut out, &view)?,
-            false => print(&mut out, &view)?,
-        }
+        if json { print_json(&mut out, &view)? } else { print(&mut out, &view)? }
     }
     Ok(out.flush()?)
 }

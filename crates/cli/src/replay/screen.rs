@@ -45,9 +45,10 @@ fn show(
             (scene, since) = (Scene::new(steps, player.position)?, Instant::now());
         }
         terminal.draw(|frame| draw(frame, steps, player, &scene))?;
-        let wait = match player.playing {
-            true => until_next(steps, player).saturating_sub(since.elapsed()),
-            false => IDLE,
+        let wait = if player.playing {
+            until_next(steps, player).saturating_sub(since.elapsed())
+        } else {
+            IDLE
         };
         if event::poll(wait)? {
             if let Event::Key(key) = event::read()?
@@ -169,9 +170,10 @@ fn headline(steps: &Steps<'_>, player: &Player, scene: &Scene) -> Line<'static> 
 
 fn gauge(player: &Player) -> LineGauge<'static> {
     let ratio = player.position as f64 / player.len.max(1) as f64;
-    let label = match player.playing {
-        true => format!("playing ×{}", player.speed),
-        false => format!("paused ×{}", player.speed),
+    let label = if player.playing {
+        format!("playing ×{}", player.speed)
+    } else {
+        format!("paused ×{}", player.speed)
     };
     LineGauge::default()
         .ratio(ratio.clamp(0.0, 1.0))
@@ -196,9 +198,10 @@ fn draw_changes(frame: &mut Frame<'_>, scene: &Scene, area: Rect) {
 fn draw_values(frame: &mut Frame<'_>, player: &Player, scene: &Scene, area: Rect) {
     let height = area.height.saturating_sub(1) as usize;
     // What changed is in sight, with what is about it.
-    let shown = match scene.first_touched < height {
-        true => 0,
-        false => scene.first_touched.saturating_sub(height / 3),
+    let shown = if scene.first_touched < height {
+        0
+    } else {
+        scene.first_touched.saturating_sub(height / 3)
     };
     let last = scene.values.len().saturating_sub(1);
     let from = (shown + player.scroll as usize).min(last);

@@ -44,9 +44,10 @@ impl Witness {
                 let epoch = subscribed.epoch.clone();
                 let first =
                     self.epochs.entry(subscribed.topic_name.clone()).or_insert(epoch.clone());
-                match *first == epoch {
-                    true => Ok(()),
-                    false => Err(format!("{:?} has another life", subscribed.topic_name)),
+                if *first == epoch {
+                    Ok(())
+                } else {
+                    Err(format!("{:?} has another life", subscribed.topic_name))
                 }
             }
             ServerMessage::Update(update) if !update.snapshot => {
@@ -71,9 +72,10 @@ impl Witness {
         let (topic, version) = (&part.topic_name, part.version);
         let first = self.seen.entry(topic.clone()).or_default();
         let first = first.entry(version).or_insert_with(|| seen.clone());
-        match *first == seen {
-            true => Ok(()),
-            false => Err(format!("version {version} of {topic:?} was {first:?}, and is {seen:?}")),
+        if *first == seen {
+            Ok(())
+        } else {
+            Err(format!("version {version} of {topic:?} was {first:?}, and is {seen:?}"))
         }
     }
 
@@ -124,9 +126,10 @@ impl Witness {
                 same(name, seen, &entry)?;
             }
         }
-        match *checked == head {
-            true => Ok(()),
-            false => Err(format!("the log of {name:?} ends at {checked}, before its head {head}")),
+        if *checked == head {
+            Ok(())
+        } else {
+            Err(format!("the log of {name:?} ends at {checked}, before its head {head}"))
         }
     }
 }
@@ -134,8 +137,9 @@ impl Witness {
 fn same(name: &TopicName, seen: &Seen, entry: &Logged) -> Checked {
     let fields = entry.change.clone().unwrap_or_else(|| Fields::of_type("none"));
     let logged = Seen { id: entry.id.to_string(), commit: entry.commit, fields };
-    match *seen == logged {
-        true => Ok(()),
-        false => Err(format!("{name:?} {}: seen {seen:?}, logged {logged:?}", entry.version)),
+    if *seen == logged {
+        Ok(())
+    } else {
+        Err(format!("{name:?} {}: seen {seen:?}, logged {logged:?}", entry.version))
     }
 }

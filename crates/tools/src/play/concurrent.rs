@@ -102,9 +102,10 @@ impl World {
 
     fn check_versions(&self) -> Result<()> {
         let versions = self.sides.each_ref().map(Side::version);
-        match versions == [self.arrived; AUTHORS] {
-            true => Ok(()),
-            false => Err(format!("received {versions:?} of {:?}", self.arrived).into()),
+        if versions == [self.arrived; AUTHORS] {
+            Ok(())
+        } else {
+            Err(format!("received {versions:?} of {:?}", self.arrived).into())
         }
     }
 

@@ -106,12 +106,13 @@ async fn wait_until_quiet(tally: &Tally) -> Result<Place> {
         let newest = places.iter().map(|place| place.version).max().unwrap_or_default();
         if places.iter().all(|place| place.version == newest && !place.in_flight) {
             let first = places[0];
-            return match places.iter().all(|&place| place == first) {
-                true => Ok(first),
-                false => Err(format!(
+            return if places.iter().all(|&place| place == first) {
+                Ok(first)
+            } else {
+                Err(format!(
                     "the authors have lists of different lengths at one version: {places:?}"
                 )
-                .into()),
+                .into())
             };
         }
         if since.elapsed() > DRAIN_TIMEOUT {
