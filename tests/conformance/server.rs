@@ -163,6 +163,8 @@ pub struct Server {
     links: BTreeMap<usize, Link>,
     somebody: Author,
     group: Group,
+    /// What special services were asked that only read.
+    asked: BTreeMap<EcoString, Value>,
     /// So many submissions more are answered with `busy`.
     pub busy: u32,
     /// Subscriptions are answered by snapshots alone.
@@ -208,6 +210,7 @@ impl Server {
             links: BTreeMap::new(),
             somebody: Author::new(SOMEBODY, None),
             group: Group::default(),
+            asked: BTreeMap::new(),
             busy: 0,
             forgetful: false,
             limits: Dict::new(),
@@ -307,6 +310,12 @@ impl Server {
             self.write_all(client);
             let link = self.links.get_mut(&client).expect("it is there");
             return link.wire.push_back(ServerMessage::RejectUpdate(reject));
+        }
+        if let ClientMessage::Request { service_name, request_id, args, .. } = &message
+            && service_name.starts_with("_topicsync/")
+            && !service_name.ends_with("do")
+        {
+            self.asked.insert(request_id.clone(), args.clone());
         }
         let frame = Frame::Text(encode(&message, Encoding::Json).into());
         link.connection.receive(frame).expect("a replica writes messages");
@@ -412,12 +421,18 @@ impl Server {
                 author(&mut action.author);
                 action.changes.iter_mut().for_each(part);
             }
-            // Of an undo, what a replica could not tell from elsewhere.
-            ServerMessage::Response { outcome: Ok(Value::Dict(answer)), .. }
-                if answer.contains_key("undone") =>
+            // What a topic held is a matter of the server's.
+            ServerMessage::Response { request_id, outcome }
+                if self.asked.contains_key(request_id) =>
             {
-                answer.remove("undone");
-                answer.remove("skipped");
+                *outcome = Ok(self.asked[request_id].clone());
+            }
+            ServerMessage::Response { outcome: Ok(Value::Dict(answer)), .. } => {
+                // Of an undo, what a replica could not tell from elsewhere.
+                if answer.contains_key("undone") {
+                    answer.remove("undone");
+                    answer.remove("skipped");
+                }
             }
             ServerMessage::Error(error) if error.code == ErrorCode::SessionUnknown => {
                 error.reason = "it is over".into();

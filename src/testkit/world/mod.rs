@@ -77,6 +77,8 @@ pub struct World {
     pub made: u64,
     /// Some subscription was interrupted: its client may have missed events.
     is_interrupted: bool,
+    /// The server turned something away that may come again, behind what was made after it.
+    may_overtake: bool,
     /// How long nothing was made sure to arrive, in milliseconds.
     silent_ms: u64,
     /// Every session that there ever was: in the end nobody holds any.
@@ -107,6 +109,7 @@ impl World {
             story: None,
             made: 0,
             is_interrupted: false,
+            may_overtake: false,
             silent_ms: 0,
             sessions: Vec::new(),
             answered: Vec::new(),
@@ -147,6 +150,8 @@ impl World {
     /// # Errors
     /// A law that turned out not to hold.
     pub fn play(&mut self, step: &Step) -> Checked {
+        self.may_overtake |=
+            matches!(step, Step::Busy | Step::Refuse | Step::Panic | Step::Fail(_));
         match step {
             Step::Client(client, step) => match client.checked_sub(1) {
                 Some(number) if number < self.clients.len() => {
