@@ -184,7 +184,7 @@ fn answers_that_do_not_drain_hold_up_nobody_else() {
 
 #[test]
 fn topics_are_removed_and_made_again_under_their_subscribers() {
-    let mix = Mix { removals: true, crashes: true, resumes: true, ..base() };
+    let mix = Mix { removals: true, crashes: true, resumes: true, sayings: true, ..base() };
     check(sessions(), mix, 60);
 }
 

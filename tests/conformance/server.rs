@@ -427,12 +427,12 @@ impl Server {
             {
                 *outcome = Ok(self.asked[request_id].clone());
             }
-            ServerMessage::Response { outcome: Ok(Value::Dict(answer)), .. } => {
-                // Of an undo, what a replica could not tell from elsewhere.
-                if answer.contains_key("undone") {
-                    answer.remove("undone");
-                    answer.remove("skipped");
-                }
+            // Of an undo, what a replica could not tell from elsewhere.
+            ServerMessage::Response { outcome: Ok(Value::Dict(answer)), .. }
+                if answer.contains_key("undone") =>
+            {
+                answer.remove("undone");
+                answer.remove("skipped");
             }
             ServerMessage::Error(error) if error.code == ErrorCode::SessionUnknown => {
                 error.reason = "it is over".into();
