@@ -1,5 +1,5 @@
-//! The laws of the whole system, 7 to 9, where several topics meet, connections lag, logs are long or
-//! trimmed. What one topic of each type goes through is among its [laws](crate::laws).
+//! The laws of the whole system, 7 to 13, where several topics meet, connections lag, logs are long or
+//! trimmed, sessions and topics come and go. What one topic of each type goes through is among its [laws](crate::laws).
 
 use std::cell::Cell;
 
@@ -134,4 +134,108 @@ fn trimming_to_some_time_changes_nothing_that_is_kept() {
 #[test]
 fn a_topic_without_history_keeps_what_resuming_needs() {
     trimmed("int", TopicOptions { no_history: true, ..TopicOptions::default() });
+}
+
+/// What all sessions meet: a list that is durable, a dict that is not, and one more of each that nobody
+/// subscribes to until a step says so.
+fn sessions() -> Setup {
+    let topics = vec![topic("list").with(durable()), topic("dict")];
+    let apart =
+        |name: &str, type_name: &str| Topic::new(name, kind(type_name).expect("a built-in type"));
+    let apart = vec![apart("list, apart", "list").with(durable()), apart("dict, apart", "dict")];
+    Setup { apart, ..Setup::new(2, topics) }
+}
+
+/// A topic of each durability, one that says nothing, and one that is delivered as `latest`.
+fn durabilities() -> Setup {
+    let with = |durability| TopicOptions { durability, ..TopicOptions::default() };
+    let topics = vec![
+        topic("list").with(with(Some(Durability::Commit))),
+        topic("dict").with(with(Some(Durability::Relaxed))),
+        topic("int").with(with(Some(Durability::Memory))),
+        topic("set"),
+        topic("string").with(TopicOptions { delivery: Delivery::Latest, ..with(None) }),
+    ];
+    Setup { topics, ..sessions() }
+}
+
+/// Actions, undo, and sessions that are forgotten.
+fn base() -> Mix {
+    Mix { actions: true, undo: true, breaks: true, ..Mix::default() }
+}
+
+#[test]
+fn a_session_of_two_connections_has_one() {
+    check(sessions(), Mix { resumes: true, sayings: true, ..base() }, 60);
+}
+
+#[test]
+fn clients_that_lag_jump_to_snapshots_and_hear_of_their_own() {
+    let setup = Setup { queue_bytes: 1, missed_bytes: 64, ..durabilities() };
+    check(setup, Mix { resumes: true, sayings: true, ticks: true, ..base() }, 60);
+}
+
+#[test]
+fn answers_that_do_not_drain_hold_up_nobody_else() {
+    let setup = Setup { queue_bytes: 400, answer_bytes: 300, missed_bytes: 64, ..sessions() };
+    let mix = Mix { resumes: true, sayings: true, services: true, past: true, ..base() };
+    check(setup, mix, 60);
+}
+
+#[test]
+fn topics_are_removed_and_made_again_under_their_subscribers() {
+    let mix = Mix { removals: true, crashes: true, resumes: true, sayings: true, ..base() };
+    check(sessions(), mix, 60);
+}
+
+#[test]
+fn services_leave_with_their_sessions() {
+    check(sessions(), Mix { services: true, resumes: true, crashes: true, ..base() }, 60);
+}
+
+#[test]
+fn the_past_is_final_whatever_happens_to_its_topics() {
+    check(sessions(), Mix { past: true, removals: true, crashes: true, ..base() }, 60);
+}
+
+#[test]
+fn presence_leaves_with_its_sessions() {
+    let presence = TopicOptions { presence: true, ..TopicOptions::default() };
+    let topics = vec![topic("dict").with(presence), topic("list")];
+    let mix = Mix { presence: true, resumes: true, crashes: true, ..base() };
+    check(Setup::new(CLIENTS, topics), mix, 60);
+}
+
+#[test]
+fn servers_restart_under_other_settings() {
+    check(durabilities(), Mix { settings: true, crashes: true, ticks: true, ..base() }, 60);
+}
+
+#[test]
+fn clocks_may_jump_both_ways() {
+    let setup = Setup { session_ms: 500, unnoticed_ms: 300, ..sessions() };
+    check(setup, Mix { clocks: true, resumes: true, ..base() }, 60);
+}
+
+#[test]
+fn a_validator_that_panics_rejects() {
+    check(sessions(), Mix { panics: true, ..base() }, 60);
+}
+
+#[test]
+fn everything_at_once() {
+    let mix = Mix {
+        ticks: true,
+        refusals: true,
+        crashes: true,
+        resumes: true,
+        removals: true,
+        services: true,
+        past: true,
+        settings: true,
+        clocks: true,
+        sayings: true,
+        ..base()
+    };
+    check(Setup { queue_bytes: 2_000, ..durabilities() }, mix, 80);
 }
