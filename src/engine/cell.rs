@@ -459,8 +459,9 @@ impl State {
         self.subscriber_index(client).is_ok()
     }
 
-    /// Queues a message that is as durable as the topic asks for. Tells whether it is the first: then somebody has to publish it.
-    pub fn queue(&mut self, unpublished: Unpublished) -> bool {
+    /// Queues a message that is as durable as the topic asks for, to be published by whoever queued it. Tells
+    /// whether it is the first that waits.
+    pub(super) fn queue(&mut self, unpublished: Unpublished) -> bool {
         if let Some(newest) = unpublished.item.parts.last() {
             self.settled = newest.version;
         }

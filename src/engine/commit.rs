@@ -16,6 +16,7 @@
 //! The engine starts no threads. A server runs [`Engine::run_journal`] on one of its own; a simulation
 //! calls [`Engine::settle`] when it is time.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
@@ -28,7 +29,7 @@ use crate::journal::{
     Append, CHECKPOINT_BYTES_A_CHANGE, CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX, Checkpoint,
     CommitError, JournalError, Logged, Operation, Stamp,
 };
-use crate::topic::{Entry, Keep, Moment, Timestamp, Version};
+use crate::topic::{ClientId, Delivery, Entry, Keep, Moment, Timestamp, Version};
 
 /// How many durable groups may wait to be published before the journal waits for that.
 const PUBLISHING_MAX: usize = 8;
@@ -214,10 +215,12 @@ impl Engine {
     /// Publishes a group that is durable.
     fn publish_durable(&self, group: Vec<Waiting>) {
         let (mut publishing, mut askers) = (Group::default(), Vec::new());
+        let mut last_topics = LastTopics::default();
         for waiting in group {
             match waiting {
                 Waiting::Accepted(mut accepted) => {
                     askers.extend(accepted.asker.take());
+                    last_topics.keep_order(&accepted);
                     self.publish_accepted(accepted, &mut publishing);
                 }
                 Waiting::Operation(operation) => self.numbers.reserved(&operation),
@@ -302,5 +305,30 @@ impl Engine {
         };
         // Whatever the options say: what may be sent again has to be known.
         Some(oldest.min(before(self.resumable_from())))
+    }
+}
+
+/// The topic on which each author has something that is durable and not published yet, while a group is
+/// published.
+#[derive(Default)]
+struct LastTopics(HashMap<ClientId, Arc<TopicCell>>);
+
+impl LastTopics {
+    /// Publishes what the author of `accepted` made before on another topic: what somebody makes on several
+    /// topics is published in the order made, and what a group holds of one topic goes out together.
+    fn keep_order(&mut self, accepted: &Accepted) {
+        let Some((source, _)) = &accepted.deferred else { return };
+        let cells = &accepted.cells;
+        let before = match &cells[..] {
+            [cell] if cell.options().delivery == Delivery::Every => {
+                self.0.insert(source.id, cell.clone())
+            }
+            // An action over several topics is published at once, and what waits for a tick has its own time.
+            _ => self.0.remove(&source.id),
+        };
+        let goes_on = |before: &Arc<TopicCell>| cells.iter().any(|cell| Arc::ptr_eq(cell, before));
+        if let Some(before) = before.filter(|before| !goes_on(before)) {
+            before.publish();
+        }
     }
 }

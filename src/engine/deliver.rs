@@ -33,12 +33,20 @@ pub(super) fn queue(
     }
 }
 
-/// Queues a message about one topic.
+/// Queues a message about one topic. The topic is added to `group` though somebody else may have it in
+/// hand: whoever comes first publishes what both have accepted, and in the order of the group.
 fn queue_one(by: &By, cells: &Cells, guards: &mut Guards<'_>, item: Item, group: &mut Group) {
     let slot = slot_of(cells, &item.parts[0]);
     let (author, origin) = (by.id, by.origin.clone());
-    if guards[slot].queue(Unpublished { item, author, origin }) {
-        group.0.push(cells[slot].clone());
+    let is_first = guards[slot].queue(Unpublished { item, author, origin });
+    let cell = &cells[slot];
+    let publishes = match cell.options().delivery {
+        Delivery::Every => !group.0.last().is_some_and(|last| Arc::ptr_eq(last, cell)),
+        // The tick does.
+        Delivery::Latest => is_first,
+    };
+    if publishes {
+        group.0.push(cell.clone());
     }
 }
 

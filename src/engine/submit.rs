@@ -214,6 +214,15 @@ impl Engine {
         }
     }
 
+    /// Publishes what was accepted on other topics than that of a new submission: what somebody makes on
+    /// several topics is published in the order made, and what is made on one topic goes out together.
+    fn keep_order(&self, cells: &Cells, group: &mut Group) {
+        let Some(last) = group.0.last() else { return };
+        if cells.len() > 1 || !Arc::ptr_eq(last, &cells[0]) {
+            self.publish(group);
+        }
+    }
+
     fn decide(
         &self,
         author: &Author,
@@ -223,6 +232,7 @@ impl Engine {
     ) -> Result<Receipt, Failure> {
         self.restore_undo(author);
         let (cells, mut drafts) = self.draft(author, submission)?;
+        self.keep_order(&cells, group);
         let asked = Asked::Submission(submission);
         let mut ahead = Ahead::default();
         // What takes long is done without the locks, as often as it takes until the rest is short.
