@@ -122,7 +122,7 @@ impl Server {
         let stopped = hub.shutdown.clone().cancelled_owned();
         let http = tokio::spawn(warp::serve(routes).incoming(listener).graceful(stopped).run());
         let ticker = tokio::spawn(tick(hub.clone()));
-        let sweeper = tokio::spawn(let_go_of_idle(hub.clone()));
+        let sweeper = tokio::spawn(evict_idle(hub.clone()));
         let journal = JournalThread::start(hub.clone());
         hub.announce("the server is up");
         tokio::select! {
@@ -194,12 +194,12 @@ impl Drop for Watch {
 }
 
 /// Lets go, from time to time, of topics that nobody uses.
-async fn let_go_of_idle(hub: Arc<Hub>) {
+async fn evict_idle(hub: Arc<Hub>) {
     let mut interval = tokio::time::interval(hub.config.idle_after);
     loop {
         interval.tick().await;
         let hub = hub.clone();
-        let _ = tokio::task::spawn_blocking(move || hub.engine.let_go_of_idle()).await;
+        let _ = tokio::task::spawn_blocking(move || hub.engine.evict_idle()).await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::engine::history::Stood;
+use crate::engine::history::TopicAt;
 use crate::engine::{Engine, Receipt, TopicCell};
 use crate::protocol::message::TopicChange;
 use crate::topic::{
@@ -229,7 +229,8 @@ impl Record {
     pub fn cut(&mut self, engine: &Engine) {
         let commit = engine.commit();
         let cut = cut(engine, commit).into_iter();
-        let cut = cut.map(|Stood { name, snapshot, .. }| (name, snapshot.version, snapshot.value));
+        let cut =
+            cut.map(|TopicAt { name, snapshot, .. }| (name, snapshot.version, snapshot.value));
         self.cuts.push((commit, cut.collect()));
     }
 
@@ -284,7 +285,7 @@ impl Record {
         let commits: BTreeSet<CommitNumber> =
             entries.map(|entry| entry.commit).chain([CommitNumber(0), engine.commit()]).collect();
         for commit in commits.into_iter().step_by(stride as usize) {
-            for Stood { name, snapshot: at, .. } in cut(engine, commit) {
+            for TopicAt { name, snapshot: at, .. } in cut(engine, commit) {
                 let topic = self.topic(&name).ok_or("a topic that is not recorded")?;
                 let cell = &topic.cell;
                 let inside = topic.entries.partition_point(|entry| entry.commit <= commit);
@@ -298,7 +299,7 @@ impl Record {
             }
         }
         for (commit, noted) in &self.cuts {
-            for Stood { name, snapshot: at, .. } in cut(engine, *commit) {
+            for TopicAt { name, snapshot: at, .. } in cut(engine, *commit) {
                 let cell = &self.topic(&name).ok_or("a topic that is not recorded")?.cell;
                 let noted = noted.iter().find(|(noted, ..)| *noted == name);
                 let (_, version, value) = noted.ok_or("a topic that was not in the cut")?;
@@ -313,7 +314,7 @@ impl Record {
 }
 
 /// All topics at a commit. Special ones there are none.
-fn cut(engine: &Engine, commit: CommitNumber) -> Vec<Stood> {
+fn cut(engine: &Engine, commit: CommitNumber) -> Vec<TopicAt> {
     engine.cut(commit, |_| true).expect("a journal in memory can be read")
 }
 
