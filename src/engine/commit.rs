@@ -21,9 +21,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
 use super::cell::TopicCell;
+use super::draft::Guards;
 use super::failure::RETRY_AFTER;
 use super::queue::{Accepted, Appended, Then, Waiting};
-use super::submit::Guards;
 use super::{Engine, Group, deliver};
 use crate::journal::{
     Append, CHECKPOINT_BYTES_A_CHANGE, CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX, Checkpoint,
@@ -247,9 +247,9 @@ impl Engine {
             let state = &mut guards[*slot];
             state.durable = entries.last().map_or(state.durable, |newest| newest.version);
         }
-        let Some((by, item)) = deferred else { return };
+        let Some((source, item)) = deferred else { return };
         guards.iter_mut().for_each(|state| state.deferred -= 1);
-        deliver::queue(&by, &cells, &mut guards, item, publishing);
+        deliver::queue(&source, &cells, &mut guards, item, publishing);
     }
 
     pub(super) fn end_removal(&self, cell: &Arc<TopicCell>) {

@@ -9,10 +9,10 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::cell::TopicCell;
+use super::draft::{Cells, ChangeSource, Heads, Receipt};
 use super::publication::Item;
-use super::submit::{By, Cells, Receipt};
 use crate::journal::Operation;
-use crate::topic::{Entry, Rejection, Version};
+use crate::topic::{Entry, Rejection};
 use crate::types::AnyValue;
 
 /// How many things one group holds at most.
@@ -67,10 +67,10 @@ pub(super) enum Waiting {
 pub(super) struct Accepted {
     pub cells: Cells,
     /// The head of each topic before it.
-    pub before: SmallVec<[Version; 1]>,
+    pub before: Heads,
     pub appended: SmallVec<[Appended; 1]>,
     /// What is to be published once it is durable, and whose it is; `None` if it is published already.
-    pub deferred: Option<(By, Item)>,
+    pub deferred: Option<(ChangeSource, Item)>,
     /// Who wants to know what becomes of it.
     pub asker: Option<Box<Asker>>,
 }
@@ -128,6 +128,7 @@ impl CommitQueue {
         self.push_to(self.state.lock(), waiting);
     }
 
+    #[inline(always)]
     fn push_to(&self, mut state: MutexGuard<'_, State>, waiting: Waiting) {
         // Only whoever waits for work is to be woken.
         let wakes = state.waiting.is_empty() || (state.urgent == 0 && waiting.is_urgent());
