@@ -12,7 +12,6 @@
 //! to tells: commit numbers are not given twice.
 
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::cell::{State, TopicCell};
@@ -40,10 +39,10 @@ const MISSED_READ_MAX: u64 = 250_000;
 /// What was found out outside the locks.
 #[derive(Default)]
 pub(super) struct Ahead {
-    /// By the index of their topic, runs that are on their way to its head.
-    runs: BTreeMap<usize, Rebasing>,
-    /// Entries that are in the journal alone, by topic and version.
-    pub older: BTreeMap<(usize, Version), Entry>,
+    /// Runs that are on their way to the head of their topic, with its index.
+    runs: Vec<(usize, Rebasing)>,
+    /// Entries that are in the journal alone, with the index of their topic.
+    pub older: Vec<(usize, Entry)>,
     rounds: usize,
 }
 
@@ -58,14 +57,19 @@ struct Rebasing {
 
 /// Runs code of a topic's type, and gives a panic in it back as a rejection. What the code had in hand may be
 /// half done then.
-pub(super) fn guarded<T>(
-    kind: TypeRef,
-    run: impl FnOnce() -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-        tracing::error!(topic_type = kind.name(), "a panic in the code of a type or validator");
-        Err((0, Rejection::Panicked { type_name: kind.name() }))
-    })
+pub(super) fn guarded<T>(kind: TypeRef, run: impl FnOnce() -> T) -> Result<T, Rejection> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| panicked(kind))
+}
+
+#[cold]
+fn panicked(kind: TypeRef) -> Rejection {
+    tracing::error!(topic_type = kind.name(), "a panic in the code of a type or validator");
+    Rejection::Panicked { type_name: kind.name() }
+}
+
+/// As [`guarded`], of code that tells which change of a run failed.
+fn guarded_run<T>(kind: TypeRef, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    guarded(kind, run).map_err(|rejection| (0, rejection)).flatten()
 }
 
 impl Ahead {
@@ -93,7 +97,7 @@ impl Ahead {
         }
         for (slot, state) in guards.iter().enumerate() {
             let Some((_, base)) = base_of(slot, drafts) else { continue };
-            let (mut run, at): (SmallVec<[MaybeChange; 1]>, _) = match self.runs.remove(&slot) {
+            let (mut run, at): (SmallVec<[MaybeChange; 1]>, _) = match self.take_run(slot) {
                 Some(rebasing) => (rebasing.run.into(), rebasing.at),
                 None if base == state.topic.head() => continue,
                 None => {
@@ -101,7 +105,7 @@ impl Ahead {
                     (of_slot.map(|draft| draft.change.take()).collect(), base)
                 }
             };
-            guarded(cells[slot].kind(), || state.topic.rebase(&mut run, at))
+            guarded_run(cells[slot].kind(), || state.topic.rebase(&mut run, at))
                 .map_err(|(at, rejection)| (nth_of(slot, at, drafts), rejection))?;
             for (draft, change) in drafts.iter_mut().filter(|draft| draft.slot == slot).zip(run) {
                 draft.change = change;
@@ -129,28 +133,41 @@ impl Ahead {
                         target => next_piece(&state, at, target),
                     }
                 };
-                let rebasing = self.runs.entry(slot).or_insert_with(|| Rebasing {
+                let mut rebasing = self.take_run(slot).unwrap_or_else(|| Rebasing {
                     run: original(),
                     at: base,
                     commit: CommitNumber(0),
                     budget: Budget::new(STEPS_MAX),
                 });
                 let gone_on = rebasing.go_on(cell, piece);
+                self.runs.push((slot, rebasing));
                 gone_on.map_err(|(at, rejection)| (nth_of(slot, at, drafts), rejection))?;
             }
         }
         Ok(())
     }
 
+    fn take_run(&mut self, slot: usize) -> Option<Rebasing> {
+        let at = self.runs.iter().position(|(of, _)| *of == slot)?;
+        Some(self.runs.swap_remove(at).1)
+    }
+
+    /// The entry that made a version of a topic, if it was read.
+    pub fn older(&self, slot: usize, version: Version) -> Option<&Entry> {
+        let is_it = |(of, entry): &&(usize, Entry)| *of == slot && entry.version == version;
+        self.older.iter().find(is_it).map(|(_, entry)| entry)
+    }
+
     /// The version that a topic's run has come to. If what it was rebased over has fallen back, that is the
     /// base again.
     fn come_to(&mut self, slot: usize, state: &State, base: Version) -> Version {
-        let Some(rebasing) = self.runs.get(&slot) else { return base };
+        let run = self.runs.iter().find(|(of, _)| *of == slot);
+        let Some((_, rebasing)) = run else { return base };
         let log = state.topic.log();
         let is_there =
             rebasing.at < log.base() || log.commit_at(rebasing.at) == Some(rebasing.commit);
         if rebasing.at > base && !is_there {
-            self.runs.remove(&slot);
+            self.take_run(slot);
             return base;
         }
         rebasing.at
@@ -189,7 +206,7 @@ impl Rebasing {
         let kind = cell.kind();
         let (run, budget) = (&mut self.run, &mut self.budget);
         let mut over =
-            |missed: &Missed| guarded(kind, || rebase::over_missed(kind, run, missed, budget));
+            |missed: &Missed| guarded_run(kind, || rebase::over_missed(kind, run, missed, budget));
         match piece {
             Piece::Here(missed, to, commit) => {
                 missed.iter().try_for_each(&mut over)?;

@@ -531,7 +531,7 @@ impl State {
         let ids = news.iter().map(|entry| entry.id.clone()).collect();
         let changes: Vec<_> = news.into_iter().filter_map(|entry| entry.change).collect();
         // If the type's own code fails on it, a snapshot says the same.
-        let compose = || Ok(run::compose_all(topic.kind, &changes));
+        let compose = || run::compose_all(topic.kind, &changes);
         let composed = guarded(topic.kind, compose).ok().filter(|composed| composed.len() <= 1);
         let Snapshot { commit, value, .. } = self.published_snapshot();
         let mut item = if let Some(mut composed) = composed {

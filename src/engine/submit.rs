@@ -18,6 +18,7 @@ use super::policy::{Denied, Operation};
 use super::publication::{Item, Origin, Part, Publication};
 use super::queue::{Accepted, Appended, Asker, OnDurable, Waiting};
 use super::{Asked, Decision, Engine, Group, Outcome, Validated, deliver, past};
+use crate::topic::ids::Counter;
 use crate::topic::{
     ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch,
     Rejection, Timestamp, TopicName, TopicOptions, Version,
@@ -131,7 +132,10 @@ impl Engine {
         submission: Submission,
         group: &mut Group,
     ) -> Result<Receipt, Box<Rejected>> {
-        self.submit_with(author, submission, group, &mut None)
+        match self.decide(author, &submission, group, &mut None) {
+            Ok(receipt) => Ok(receipt),
+            Err(failure) => Err(self.rejected(author, submission, failure)),
+        }
     }
 
     /// As [`submit`](Self::submit), and calls `then` once what is accepted is durable, or known never to
@@ -148,7 +152,10 @@ impl Engine {
         then: OnDurable,
     ) -> Result<Receipt, Box<Rejected>> {
         let mut then = Some(then);
-        let receipt = self.submit_with(author, submission, group, &mut then)?;
+        let receipt = match self.decide(author, &submission, group, &mut then) {
+            Ok(receipt) => receipt,
+            Err(failure) => return Err(self.rejected(author, submission, failure)),
+        };
         // Nobody took it along: nothing of it has to wait for the journal.
         if let Some(then) = then {
             then(Ok(receipt.clone()));
@@ -156,27 +163,23 @@ impl Engine {
         Ok(receipt)
     }
 
-    fn submit_with(
+    /// A submission as it is sent back.
+    #[cold]
+    fn rejected(
         &self,
         author: &Author,
         submission: Submission,
-        group: &mut Group,
-        then: &mut Option<OnDurable>,
-    ) -> Result<Receipt, Box<Rejected>> {
-        match self.decide(author, &submission, group, then) {
-            Ok(receipt) => Ok(receipt),
-            Err((index, rejection)) => {
-                let topic = submission.changes.get(index).map(|change| &change.topic);
-                let head = topic.and_then(|topic| self.get(topic)).map(|cell| cell.head());
-                let against = rejection.against();
-                self.observe(|observer| {
-                    let outcome = Outcome::Rejected { index, rejection: &rejection, against };
-                    let asked = Asked::Submission(&submission);
-                    observer.decided(&Decision { author, asked, outcome });
-                });
-                Err(Box::new(Rejected { submission, index, rejection, against, head }))
-            }
-        }
+        (index, rejection): Failure,
+    ) -> Box<Rejected> {
+        let topic = submission.changes.get(index).map(|change| &change.topic);
+        let head = topic.and_then(|topic| self.get(topic)).map(|cell| cell.head());
+        let against = rejection.against();
+        self.observe(|observer| {
+            let outcome = Outcome::Rejected { index, rejection: &rejection, against };
+            let asked = Asked::Submission(&submission);
+            observer.decided(&Decision { author, asked, outcome });
+        });
+        Box::new(Rejected { submission, index, rejection, against, head })
     }
 
     /// As [`submit`](Self::submit), and publishes at once: for a program that has just this to do.
@@ -249,12 +252,16 @@ impl Engine {
                 }
                 Known::InJournal(slot, version) => {
                     drop(guards);
-                    ahead.older.insert((slot, version), read_entry(&cells[slot], version)?);
+                    let entry = read_entry(&cells[slot], version)?;
+                    ahead.older.push((slot, entry));
                     continue;
                 }
             }
             check(author, &cells, submission, &drafts)?;
-            if ahead.rebase_locked(&cells, &guards, &mut drafts)? {
+            let is_at_head = |draft: &Draft| {
+                draft.base.is_none_or(|base| base == guards[draft.slot].topic.head())
+            };
+            if drafts.iter().all(is_at_head) || ahead.rebase_locked(&cells, &guards, &mut drafts)? {
                 break guards;
             }
             drop(guards);
@@ -308,8 +315,8 @@ impl Engine {
                 }
                 Err(error) => return Err((index, Rejection::Unavailable(error.to_string()))),
             };
-            let read = || self.read(author, submitted, &cell).map_err(|why| (index, why));
-            let (change, id) = guarded(cell.kind(), read)?;
+            let read = self.read(author, submitted, &cell);
+            let (change, id) = read.map_err(|why| (index, why))?;
             drafts.push(Draft { slot: index, change: Some(change), id, base: submitted.base });
             cells.push(cell);
         }
@@ -333,25 +340,28 @@ impl Engine {
         cell: &Arc<TopicCell>,
     ) -> Result<(AnyChange, ChangeId), Rejection> {
         let id = match &submitted.id {
-            Some(id) if id.client() != author.id() => {
-                let reason = "the id is not under the session's client id";
-                return Err(Rejection::Forbidden(reason.into()));
-            }
-            // The server makes such ids for changes that come without one.
-            Some(id) if id.is_of_server() && author.id() != ClientId::SERVER => {
-                let reason = eco_format!("the id {id} is of a form that the server makes");
-                return Err(Rejection::Forbidden(reason));
-            }
-            Some(id) => id.clone(),
             None => author.fresh_id(),
+            Some(id) => match id.counter_of(author.id()) {
+                None => {
+                    let reason = "the id is not under the session's client id";
+                    return Err(Rejection::Forbidden(reason.into()));
+                }
+                // The server makes such ids for changes that come without one.
+                Some(Counter::OfServer) if author.id() != ClientId::SERVER => {
+                    let reason = eco_format!("the id {id} is of a form that the server makes");
+                    return Err(Rejection::Forbidden(reason));
+                }
+                Some(_) => id.clone(),
+            },
         };
+        let kind = cell.kind();
         let change = match &submitted.change {
             ChangeBody::Typed(change) => Ok(change.clone()),
-            ChangeBody::Fields(fields) => cell.kind().decode_change(fields),
+            ChangeBody::Fields(fields) => guarded(kind, || kind.decode_change(fields))?,
             ChangeBody::Malformed(invalid) => Err(invalid.clone()),
         };
         let change = change.and_then(|change| match submitted.base {
-            Some(_) if !cell.kind().takes_base(&change) => Err(Invalid::EndWithBase),
+            Some(_) if !kind.takes_base(&change) => Err(Invalid::EndWithBase),
             _ => Ok(change),
         });
         // Who may not change the topic is told that, whatever else is wrong with the change.
@@ -382,8 +392,9 @@ impl Engine {
         for (index, draft) in drafts.iter_mut().enumerate() {
             let (cell, state) = (&cells[draft.slot], &mut guards[draft.slot]);
             let slot = draft.slot;
-            let apply = || self.apply_one(author, cell, state, draft).map_err(|why| (index, why));
-            let Err((_, rejection)) = guarded(cell.kind(), apply) else { continue };
+            let applied =
+                guarded(cell.kind(), || self.apply_one(author, cell, state, draft)).flatten();
+            let Err(rejection) = applied else { continue };
             if before.is_empty() && matches!(rejection, Rejection::Panicked { .. }) {
                 // It may be half applied, and nobody has kept the value before it.
                 guards[slot].topic.rebuild();
@@ -571,7 +582,7 @@ fn confirm_again(
     let mut entries: SmallVec<[Entry; 1]> = SmallVec::with_capacity(known.len());
     for (slot, version) in &known {
         let here = guards[*slot].topic.log().entry(*version);
-        match here.or_else(|| ahead.older.get(&(*slot, *version))) {
+        match here.or_else(|| ahead.older(*slot, *version)) {
             Some(entry) => entries.push(entry.clone()),
             None => return Ok(Known::InJournal(*slot, *version)),
         }

@@ -194,22 +194,22 @@ impl Engine {
             let before = state.topic.value().clone();
             let id = author.fresh_id();
             let mut draft = Draft { slot, change: Some(change.clone()), id, base: None };
-            let mut apply = || {
+            let apply = || {
                 let operation = Operation::Change { topic: cell, change: Some(&change) };
                 self.authorize(author.principal(), &operation)?;
                 self.apply_one(author, cell, state, &mut draft)
             };
-            match guarded(kind, || apply().map_err(|why| (0, why))) {
+            match guarded(kind, apply).flatten() {
                 Ok(()) => {
                     let fields = draft.change.as_ref().map(|change| kind.encode_change(change));
                     reversed.done.extend(fields.map(|fields| (cell.name().clone(), fields)));
                     drafts.push(draft);
                 }
-                Err((_, rejection)) => {
+                Err(rejection) => {
                     refused |= !matches!(rejection, Rejection::Invalid(_));
                     let fields = kind.encode_change(&change);
                     reversed.skipped.push(skip(Some(fields), rejection.to_string()));
-                    let drop = || Ok(run::drop_from(kind, &mut reversal.run, index, &before));
+                    let drop = || run::drop_from(kind, &mut reversal.run, index, &before);
                     if guarded(kind, drop).is_err() {
                         // What stands behind it is not to be trusted any more.
                         reversal.run[index..].fill(None);
@@ -282,7 +282,7 @@ fn prepare(cell: &TopicCell, author: &Author, target: CommitNumber) -> Prepared 
     let reverse = || {
         let mut value = before.clone();
         entries.iter().for_each(|entry| entry.apply_to(kind, &mut value));
-        Ok((undo::reverse(kind, before, &entries, author.id(), target), value))
+        (undo::reverse(kind, before, &entries, author.id(), target), value)
     };
     if let (Ok((reversal, value)), Some(last)) = (guarded(kind, reverse), entries.last()) {
         (prepared.at, prepared.commit) = (last.version, last.commit);
@@ -392,7 +392,6 @@ impl Prepared {
             for entry in log.after(self.at) {
                 reversal.over(kind, &mut self.value, entry);
             }
-            Ok(())
         };
         guarded(kind, over).ok()?;
         Some(reversal)

@@ -1,6 +1,7 @@
 //! What all sessions of a server share, and what happens to a session beyond one connection.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -101,6 +102,7 @@ impl Drop for UnlistedTopic {
     fn drop(&mut self) {
         self.hub.list_again(self.topic.name(), Some(&self.topic));
         if self.topic.is_removed() {
+            // Removed before it was put on the list: nobody takes it off.
             self.hub.list_topic(&self.topic, Existence::Removed);
         }
     }
@@ -123,8 +125,9 @@ pub struct Hub {
     special: special::Topics,
     /// Held while the topic list is read and changed. Taken before a topic's lock.
     listing: Mutex<()>,
-    /// The names of topics that are put on the topic list by who makes them.
-    unlisted: Mutex<HashSet<TopicName>>,
+    /// The names of topics that are put on the topic list by who makes them, and the topics that were made
+    /// under these names meanwhile.
+    unlisted: Mutex<HashMap<TopicName, Vec<Arc<TopicCell>>>>,
     going_down: AtomicBool,
 }
 
@@ -282,9 +285,15 @@ impl Hub {
     }
 
     /// Keeps `_topicsync/topic_list` true.
-    fn list_topic(&self, topic: &TopicCell, existence: Existence) {
+    fn list_topic(&self, topic: &Arc<TopicCell>, existence: Existence) {
         let name = topic.name();
-        if name.is_special() || self.unlisted.lock().contains(name) {
+        if name.is_special() {
+            return;
+        }
+        if matches!(existence, Existence::Made)
+            && let Some(made) = self.unlisted.lock().get_mut(name)
+        {
+            made.push(topic.clone());
             return;
         }
         let _listing = self.listing.lock();
@@ -323,20 +332,21 @@ impl Hub {
         kind: TypeRef,
         options: TopicOptions,
     ) -> Result<UnlistedTopic, OpenError> {
-        if !self.unlisted.lock().insert(name.clone()) {
-            return Err(OpenError::Exists(name.clone()));
-        }
+        match self.unlisted.lock().entry(name.clone()) {
+            Entry::Occupied(_) => return Err(OpenError::Exists(name.clone())),
+            Entry::Vacant(vacant) => vacant.insert(Vec::new()),
+        };
         let made = self.engine.make_new(name, kind, options);
         let hub = self.clone();
         made.map(|topic| UnlistedTopic { hub, topic }).inspect_err(|_| self.list_again(name, None))
     }
 
-    /// Has topics of this name listed as usual again, and lists one that somebody else made meanwhile.
+    /// Has topics of this name listed as usual again, and lists those that somebody else made meanwhile.
     fn list_again(&self, name: &TopicName, own: Option<&Arc<TopicCell>>) {
-        self.unlisted.lock().remove(name);
-        let is_other = |topic: &Arc<TopicCell>| own.is_none_or(|own| !Arc::ptr_eq(own, topic));
-        if let Some(topic) = self.engine.get(name).filter(is_other) {
-            self.list_topic(&topic, Existence::Made);
+        let made = self.unlisted.lock().remove(name).unwrap_or_default();
+        let is_other = |topic: &&Arc<TopicCell>| own.is_none_or(|own| !Arc::ptr_eq(own, topic));
+        for topic in made.iter().filter(is_other) {
+            self.list_topic(topic, Existence::Made);
         }
     }
 

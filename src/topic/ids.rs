@@ -222,15 +222,18 @@ impl ChangeId {
         }
     }
 
-    /// Whether this is an id as [`of_server_for`](Self::of_server_for) makes them.
-    pub fn is_of_server(&self) -> bool {
-        let Some((_, counter)) = self.parts() else { return false };
+    /// What kind of counter the id has, if it is one of `client`'s.
+    pub fn counter_of(&self, client: ClientId) -> Option<Counter> {
+        let (of, counter) = self.parts()?;
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
-        match counter.strip_prefix('s').map(|counter| (counter, counter.split_once('.'))) {
-            None => false,
-            Some((counter, None)) => is_number(counter),
-            Some((_, Some((life, counter)))) => is_number(life) && is_number(counter),
-        }
+        let is_of_server = |counter: &str| match counter.split_once('.') {
+            None => is_number(counter),
+            Some((life, counter)) => is_number(life) && is_number(counter),
+        };
+        (of == client).then(|| match counter.strip_prefix('s') {
+            Some(counter) if is_of_server(counter) => Counter::OfServer,
+            _ => Counter::OfClient,
+        })
     }
 
     /// Each change that comes without an id is given one: `format!` would take a tenth of its time.
@@ -254,6 +257,14 @@ impl ChangeId {
         // `new` has seen that there is one.
         self.parts().map_or(ClientId::SERVER, |(client, _)| client)
     }
+}
+
+/// Who counted the change that an id is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    OfClient,
+    /// The server, in the client's name: [`ChangeId::of_server_for`].
+    OfServer,
 }
 
 impl ActionId {
@@ -293,10 +304,13 @@ mod tests {
         let of_server = ChangeId::of_server_for(ClientId(u64::MAX), u64::MAX, u64::MAX);
         assert_eq!(ChangeId::new(&*of_server), Ok(of_server));
         for life in [1, 2, u64::MAX] {
-            assert!(ChangeId::of_server_for(ClientId(3), life, 7).is_of_server());
+            let id = ChangeId::of_server_for(ClientId(3), life, 7);
+            assert_eq!(id.counter_of(ClientId(3)), Some(Counter::OfServer));
+            assert_eq!(id.counter_of(ClientId(30)), None);
         }
         for other in ["3_17", "3_s", "3_s1x", "3_s1.", "3_s.1", "3_x1", "3_s1.2.3"] {
-            assert!(!ChangeId::new(other).unwrap().is_of_server(), "{other}");
+            let counter = ChangeId::new(other).unwrap().counter_of(ClientId(3));
+            assert_eq!(counter, Some(Counter::OfClient), "{other}");
         }
         for bad in ["", "3", "_1", "3_", "x_1", "+3_1", "-3_1"] {
             assert!(ChangeId::new(bad).is_err(), "{bad}");

@@ -1103,6 +1103,15 @@ fn own_order() -> Vec<String> {
     script.act(&[("nodes", put("a", 1)), ("edges", item(0, "a"))]);
     script.local("text", insert(2, "z"));
     cases.push(script.converged());
+    // On one topic alone, too: a change of a key stays behind the action that was made before it.
+    let mut script =
+        Script::online("order/nothing-is-composed-past-an-action-on-its-topic", &topics);
+    script.local("nodes", put("a", 1));
+    script.send();
+    script.local("nodes", put("b", 1));
+    script.act(&[("nodes", put("c", 1)), ("nodes", put("d", 1))]);
+    script.local("nodes", drag("b", 2));
+    cases.push(script.converged());
     let mut script = Script::starting_with(
         "order/based-and-overwriting-changes-stay-apart",
         &topics,

@@ -414,22 +414,52 @@ fn apply_to_list(list: &mut Json, message: &Json) {
     }
 }
 
-/// One client's part: what it does, reading in between. Gives the list as it ends up with.
-fn play_listings<P: Peer>(mut client: Direct<P>, listings: &[Listing]) -> (Direct<P>, Json) {
-    let own = json!({"type": "dict", "is_stateful": true, "boundary_value": {}});
-    let mut list = json!({TOPIC_LIST: own});
-    for listing in listings {
-        let commands = list_commands(&mut client, listing);
-        let action_id = client.act(&commands);
-        let told = client.receive();
-        told.iter().for_each(|message| apply_to_list(&mut list, message));
-        // Each action is answered once, as its author's own.
-        let answers = told.iter().filter(|message| {
-            message["type"] == "reject" || message["args"]["action_id"] == json!(action_id)
-        });
-        assert_eq!(answers.count(), 1, "{listing:?}: {told:?}");
+/// A client that makes and removes topics, and what it has of the list.
+struct Lister<P: Peer> {
+    client: Direct<P>,
+    list: Json,
+    /// The ids of its actions.
+    actions: Vec<String>,
+    /// The ids of updates of its actions, and one for each rejection, which names none.
+    answers: Vec<String>,
+}
+
+impl<P: Peer> Lister<P> {
+    /// One that has the list of a new server.
+    fn new(client: Direct<P>) -> Lister<P> {
+        let own = json!({"type": "dict", "is_stateful": true, "boundary_value": {}});
+        Lister { client, list: json!({TOPIC_LIST: own}), actions: Vec::new(), answers: Vec::new() }
     }
-    (client, list)
+
+    fn play(mut self, listings: &[Listing]) -> Lister<P> {
+        for listing in listings {
+            let commands = list_commands(&mut self.client, listing);
+            let action_id = self.client.act(&commands);
+            self.actions.push(action_id);
+            self.read();
+        }
+        self
+    }
+
+    fn read(&mut self) {
+        for message in self.client.receive() {
+            apply_to_list(&mut self.list, &message);
+            let action_id = message["args"]["action_id"].as_str().unwrap_or_default().to_owned();
+            if message["type"] == "reject" {
+                self.answers.push("rejected".into());
+            } else if self.actions.contains(&action_id) {
+                self.answers.push(action_id);
+            }
+        }
+    }
+
+    /// Each action was answered once, as its author's own.
+    fn check_answers(&self) {
+        assert_eq!(self.answers.len(), self.actions.len(), "{:?}", self.answers);
+        let mut done: Vec<_> = self.answers.iter().filter(|it| *it != "rejected").collect();
+        done.sort();
+        assert!(done.windows(2).all(|two| two[0] != two[1]), "{done:?}");
+    }
 }
 
 proptest! {
@@ -442,18 +472,21 @@ proptest! {
         stories in prop::collection::vec(prop::collection::vec(listing(), 0..30), 3)
     ) {
         let place = Place::new(EngineConfig::default());
+        // All subscribe before one begins. What one has accepted, another may publish: all are done before
+        // all that they are told is read.
+        let listers = [0; 3].map(|_| Lister::new(place.on(&[TOPIC_LIST])));
         let ends: Vec<Json> = std::thread::scope(|scope| {
-            // All subscribe before one begins.
             let mut threads = Vec::new();
-            for (story, client) in stories.iter().zip([0; 3].map(|_| place.on(&[TOPIC_LIST]))) {
-                threads.push(scope.spawn(move || play_listings(client, story)));
+            for (story, lister) in stories.iter().zip(listers) {
+                threads.push(scope.spawn(move || lister.play(story)));
             }
-            let ends: Vec<_> = threads.into_iter().map(|it| it.join().unwrap()).collect();
-            let read_rest = |(mut client, mut list): (Direct<_>, Json)| {
-                client.receive().iter().for_each(|message| apply_to_list(&mut list, message));
-                list
+            let done: Vec<_> = threads.into_iter().map(|it| it.join().unwrap()).collect();
+            let read_rest = |mut lister: Lister<_>| {
+                lister.read();
+                lister.check_answers();
+                lister.list
             };
-            ends.into_iter().map(read_rest).collect()
+            done.into_iter().map(read_rest).collect()
         });
         let mut late = place.connect();
         late.send("subscribe", json!({"topic_name": TOPIC_LIST}));

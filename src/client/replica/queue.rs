@@ -119,12 +119,13 @@ impl Replica {
         })
     }
 
-    /// Whether anything was made on another logged topic after an action that waits.
+    /// Whether an action of several changes, or anything on another logged topic, was made after an action
+    /// that waits.
     pub(super) fn has_others_behind(&self, order: Order, topic_name: &TopicName) -> bool {
         // Mostly the answer is at the end of the queue.
         self.waiting.from(order + 1).rev().any(|order| {
             let action = &self.actions[&order];
-            action.topics.len() > 1 || action.topics[0] != *topic_name
+            action.several || action.topics[0] != *topic_name
         })
     }
 

@@ -62,13 +62,13 @@ function mayBind(state: State, added: LocalAction, earlier: Order): boolean {
   return true
 }
 
-/** Whether anything was made on another logged topic after an action that waits. */
+/** Whether an action of several changes, or anything on another logged topic, was made after one that waits. */
 export function hasOthersBehind(state: State, order: Order, topicName: string): boolean {
   const { all } = state.waiting
   // Mostly the answer is at the end of the queue.
   for (let at = all.length - 1; at >= 0 && all[at]! > order; at--) {
-    const { topics } = state.actions.get(all[at]!)!
-    if (topics.length > 1 || topics[0] !== topicName) return true
+    const { several, topics } = state.actions.get(all[at]!)!
+    if (several || topics[0] !== topicName) return true
   }
   return false
 }
