@@ -233,7 +233,11 @@ impl Attachment {
             (!topic.is_removed()).then(|| topic.catch_up(since))
         };
         let Some(catch_up) = catch_up else {
-            self.forget(&topic);
+            // A subscription before this one goes on until its own end comes out of the outbox: changes of
+            // the client's own may wait there before that.
+            if self.is_asked(&topic) {
+                self.asked.remove(topic.name());
+            }
             let reason = "the topic was removed after this subscribe was queued";
             let error = ErrorMessage::new(ErrorCode::TopicRemoved, "subscribe", reason);
             let error = error.topic(topic.name().clone());

@@ -21,6 +21,7 @@ impl World {
     pub fn check(&mut self) -> Checked {
         self.tell(|| "then everything arrives".into());
         self.settle()?;
+        self.check_subscriptions().breaks(Law::NothingIsLeft)?;
         for client in &mut self.clients {
             for topic in self.setup.all_topics() {
                 client.replica.subscribe(&topic.name, topic.kind.of, topic.options.clone());

@@ -154,7 +154,9 @@ impl Ledger {
             "resume" => self.answered(Kind::Resume, "")?,
             _ => {}
         }
+        // One that came too late says nothing of the subscription before it.
         if error.code == ErrorCode::TopicRemoved
+            && error.to.is_none()
             && let Ok(name) = TopicName::new(topic)
         {
             self.streams.remove(&name);
