@@ -59,7 +59,7 @@ impl Engine {
                     Ok(()) => drop(sender.send(group)),
                     Err(error) => {
                         // What falls back does so behind all that was written before.
-                        self.queue.wait_settled();
+                        self.queue.wait_for_others();
                         self.not_written(group, &error);
                         if self.queue.is_down() {
                             self.wait_for_journal();
@@ -113,14 +113,14 @@ impl Engine {
                 tracing::warn!(%error, "no answer came from the journal; what waits goes on waiting");
                 self.in_doubt.store(true, Ordering::Relaxed);
                 self.queue.put_back(group);
-                self.queue.settled();
+                self.queue.end_group();
             }
         }
     }
 
     /// Calls `then` once all that is accepted by now is durable and published.
     pub fn after_commit(&self, then: Then) {
-        match self.queue.is_settled() {
+        match self.queue.is_idle() {
             true => then(Ok(())),
             false => self.queue.push(Waiting::Then(then)),
         }
@@ -237,7 +237,7 @@ impl Engine {
         }
         self.publish(&mut publishing);
         askers.into_iter().for_each(|asker| asker.tell(Ok(())));
-        self.queue.settled();
+        self.queue.end_group();
     }
 
     fn publish_accepted(&self, accepted: Accepted, publishing: &mut Group) {

@@ -58,7 +58,7 @@ impl Engine {
             version: cell.lock().durable,
         });
         *self.failed.lock() = Failed { waiting: failing, heads: heads.collect() };
-        self.queue.settled();
+        self.queue.end_group();
         self.observe(|observer| observer.journal(Err(&error.to_string())));
         for waiting in reads {
             if let Waiting::Read(read) = waiting {
