@@ -99,12 +99,12 @@ fn a_long_log_replays() {
 
 /// What is trimmed takes nothing else with it: no later value, no confirmation, no replica's peace.
 /// A base that is not kept is stale.
-fn trimmed(type_name: &str, options: TopicOptions) {
+fn trimmed(type_name: &str, options: TopicOptions, steps: usize) {
     let mix = Mix { actions: true, undo: true, breaks: true, long: true, ..Mix::default() };
     let topics = vec![topic(type_name).with(options)];
     let setup = Setup { session_ms: 40, unnoticed_ms: 10, ..Setup::new(CLIENTS, topics) };
     let trimmed = Cell::new(0);
-    check_then(setup, mix, 80, &|world| {
+    check_then(setup, mix, steps, &|world| {
         let Some(topic) = world.server.record.topics().next() else { return Ok(()) };
         let oldest = topic.kept_from()?.0;
         if oldest == 0 {
@@ -123,17 +123,18 @@ fn trimmed(type_name: &str, options: TopicOptions) {
 
 #[test]
 fn trimming_to_some_versions_changes_nothing_that_is_kept() {
-    trimmed("list", TopicOptions { keep: Keep::Versions(20), ..TopicOptions::default() });
+    trimmed("list", TopicOptions { keep: Keep::Versions(20), ..TopicOptions::default() }, 80);
 }
 
 #[test]
 fn trimming_to_some_time_changes_nothing_that_is_kept() {
-    trimmed("dict", TopicOptions { keep: Keep::Seconds(1), ..TopicOptions::default() });
+    // Until seconds have passed, most of them a tenth at a time.
+    trimmed("dict", TopicOptions { keep: Keep::Seconds(1), ..TopicOptions::default() }, 200);
 }
 
 #[test]
 fn a_topic_without_history_keeps_what_resuming_needs() {
-    trimmed("int", TopicOptions { no_history: true, ..TopicOptions::default() });
+    trimmed("int", TopicOptions { no_history: true, ..TopicOptions::default() }, 80);
 }
 
 /// What all sessions meet: a list that is durable, a dict that is not, and one more of each that nobody

@@ -209,7 +209,9 @@ impl World {
         let mut by_name: BTreeMap<&TopicName, Vec<&TopicRecord>> = BTreeMap::new();
         events.for_each(|life| by_name.entry(&life.name).or_default().push(life));
         for (name, lives) in by_name {
-            let is_interrupted = self.is_interrupted || lives.len() > 1;
+            // To a topic apart, nobody subscribes from first to last.
+            let is_apart = self.setup.apart.iter().any(|topic| topic.name == *name);
+            let is_interrupted = self.is_interrupted || is_apart || lives.len() > 1;
             for (number, client) in self.clients.iter().enumerate() {
                 let others =
                     |entry: &&Entry| !client.ids.contains(&entry.author) || is_raw(&entry.id);
@@ -321,9 +323,9 @@ impl World {
     }
 }
 
-/// Whether an id was made for a message of no replica's making.
+/// Whether an id was made for a message of no replica's making: the world gave it, or the server.
 fn is_raw(id: &str) -> bool {
-    id.split_once('_').is_some_and(|(_, id)| id.starts_with('r'))
+    id.split_once('_').is_some_and(|(_, id)| id.starts_with(['r', 's']))
 }
 
 /// Whether `part` is `whole` with some left out.
