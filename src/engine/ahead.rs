@@ -11,17 +11,16 @@
 //! What was rebased over may fall back if the journal fails. The commit of the version that a run has come
 //! to tells: commit numbers are not given twice.
 
-use smallvec::SmallVec;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::cell::{State, TopicCell};
+use super::draft::{Cells, Drafts, Failure, Guards};
+use super::guard::guarded;
 use super::past;
-use super::submit::{Cells, Drafts, Failure, Guards};
 use crate::topic::log::CHECKPOINT_EVERY;
 use crate::topic::rebase::{self, STEPS_MAX};
 use crate::topic::{Budget, CommitNumber, Entry, Missed, Rejection, Version};
 use crate::types::TypeRef;
 use crate::types::run::MaybeChange;
+use smallvec::SmallVec;
 
 /// How many steps of a rebase are made under a topic's lock, a step being one change over one: about a
 /// millisecond at most.
@@ -55,26 +54,41 @@ struct Rebasing {
     budget: Budget,
 }
 
-/// Runs code of a topic's type, and gives a panic in it back as a rejection. What the code had in hand may be
-/// half done then.
-pub(super) fn guarded<T>(kind: TypeRef, run: impl FnOnce() -> T) -> Result<T, Rejection> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|_| panicked(kind))
-}
-
-#[cold]
-fn panicked(kind: TypeRef) -> Rejection {
-    tracing::error!(topic_type = kind.name(), "a panic in the code of a type or validator");
-    Rejection::Panicked { type_name: kind.name() }
-}
-
 /// As [`guarded`], of code that tells which change of a run failed.
 fn guarded_run<T>(kind: TypeRef, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     guarded(kind, run).map_err(|rejection| (0, rejection)).flatten()
 }
 
+/// Rebases what was made on a base below the head onto the head, a run a topic. `false` if that takes longer
+/// than it may under the locks: then [`Ahead::rebase`] comes first.
+pub(super) fn rebase_locked(
+    ahead: &mut Option<Box<Ahead>>,
+    cells: &Cells,
+    guards: &Guards<'_>,
+    drafts: &mut Drafts,
+) -> Result<bool, Failure> {
+    // Most are one change, made on the head or a little before.
+    if let ([draft], None) = (&mut drafts[..], &ahead) {
+        let (state, Some(base)) = (&guards[draft.slot], draft.base) else { return Ok(true) };
+        let head = state.topic.head();
+        if base == head {
+            return Ok(true);
+        }
+        if base < head && base >= state.topic.log().base() && head.0 - base.0 <= LOCKED_STEPS_MAX {
+            let run = std::slice::from_mut(&mut draft.change);
+            guarded_run(cells[draft.slot].kind(), || state.topic.rebase(run, base))?;
+            return Ok(true);
+        }
+    }
+    let has_base = drafts.iter().any(|draft| draft.base.is_some());
+    if !has_base {
+        return Ok(true);
+    }
+    ahead.get_or_insert_default().rebase_locked(cells, guards, drafts)
+}
+
 impl Ahead {
-    /// Rebases what was made on a base below the head onto the head, a run a topic. `false` if that takes
-    /// longer than it may under the locks: then [`rebase`](Self::rebase) comes first.
+    /// As [`rebase_locked`], for whatever number of changes and topics.
     pub fn rebase_locked(
         &mut self,
         cells: &Cells,

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use super::ahead::guarded;
-use super::past::{self, PastError};
+use super::guard::guarded;
+use super::past::{self, PastError, Snapshot};
 use super::publication::{Body, Composed, Item, Origin, Part, Publication, Subscriber};
 use crate::journal::{CHECKPOINT_EVERY, Journal};
 use crate::topic::{
-    ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch, Rejection, Topic,
-    TopicName, TopicOptions, Version,
+    ChangeId, ClientId, Delivery, Durability, Entry, Epoch, Rejection, Topic, TopicName,
+    TopicOptions, Version,
 };
-use crate::types::{AnyValue, TypeRef, run};
+use crate::types::{TypeRef, run};
 
 /// A topic, what it was made with, and its state under its own lock. Nothing else is locked to change
 /// it.
@@ -36,21 +36,30 @@ pub struct TopicCell {
 }
 
 /// What a topic's lock guards.
+///
+/// ```text
+///            oldest        log's base     published       settled          head
+/// ──────────────┼───────────────┼──────────────┼──────────────┼──────────────┤
+///   forgotten   │ journal alone │                  in memory                 │
+///                               │  given out   │ unpublished  │   deferred   │
+/// ```
+///
+/// *Settled* is what is as durable as the topic asks for: of what comes after, nobody hears, and it may still
+/// be taken back. What is settled and not yet published is in `unpublished`, so how far it reaches need not
+/// be kept. `durable` lies after `settled` under durability `commit`, before it under `relaxed`, and not
+/// before the log's base under either; `checkpointed` lies before `durable`, or is about to.
 pub(super) struct State {
     /// The value at the head, and the log: all of it, or its newest part.
     pub topic: Topic,
     /// By client id, ascending.
     subscribers: Vec<Arc<dyn Subscriber>>,
-    /// Accepted and as durable as the topic asks for, and not yet given to anybody; in order.
+    /// Settled, and not yet given to anybody; in order.
     unpublished: SmallVec<[Unpublished; 1]>,
-    /// The newest version that is as durable as the topic asks for: of what comes after it, nobody
-    /// hears.
-    pub settled: Version,
-    /// The newest version that subscribers were given. Not after `settled`.
+    /// The newest version that subscribers were given.
     pub published: Version,
-    /// How many submissions wait to be durable before they are published.
+    /// How many submissions wait to be durable before they are settled.
     pub deferred: usize,
-    /// The newest version that the journal holds. Of a topic in memory alone, the head.
+    /// The newest version that the journal holds. Of no meaning for a topic in memory alone.
     pub durable: Version,
     /// The newest version that the journal has, or is about to have, a checkpoint of.
     pub checkpointed: Version,
@@ -81,16 +90,8 @@ pub struct CatchUp {
     pub snapshot: Option<Item>,
 }
 
-/// A view of a topic at its newest published version. A pointer.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    pub version: Version,
-    pub commit: CommitNumber,
-    pub value: AnyValue,
-}
-
-/// What a topic is made of when it comes into the engine.
-pub(super) struct Made {
+/// What a topic is known by when it comes into the engine.
+pub(super) struct Identity {
     pub name: TopicName,
     pub kind: TypeRef,
     pub options: TopicOptions,
@@ -101,14 +102,13 @@ pub(super) struct Made {
 
 impl TopicCell {
     /// A topic as it stands at `topic`'s head, all of which is durable.
-    pub(super) fn new(made: Made, journal: Arc<dyn Journal>, topic: Topic) -> TopicCell {
-        let Made { name, kind, options, epoch, recorded, durability } = made;
+    pub(super) fn new(identity: Identity, journal: Arc<dyn Journal>, topic: Topic) -> TopicCell {
+        let Identity { name, kind, options, epoch, recorded, durability } = identity;
         let (head, base) = (topic.head(), topic.log().base());
         let state = State {
             topic,
             subscribers: Vec::new(),
             unpublished: SmallVec::new(),
-            settled: head,
             published: head,
             deferred: 0,
             durable: head,
@@ -205,7 +205,7 @@ impl TopicCell {
     /// while something waits to be durable.
     pub fn settled(&self) -> Snapshot {
         let state = self.lock();
-        state.snapshot_at(state.settled)
+        state.snapshot_at(state.settled())
     }
 
     pub fn head(&self) -> Version {
@@ -214,7 +214,7 @@ impl TopicCell {
 
     /// The version up to which all is as durable as the topic asks for.
     pub fn settled_version(&self) -> Version {
-        self.lock().settled
+        self.lock().settled()
     }
 
     /// The oldest version that is kept.
@@ -325,7 +325,7 @@ impl TopicCell {
     pub(super) fn entries(&self, since: Version, to: Version) -> Result<Vec<Entry>, PastError> {
         let (here, base) = {
             let state = self.lock();
-            (state.entries(since, to.min(state.settled)), state.topic.log().base())
+            (state.entries(since, to.min(state.settled())), state.topic.log().base())
         };
         self.with_older(since, base.min(to), here)
     }
@@ -459,11 +459,15 @@ impl State {
         self.subscriber_index(client).is_ok()
     }
 
-    /// Queues a message that is as durable as the topic asks for. Tells whether it is the first: then somebody has to publish it.
+    /// The newest version that is as durable as the topic asks for.
+    pub fn settled(&self) -> Version {
+        let newest = self.unpublished.last().and_then(|newest| newest.item.parts.last());
+        newest.map_or(self.published, |newest| newest.version)
+    }
+
+    /// Queues a message that is settled, to be published by whoever queued it. Tells whether it is the first
+    /// that waits.
     pub fn queue(&mut self, unpublished: Unpublished) -> bool {
-        if let Some(newest) = unpublished.item.parts.last() {
-            self.settled = newest.version;
-        }
         self.unpublished.push(unpublished);
         self.unpublished.len() == 1
     }
@@ -472,7 +476,6 @@ impl State {
     pub fn mark_published(&mut self, version: Version) {
         debug_assert!(self.unpublished.is_empty(), "what was accepted before is published before");
         self.published = self.published.max(version);
-        self.settled = self.settled.max(version);
     }
 
     /// Takes what is to be published, and marks it as that.

@@ -16,19 +16,20 @@
 //! The engine starts no threads. A server runs [`Engine::run_journal`] on one of its own; a simulation
 //! calls [`Engine::settle`] when it is time.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 
 use super::cell::TopicCell;
+use super::draft::Guards;
 use super::failure::RETRY_AFTER;
 use super::queue::{Accepted, Appended, Then, Waiting};
-use super::submit::Guards;
 use super::{Engine, Group, deliver};
 use crate::journal::{
     Append, CHECKPOINT_BYTES_A_CHANGE, CHECKPOINT_EVERY, CHECKPOINT_EVERY_MAX, Checkpoint,
     CommitError, JournalError, Logged, Operation, Stamp,
 };
-use crate::topic::{Entry, Keep, Moment, Timestamp, Version};
+use crate::topic::{ClientId, Delivery, Entry, Keep, Moment, Timestamp, Version};
 
 /// How many durable groups may wait to be published before the journal waits for that.
 const PUBLISHING_MAX: usize = 8;
@@ -58,7 +59,7 @@ impl Engine {
                     Ok(()) => drop(sender.send(group)),
                     Err(error) => {
                         // What falls back does so behind all that was written before.
-                        self.queue.wait_settled();
+                        self.queue.wait_for_others();
                         self.not_written(group, &error);
                         if self.queue.is_down() {
                             self.wait_for_journal();
@@ -112,14 +113,14 @@ impl Engine {
                 tracing::warn!(%error, "no answer came from the journal; what waits goes on waiting");
                 self.in_doubt.store(true, Ordering::Relaxed);
                 self.queue.put_back(group);
-                self.queue.settled();
+                self.queue.end_group();
             }
         }
     }
 
     /// Calls `then` once all that is accepted by now is durable and published.
     pub fn after_commit(&self, then: Then) {
-        match self.queue.is_settled() {
+        match self.queue.is_idle() {
             true => then(Ok(())),
             false => self.queue.push(Waiting::Then(then)),
         }
@@ -214,10 +215,12 @@ impl Engine {
     /// Publishes a group that is durable.
     fn publish_durable(&self, group: Vec<Waiting>) {
         let (mut publishing, mut askers) = (Group::default(), Vec::new());
+        let mut last_topics = LastTopics::default();
         for waiting in group {
             match waiting {
                 Waiting::Accepted(mut accepted) => {
                     askers.extend(accepted.asker.take());
+                    last_topics.keep_order(&accepted);
                     self.publish_accepted(accepted, &mut publishing);
                 }
                 Waiting::Operation(operation) => self.numbers.reserved(&operation),
@@ -234,7 +237,7 @@ impl Engine {
         }
         self.publish(&mut publishing);
         askers.into_iter().for_each(|asker| asker.tell(Ok(())));
-        self.queue.settled();
+        self.queue.end_group();
     }
 
     fn publish_accepted(&self, accepted: Accepted, publishing: &mut Group) {
@@ -244,9 +247,9 @@ impl Engine {
             let state = &mut guards[*slot];
             state.durable = entries.last().map_or(state.durable, |newest| newest.version);
         }
-        let Some((by, item)) = deferred else { return };
+        let Some((source, item)) = deferred else { return };
         guards.iter_mut().for_each(|state| state.deferred -= 1);
-        deliver::queue(&by, &cells, &mut guards, item, publishing);
+        deliver::queue(&source, &cells, &mut guards, item, publishing);
     }
 
     pub(super) fn end_removal(&self, cell: &Arc<TopicCell>) {
@@ -302,5 +305,30 @@ impl Engine {
         };
         // Whatever the options say: what may be sent again has to be known.
         Some(oldest.min(before(self.resumable_from())))
+    }
+}
+
+/// The topic on which each author has something that is durable and not published yet, while a group is
+/// published.
+#[derive(Default)]
+struct LastTopics(HashMap<ClientId, Arc<TopicCell>>);
+
+impl LastTopics {
+    /// Publishes what the author of `accepted` made before on another topic: what somebody makes on several
+    /// topics is published in the order made, and what a group holds of one topic goes out together.
+    fn keep_order(&mut self, accepted: &Accepted) {
+        let Some((source, _)) = &accepted.deferred else { return };
+        let cells = &accepted.cells;
+        let before = match &cells[..] {
+            [cell] if cell.options().delivery == Delivery::Every => {
+                self.0.insert(source.id, cell.clone())
+            }
+            // An action over several topics is published at once, and what waits for a tick has its own time.
+            _ => self.0.remove(&source.id),
+        };
+        let goes_on = |before: &Arc<TopicCell>| cells.iter().any(|cell| Arc::ptr_eq(cell, before));
+        if let Some(before) = before.filter(|before| !goes_on(before)) {
+            before.publish();
+        }
     }
 }

@@ -8,13 +8,13 @@ use smallvec::SmallVec;
 
 use super::Group;
 use super::cell::{TopicCell, Unpublished};
+use super::draft::{Cells, ChangeSource, Guards};
 use super::publication::{Item, Part, Publication, Subscriber};
-use super::submit::{By, Cells, Guards};
 use crate::topic::{ClientId, Delivery};
 
 /// Sees to it that `item` is published; topics that somebody has to publish are added to `group`.
 pub(super) fn queue(
-    by: &By,
+    source: &ChangeSource,
     cells: &Cells,
     guards: &mut Guards<'_>,
     mut item: Item,
@@ -23,22 +23,36 @@ pub(super) fn queue(
     if cells.len() > 1 {
         let (now, later) = item.parts.into_iter().partition(|part| is_published_now(&part.topic));
         item.parts = now;
-        publish_action(by, cells, guards, &item);
+        publish_action(source, cells, guards, &item);
         for part in later {
             let item = Item { parts: SmallVec::from_iter([part]), ..item.clone() };
-            queue_one(by, cells, guards, item, group);
+            queue_one(source, cells, guards, item, group);
         }
     } else {
-        queue_one(by, cells, guards, item, group);
+        queue_one(source, cells, guards, item, group);
     }
 }
 
-/// Queues a message about one topic.
-fn queue_one(by: &By, cells: &Cells, guards: &mut Guards<'_>, item: Item, group: &mut Group) {
+/// Queues a message about one topic. The topic is added to `group` though somebody else may have it in
+/// hand: whoever comes first publishes what both have accepted, and in the order of the group.
+fn queue_one(
+    source: &ChangeSource,
+    cells: &Cells,
+    guards: &mut Guards<'_>,
+    item: Item,
+    group: &mut Group,
+) {
     let slot = slot_of(cells, &item.parts[0]);
-    let (author, origin) = (by.id, by.origin.clone());
-    if guards[slot].queue(Unpublished { item, author, origin }) {
-        group.0.push(cells[slot].clone());
+    let (author, origin) = (source.id, source.origin.clone());
+    let is_first = guards[slot].queue(Unpublished { item, author, origin });
+    let cell = &cells[slot];
+    let publishes = match cell.options().delivery {
+        Delivery::Every => !group.0.last().is_some_and(|last| Arc::ptr_eq(last, cell)),
+        // The tick does.
+        Delivery::Latest => is_first,
+    };
+    if publishes {
+        group.0.push(cell.clone());
     }
 }
 
@@ -49,7 +63,7 @@ fn slot_of(cells: &Cells, part: &Part) -> usize {
 
 /// Gives an action over several topics to all subscribers of any of them, after what came before on
 /// each, and to its author.
-fn publish_action(by: &By, cells: &Cells, guards: &mut Guards<'_>, item: &Item) {
+fn publish_action(source: &ChangeSource, cells: &Cells, guards: &mut Guards<'_>, item: &Item) {
     for (cell, state) in cells.iter().zip(guards.iter_mut()) {
         if is_published_now(cell) {
             state.publish(cell);
@@ -70,10 +84,10 @@ fn publish_action(by: &By, cells: &Cells, guards: &mut Guards<'_>, item: &Item) 
     let mut recipients = recipients(cells, guards);
     // The author gets all of its action, whatever of it it subscribes to.
     let all: Slots = (0..cells.len()).filter(|slot| is_published_now(&cells[*slot])).collect();
-    if let Some(origin) = &by.origin
-        && recipients.get(&by.id).is_none_or(|(_, slots)| *slots != all)
+    if let Some(origin) = &source.origin
+        && recipients.get(&source.id).is_none_or(|(_, slots)| *slots != all)
     {
-        recipients.remove(&by.id);
+        recipients.remove(&source.id);
         if !all.is_empty() {
             origin.confirm(&publication(all));
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::Engine;
 use super::cell::TopicCell;
+use super::draft::ChangeSource;
 use super::queue::{Accepted, Unavailable, Waiting};
-use super::submit::By;
 use crate::journal::{CommitError, Head};
 use crate::topic::{ChangeId, Rejection, Version};
 
@@ -58,7 +58,7 @@ impl Engine {
             version: cell.lock().durable,
         });
         *self.failed.lock() = Failed { waiting: failing, heads: heads.collect() };
-        self.queue.settled();
+        self.queue.end_group();
         self.observe(|observer| observer.journal(Err(&error.to_string())));
         for waiting in reads {
             if let Waiting::Read(read) = waiting {
@@ -141,7 +141,7 @@ pub(super) fn tell_lost(waiting: Vec<Waiting>, rejection: &Rejection) {
     for waiting in waiting {
         match waiting {
             Waiting::Accepted(Accepted { deferred, asker, .. }) => {
-                if let Some((By { origin: Some(origin), .. }, item)) = deferred {
+                if let Some((ChangeSource { origin: Some(origin), .. }, item)) = deferred {
                     origin.lost(&item, rejection);
                 }
                 if let Some(asker) = asker {

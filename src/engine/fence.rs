@@ -30,7 +30,7 @@ impl Engine {
         let Some(fenced) = fenced(&group, name, found, |name| self.topic_in_memory(name)) else {
             // Nothing that waits is about it: a removal, say, that is done by now.
             self.queue.put_back(group);
-            return self.queue.settled();
+            return self.queue.end_group();
         };
         let missed = match self.missed(&fenced, found) {
             Ok(missed) => missed,
@@ -99,7 +99,7 @@ impl Engine {
         let mut kept = kept;
         kept.retain(|waiting| !makes_ended(waiting));
         self.queue.put_back(kept);
-        self.queue.settled();
+        self.queue.end_group();
         for (cell, renews) in ended {
             self.end_life(&cell, renews, found);
         }

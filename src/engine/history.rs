@@ -2,8 +2,9 @@
 
 use thiserror::Error;
 
-use super::cell::{Snapshot, State, TopicCell};
-use super::{Engine, PastError, past};
+use super::Engine;
+use super::cell::{State, TopicCell};
+use super::past::{self, PastError, Snapshot};
 use crate::journal::JournalError;
 use crate::topic::{CommitNumber, Entry, Moment, Timestamp, TopicName, Version};
 use crate::types::TypeRef;
@@ -20,11 +21,12 @@ impl State {
     /// Where a moment is, if what was then is settled.
     fn place(&self, moment: Moment) -> Result<Place, PastError> {
         let (log, made) = (self.topic.log(), self.topic.log().base_made());
+        let settled = self.settled();
         // The first change that is not settled. What falls back was never there, and what is accepted
         // later has a later commit: if this one comes after the moment, the answer is final.
-        let unsettled = log.entry(self.settled.next());
+        let unsettled = log.entry(settled.next());
         let (version, is_here, is_settled) = match moment {
-            Moment::Version(version) if version > self.settled || version < self.oldest => {
+            Moment::Version(version) if version > settled || version < self.oldest => {
                 return Err(PastError::NotKept);
             }
             Moment::Version(version) => (version, version >= log.base(), true),
@@ -101,7 +103,7 @@ impl TopicCell {
     ) -> Result<(Vec<Entry>, Option<Version>), PastError> {
         let (oldest, settled) = {
             let state = self.lock();
-            (state.oldest, state.settled)
+            (state.oldest, state.settled())
         };
         let to = to.unwrap_or(settled).min(settled);
         let before = Version(from.0.saturating_sub(1)).max(oldest);
@@ -124,7 +126,7 @@ pub enum CutError {
 }
 
 /// A topic as it stood at some commit.
-pub struct Stood {
+pub struct TopicAt {
     pub name: TopicName,
     pub kind: TypeRef,
     pub snapshot: Snapshot,
@@ -158,13 +160,13 @@ impl Engine {
         &self,
         commit: CommitNumber,
         choose: impl Fn(&TopicName) -> bool,
-    ) -> Result<Vec<Stood>, CutError> {
+    ) -> Result<Vec<TopicAt>, CutError> {
         // Before the topics are listed: each that has such a commit is there by now.
         self.check_commit(commit)?;
         let mut cut = Vec::new();
         for name in self.chosen(choose)? {
-            match self.stood(name, Moment::Commit(commit)) {
-                Ok(stood) => cut.extend(stood),
+            match self.topic_at(name, Moment::Commit(commit)) {
+                Ok(at) => cut.extend(at),
                 Err(PastError::Unsettled) => return Err(CutError::Unsettled { commit }),
                 Err(error) => tracing::debug!(%error, "a topic is left out of a cut"),
             }
@@ -181,7 +183,7 @@ impl Engine {
         &self,
         commit: CommitNumber,
         choose: impl Fn(&TopicName) -> bool,
-    ) -> Result<Vec<Stood>, CutError> {
+    ) -> Result<Vec<TopicAt>, CutError> {
         loop {
             match self.cut(commit, &choose) {
                 Err(CutError::Unsettled { .. }) => self.wait_settled(),
@@ -236,8 +238,8 @@ impl Engine {
         choose: impl Fn(&TopicName) -> bool,
     ) -> Result<CommitNumber, JournalError> {
         let newest = |name: TopicName| {
-            let stood = self.stood(name, Moment::Time(time)).ok().flatten();
-            stood.map(|stood| stood.snapshot.commit)
+            let at = self.topic_at(name, Moment::Time(time)).ok().flatten();
+            at.map(|at| at.snapshot.commit)
         };
         Ok(self.chosen(choose)?.into_iter().filter_map(newest).max().unwrap_or_default())
     }
@@ -254,17 +256,17 @@ impl Engine {
 
     /// One topic at some moment, without bringing it into memory; `None` if it is of no type that is
     /// known, or gone.
-    fn stood(&self, name: TopicName, moment: Moment) -> Result<Option<Stood>, PastError> {
+    fn topic_at(&self, name: TopicName, moment: Moment) -> Result<Option<TopicAt>, PastError> {
         let cell = self.topics.get(&name).map(|cell| cell.clone());
         if let Some(cell) = cell {
             let snapshot = cell.value_at(moment)?;
-            return Ok(Some(Stood { name, kind: cell.kind(), snapshot }));
+            return Ok(Some(TopicAt { name, kind: cell.kind(), snapshot }));
         }
         let journal = &*self.config.journal;
         let Some(record) = journal.topic(&name)? else { return Ok(None) };
         let Some(kind) = self.config.registry.get(&record.type_name) else { return Ok(None) };
         let snapshot = past::snapshot(journal, kind, &name, moment)?;
-        Ok(Some(Stood { name, kind, snapshot }))
+        Ok(Some(TopicAt { name, kind, snapshot }))
     }
 }
 

@@ -18,9 +18,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`topics`] | topics by name: made, loaded, let go, removed |
+//! | [`topics`] | topics by name: made, loaded, evicted, removed |
 //! | [`cell`] | [`TopicCell`]: a topic, its lock, its subscribers |
-//! | [`submit`], `ahead` | the decision on a change or action; what of it needs no lock |
+//! | [`submit`], `draft` | the decision on a change or action, and what it has in hand |
+//! | `ahead`, `guard` | what of it needs no lock; panics in others' code |
+//! | `deliver` | who is given what was accepted |
 //! | [`commit`], [`queue`], `failure`, `fence` | from accepted to durable to published, or back |
 //! | `numbers` | commit numbers and client ids, never given twice |
 //! | [`clock`], `resend` | the time; how long what may be sent again is remembered |
@@ -36,8 +38,10 @@ pub mod cell;
 pub mod clock;
 pub mod commit;
 mod deliver;
+mod draft;
 mod failure;
 mod fence;
+mod guard;
 pub mod history;
 mod numbers;
 pub mod observer;
@@ -70,15 +74,16 @@ use crate::topic::{
 use crate::types::{AnyChange, AnyValue, Registry};
 
 pub use author::{Author, Direction};
-pub use cell::{CatchUp, Snapshot, TopicCell};
+pub use cell::{CatchUp, TopicCell};
 pub use clock::{Clock, SystemClock};
 pub use commit::JournalState;
+pub use draft::Receipt;
 pub use observer::{Asked, Decision, Observer, Outcome};
-pub use past::PastError;
+pub use past::{PastError, Snapshot};
 pub use policy::{Denied, Policy, Principal, Rules};
 pub use publication::{Body, Encoded, Item, Origin, Part, Publication, Subscriber};
 pub use queue::{OnDurable, Then, Unavailable};
-pub use submit::{ChangeBody, Receipt, Rejected, Submission, Submitted};
+pub use submit::{ChangeBody, Rejected, Submission, Submitted};
 
 /// Looks at a topic's value after a change, and refuses it with a reason.
 ///

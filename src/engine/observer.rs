@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::OpenError;
 use super::author::{Author, Direction};
 use super::cell::TopicCell;
+use super::draft::Receipt;
 use super::publication::Item;
-use super::submit::{Receipt, Submission};
+use super::submit::Submission;
 use crate::topic::{Rejection, TopicName, Version};
 
 /// Learns what happens in an engine. Every method does nothing unless it is implemented.

@@ -2,11 +2,18 @@
 
 use thiserror::Error;
 
-use super::cell::Snapshot;
 use crate::journal::{Journal, JournalError, Logged};
 use crate::topic::{CommitNumber, Entry, Moment, Timestamp, TopicName, Version, VersionLog};
 use crate::types::{AnyValue, TypeRef};
 use crate::value::Invalid;
+
+/// A topic's value at some version. A pointer.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub version: Version,
+    pub commit: CommitNumber,
+    pub value: AnyValue,
+}
 
 /// Why something of a topic's past cannot be had.
 #[derive(Debug, Error)]

@@ -9,10 +9,10 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::cell::TopicCell;
+use super::draft::{Cells, ChangeSource, Heads, Receipt};
 use super::publication::Item;
-use super::submit::{By, Cells, Receipt};
 use crate::journal::Operation;
-use crate::topic::{Entry, Rejection, Version};
+use crate::topic::{Entry, Rejection};
 use crate::types::AnyValue;
 
 /// How many things one group holds at most.
@@ -67,10 +67,10 @@ pub(super) enum Waiting {
 pub(super) struct Accepted {
     pub cells: Cells,
     /// The head of each topic before it.
-    pub before: SmallVec<[Version; 1]>,
+    pub before: Heads,
     pub appended: SmallVec<[Appended; 1]>,
     /// What is to be published once it is durable, and whose it is; `None` if it is published already.
-    pub deferred: Option<(By, Item)>,
+    pub deferred: Option<(ChangeSource, Item)>,
     /// Who wants to know what becomes of it.
     pub asker: Option<Box<Asker>>,
 }
@@ -116,8 +116,8 @@ pub(super) struct CommitQueue {
 struct State {
     waiting: VecDeque<Waiting>,
     urgent: usize,
-    /// Groups that were taken and are not yet settled.
-    unsettled: usize,
+    /// Groups that were taken and are not yet dealt with.
+    in_hand: usize,
     stopping: bool,
     /// Why the journal failed.
     reason: String,
@@ -128,6 +128,7 @@ impl CommitQueue {
         self.push_to(self.state.lock(), waiting);
     }
 
+    #[inline(always)]
     fn push_to(&self, mut state: MutexGuard<'_, State>, waiting: Waiting) {
         // Only whoever waits for work is to be woken.
         let wakes = state.waiting.is_empty() || (state.urgent == 0 && waiting.is_urgent());
@@ -140,16 +141,16 @@ impl CommitQueue {
         }
     }
 
-    /// Adds a reader; gives it back if nothing is to be waited for: nothing is unsettled, or the journal
+    /// Adds a reader; gives it back if nothing is to be waited for: nothing is in hand, or the journal
     /// failed, which leaves only what readers do not see.
     pub fn push_read(
         &self,
         read: Box<dyn FnOnce() + Send>,
     ) -> Result<(), Box<dyn FnOnce() + Send>> {
         let state = self.state.lock();
-        let is_settled = state.waiting.is_empty() && state.unsettled == 0;
+        let is_idle = state.waiting.is_empty() && state.in_hand == 0;
         // Whoever takes out what fails does so after the journal was found to be down.
-        if is_settled || self.is_down() {
+        if is_idle || self.is_down() {
             return Err(read);
         }
         self.push_to(state, Waiting::Read(read));
@@ -204,10 +205,10 @@ impl CommitQueue {
         self.state.lock().waiting.len()
     }
 
-    /// Whether all that was ever pushed is settled.
-    pub fn is_settled(&self) -> bool {
+    /// Whether all that was ever pushed is dealt with.
+    pub fn is_idle(&self) -> bool {
         let state = self.state.lock();
-        state.waiting.is_empty() && state.unsettled == 0
+        state.waiting.is_empty() && state.in_hand == 0
     }
 
     /// Why the journal takes nothing, if it does not.
@@ -228,7 +229,7 @@ impl CommitQueue {
         let len = state.waiting.len().min(GROUP_MAX);
         let group: Vec<Waiting> = state.waiting.drain(..len).collect();
         state.urgent -= group.iter().filter(|waiting| waiting.is_urgent()).count();
-        state.unsettled += 1;
+        state.in_hand += 1;
         self.note_len(state);
         Some(group)
     }
@@ -252,15 +253,16 @@ impl CommitQueue {
         self.take_from(&mut state)
     }
 
-    pub fn settled(&self) {
-        self.state.lock().unsettled -= 1;
+    /// Notes that a group that was taken is dealt with.
+    pub fn end_group(&self) {
+        self.state.lock().in_hand -= 1;
         self.changed.notify_all();
     }
 
-    /// Waits until only the caller's own group is not settled.
-    pub fn wait_settled(&self) {
+    /// Waits until only the caller's own group is in hand.
+    pub fn wait_for_others(&self) {
         let mut state = self.state.lock();
-        while state.unsettled > 1 {
+        while state.in_hand > 1 {
             self.changed.wait(&mut state);
         }
     }

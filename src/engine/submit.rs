@@ -7,15 +7,15 @@
 use std::sync::Arc;
 
 use ecow::eco_format;
-use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::ahead::{Ahead, guarded};
+use super::ahead::{self, Ahead};
 use super::author::{Author, Done};
 use super::cell::{State, TopicCell};
-
+use super::draft::{Cells, ChangeSource, Draft, Drafts, Failure, Guards, Heads, Receipt};
+use super::guard::guarded;
 use super::policy::{Denied, Operation};
-use super::publication::{Item, Origin, Part, Publication};
+use super::publication::{Item, Part, Publication};
 use super::queue::{Accepted, Appended, Asker, OnDurable, Waiting};
 use super::{Asked, Decision, Engine, Group, Outcome, Validated, deliver, past};
 use crate::topic::ids::Counter;
@@ -23,7 +23,6 @@ use crate::topic::{
     ActionId, ActionMark, ChangeId, ClientId, CommitNumber, Delivery, Durability, Entry, Epoch,
     Rejection, Timestamp, TopicName, TopicOptions, Version,
 };
-use crate::types::run::MaybeChange;
 use crate::types::{AnyChange, AnyValue, TopicType, TypeRef};
 use crate::value::{Fields, Invalid};
 
@@ -60,15 +59,6 @@ impl Submitted {
     }
 }
 
-/// What a submission was accepted as. On topics that wait for the journal this is not certain until it is
-/// durable, which [`Engine::submit_then`] tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    pub commit: CommitNumber,
-    /// The version that each change made, in order.
-    pub versions: SmallVec<[Version; 1]>,
-}
-
 /// A submission that was sent back, whole, and which of its changes failed.
 pub struct Rejected {
     pub submission: Submission,
@@ -84,38 +74,6 @@ impl From<Denied> for Rejection {
     fn from(denied: Denied) -> Rejection {
         Rejection::Forbidden(denied.reason)
     }
-}
-
-/// The topics of one submission, in the order of their names, each once.
-pub(super) type Cells = SmallVec<[Arc<TopicCell>; 1]>;
-pub(super) type Guards<'a> = SmallVec<[MutexGuard<'a, State>; 1]>;
-/// The head of each topic before a submission.
-pub(super) type Heads = SmallVec<[Version; 1]>;
-pub(super) type Drafts = SmallVec<[Draft; 1]>;
-/// The index of the change that failed, and why.
-pub(super) type Failure = (usize, Rejection);
-
-/// Whose change it is.
-#[derive(Clone)]
-pub(super) struct By {
-    pub id: ClientId,
-    /// Who hears of it, subscribed or not.
-    pub origin: Option<Arc<dyn Origin>>,
-}
-
-impl By {
-    pub fn of(author: &Author) -> By {
-        By { id: author.id(), origin: author.origin.clone() }
-    }
-}
-
-/// A change on its way through the decision.
-pub(super) struct Draft {
-    /// Its topic, as an index into the cells.
-    pub slot: usize,
-    pub change: MaybeChange,
-    pub id: ChangeId,
-    pub base: Option<Version>,
 }
 
 impl Engine {
@@ -214,6 +172,15 @@ impl Engine {
         }
     }
 
+    /// Publishes what was accepted on other topics than that of a new submission: what somebody makes on
+    /// several topics is published in the order made, and what is made on one topic goes out together.
+    fn keep_order(&self, cells: &Cells, group: &mut Group) {
+        let Some(last) = group.0.last() else { return };
+        if cells.len() > 1 || !Arc::ptr_eq(last, &cells[0]) {
+            self.publish(group);
+        }
+    }
+
     fn decide(
         &self,
         author: &Author,
@@ -223,8 +190,9 @@ impl Engine {
     ) -> Result<Receipt, Failure> {
         self.restore_undo(author);
         let (cells, mut drafts) = self.draft(author, submission)?;
+        self.keep_order(&cells, group);
         let asked = Asked::Submission(submission);
-        let mut ahead = Ahead::default();
+        let mut ahead: Option<Box<Ahead>> = None;
         // What takes long is done without the locks, as often as it takes until the rest is short.
         let mut guards = loop {
             let mut guards: Guards = cells.iter().map(|cell| cell.lock()).collect();
@@ -233,14 +201,14 @@ impl Engine {
                 let topic = submission.changes[index].topic.clone();
                 return Err((index, Rejection::UnknownTopic(topic)));
             }
-            match confirm_again(author, &cells, &mut guards, &drafts, &ahead)? {
+            match confirm_again(author, &cells, &mut guards, &drafts, ahead.as_deref())? {
                 Known::No => {}
                 Known::Confirmed(receipt) => {
                     let outcome = Outcome::Known(&receipt);
                     self.observe(|it| it.decided(&Decision { author, asked, outcome }));
                     // Should it not be durable yet, that is known once all is that was accepted by now.
                     let settled = |(draft, version): (&Draft, &Version)| {
-                        *version <= guards[draft.slot].settled
+                        *version <= guards[draft.slot].settled()
                     };
                     let all_settled = drafts.iter().zip(&receipt.versions).all(settled);
                     drop(guards);
@@ -253,19 +221,16 @@ impl Engine {
                 Known::InJournal(slot, version) => {
                     drop(guards);
                     let entry = read_entry(&cells[slot], version)?;
-                    ahead.older.push((slot, entry));
+                    ahead.get_or_insert_default().older.push((slot, entry));
                     continue;
                 }
             }
             check(author, &cells, submission, &drafts)?;
-            let is_at_head = |draft: &Draft| {
-                draft.base.is_none_or(|base| base == guards[draft.slot].topic.head())
-            };
-            if drafts.iter().all(is_at_head) || ahead.rebase_locked(&cells, &guards, &mut drafts)? {
+            if ahead::rebase_locked(&mut ahead, &cells, &guards, &mut drafts)? {
                 break guards;
             }
             drop(guards);
-            ahead.rebase(&cells, &drafts)?;
+            ahead.get_or_insert_default().rebase(&cells, &drafts)?;
         };
         self.apply(author, &cells, &mut guards, &mut drafts)?;
         let mark = |id: &ActionId| Arc::new(ActionMark { id: id.clone(), reverses: None });
@@ -356,22 +321,35 @@ impl Engine {
         };
         let kind = cell.kind();
         let change = match &submitted.change {
-            ChangeBody::Typed(change) => Ok(change.clone()),
-            ChangeBody::Fields(fields) => guarded(kind, || kind.decode_change(fields))?,
-            ChangeBody::Malformed(invalid) => Err(invalid.clone()),
+            ChangeBody::Typed(change) => change.clone(),
+            ChangeBody::Fields(fields) => match guarded(kind, || kind.decode_change(fields))? {
+                Ok(change) => change,
+                Err(invalid) => return Err(self.unreadable(author, cell, invalid)),
+            },
+            ChangeBody::Malformed(invalid) => {
+                return Err(self.unreadable(author, cell, invalid.clone()));
+            }
         };
-        let change = change.and_then(|change| match submitted.base {
-            Some(_) if !kind.takes_base(&change) => Err(Invalid::EndWithBase),
-            _ => Ok(change),
-        });
-        // Who may not change the topic is told that, whatever else is wrong with the change.
-        let operation = Operation::Change { topic: cell, change: change.as_ref().ok() };
+        if submitted.base.is_some() && !kind.takes_base(&change) {
+            return Err(self.unreadable(author, cell, Invalid::EndWithBase));
+        }
+        let operation = Operation::Change { topic: cell, change: Some(&change) };
         self.authorize(author.principal(), &operation)?;
-        let change = change?;
         if cell.options().presence && author.id() != ClientId::SERVER {
             author.note_presence(cell);
         }
         Ok((change, id))
+    }
+
+    /// Why a change that cannot be read is rejected. Who may not change the topic is told that, whatever else
+    /// is wrong with the change.
+    #[cold]
+    fn unreadable(&self, author: &Author, cell: &TopicCell, invalid: Invalid) -> Rejection {
+        let operation = Operation::Change { topic: cell, change: None };
+        match self.authorize(author.principal(), &operation) {
+            Ok(()) => invalid.into(),
+            Err(denied) => denied.into(),
+        }
     }
 
     /// Applies the changes in order and has them validated. If one fails, every topic is as it was.
@@ -468,8 +446,8 @@ impl Engine {
             let outcome = Outcome::Accepted(&item);
             observer.decided(&Decision { author, asked, outcome });
         });
-        let by = By::of(author);
-        self.hand_on(by, cells, &mut guards, before, item, group, (&receipt, then));
+        let source = ChangeSource::of(author);
+        self.enqueue_commit(source, cells, &mut guards, before, item, group, (&receipt, then));
         receipt
     }
 
@@ -487,9 +465,9 @@ impl Engine {
     #[allow(clippy::too_many_arguments)]
     /// Has an accepted submission made durable, where its topics ask for that, and published: now, or
     /// once it is durable.
-    fn hand_on(
+    fn enqueue_commit(
         &self,
-        by: By,
+        source: ChangeSource,
         cells: &Cells,
         guards: &mut Guards<'_>,
         before: Heads,
@@ -506,10 +484,10 @@ impl Engine {
         let deferred = match waits {
             true => {
                 guards.iter_mut().for_each(|state| state.deferred += 1);
-                Some((by, item))
+                Some((source, item))
             }
             false => {
-                deliver::queue(&by, cells, guards, item, group);
+                deliver::queue(&source, cells, guards, item, group);
                 None
             }
         };
@@ -527,11 +505,7 @@ fn appended(cells: &Cells, guards: &mut Guards<'_>, before: &Heads) -> SmallVec<
     let mut appended = SmallVec::new();
     for (slot, (cell, state)) in cells.iter().zip(guards.iter_mut()).enumerate() {
         let (head, after) = (state.topic.head(), before[slot]);
-        if !cell.is_journalled() {
-            state.durable = head;
-            continue;
-        }
-        if head == after {
+        if !cell.is_journalled() || head == after {
             continue;
         }
         let entries = state.topic.log().after(after).cloned().collect();
@@ -569,9 +543,14 @@ fn confirm_again(
     cells: &Cells,
     guards: &mut Guards<'_>,
     drafts: &Drafts,
-    ahead: &Ahead,
+    ahead: Option<&Ahead>,
 ) -> Result<Known, Failure> {
     let find = |draft: &Draft| Some((draft.slot, guards[draft.slot].version_of(&draft.id)?));
+    if let [draft] = &drafts[..]
+        && find(draft).is_none()
+    {
+        return Ok(Known::No);
+    }
     let known: SmallVec<[(usize, Version); 1]> = drafts.iter().filter_map(find).collect();
     if known.is_empty() {
         return Ok(Known::No);
@@ -582,7 +561,7 @@ fn confirm_again(
     let mut entries: SmallVec<[Entry; 1]> = SmallVec::with_capacity(known.len());
     for (slot, version) in &known {
         let here = guards[*slot].topic.log().entry(*version);
-        match here.or_else(|| ahead.older(*slot, *version)) {
+        match here.or_else(|| ahead?.older(*slot, *version)) {
             Some(entry) => entries.push(entry.clone()),
             None => return Ok(Known::InJournal(*slot, *version)),
         }
@@ -639,8 +618,8 @@ fn check(
             let asked = epoch.unwrap_or(&is).clone();
             return Err((index, Rejection::OtherEpoch { asked, is }));
         }
-        let first_of_topic = drafts.iter().find(|other| other.slot == draft.slot);
-        if first_of_topic.is_some_and(|first| first.base != draft.base) {
+        let mut before = drafts[..index].iter();
+        if before.find(|other| other.slot == draft.slot).is_some_and(|it| it.base != draft.base) {
             return Err((index, Rejection::MixedBases));
         }
     }

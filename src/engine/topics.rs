@@ -1,4 +1,4 @@
-//! Topics by name: made, loaded from the journal when somebody asks, let go when nobody does, removed.
+//! Topics by name: made, loaded from the journal when somebody asks, evicted when nobody does, removed.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use ecow::eco_format;
 use parking_lot::Mutex;
 
-use super::cell::{Made, TopicCell};
+use super::cell::{Identity, TopicCell};
 use super::queue::Waiting;
 use super::{Engine, LOADING_LOCKS, OpenError, PastError, past};
 use crate::journal::{
@@ -23,7 +23,7 @@ impl Engine {
     /// The topic of this name; `None` if there is none, or if it cannot be read.
     pub fn get(&self, name: &TopicName) -> Option<Arc<TopicCell>> {
         self.find(name).unwrap_or_else(|error| {
-            tracing::error!(topic = %name, %error, "the topic is set aside");
+            tracing::error!(topic = %name, %error, "the topic cannot be loaded");
             None
         })
     }
@@ -115,9 +115,9 @@ impl Engine {
         let (extent, log, value) = load().map_err(|e| OpenError::Unavailable(e.to_string()))?;
         let durability = self.durability(&name, &options);
         let (epoch, recorded) = (self.epoch_in_use(epoch.clone(), durability), Some(epoch));
-        let made = Made { name, kind, options, epoch, recorded, durability };
+        let identity = Identity { name, kind, options, epoch, recorded, durability };
         let topic = Topic::of_log(kind, log, value);
-        let cell = TopicCell::new(made, self.config.journal.clone(), topic);
+        let cell = TopicCell::new(identity, self.config.journal.clone(), topic);
         cell.lock().oldest = extent.oldest;
         Ok(cell)
     }
@@ -294,10 +294,10 @@ impl Engine {
         }
         let epoch = (self.config.epochs)();
         let recorded = (durability != Durability::Memory).then(|| epoch.clone());
-        let made = Made { name: name.clone(), kind, options, epoch, recorded, durability };
+        let identity = Identity { name: name.clone(), kind, options, epoch, recorded, durability };
         let is_fork = start.is_some();
         let topic = start.unwrap_or_else(|| Topic::new(kind));
-        let cell = Arc::new(TopicCell::new(made, self.config.journal.clone(), topic));
+        let cell = Arc::new(TopicCell::new(identity, self.config.journal.clone(), topic));
         // Locked until the commit of a fork is known, which is drawn when the topic can be found already:
         // so whoever looks at that commit finds it, and who looks at an earlier one does not.
         let mut state = cell.lock();
@@ -380,9 +380,9 @@ impl Engine {
         true
     }
 
-    /// Lets go of topics that nobody asked for since the last call. They come back when somebody does.
-    /// Gives how many went.
-    pub fn let_go_of_idle(&self) -> usize {
+    /// Evicts topics that nobody asked for since the last call. They come back when somebody does. Gives how
+    /// many went.
+    pub fn evict_idle(&self) -> usize {
         let unused = |cell: &TopicCell| !cell.take_used() && cell.is_idle();
         let idle: Vec<TopicName> = self
             .topics

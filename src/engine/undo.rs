@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::ahead::{PIECE, guarded};
+use super::ahead::PIECE;
 use super::author::{Author, Direction, Done, Past};
-use super::cell::{Snapshot, State, TopicCell};
+use super::cell::{State, TopicCell};
+use super::draft::{Cells, Draft, Drafts, Guards};
+use super::guard::guarded;
+use super::past::{self, PastError, Snapshot};
 use super::policy::Operation;
-use super::submit::{Cells, Draft, Drafts, Guards, has_undo};
-use super::{Asked, Engine, Group, PastError, past};
+use super::submit::has_undo;
+use super::{Asked, Engine, Group};
 use crate::journal::Logged;
 use crate::topic::undo::Reversal;
 use crate::topic::{

@@ -195,7 +195,7 @@ async fn evict_idle(shared: Arc<Shared>) {
     loop {
         interval.tick().await;
         let hub = shared.hub.clone();
-        let _ = tokio::task::spawn_blocking(move || hub.engine().let_go_of_idle()).await;
+        let _ = tokio::task::spawn_blocking(move || hub.engine().evict_idle()).await;
     }
 }
 

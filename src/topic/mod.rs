@@ -33,7 +33,7 @@ use crate::types::{AnyChange, AnyValue, TypeRef};
 use crate::value::Invalid;
 
 /// How many of its newest changes a topic has in memory, even if they are elsewhere too; up to twice as
-/// many, as they are let go in strides.
+/// many, as they are evicted in strides.
 const ENTRIES_IN_MEMORY_MIN: u64 = 2_048;
 
 /// A value and its version log.

@@ -295,7 +295,6 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "what the engine accepts together it publishes topic by topic, actions first"]
     fn what_a_client_makes_is_published_in_the_order_made(
         steps in prop::collection::vec(step(), 0..80),
     ) {

@@ -230,7 +230,7 @@ fn what_fell_back_while_a_change_was_rebased_over_it_does_not_count() {
     engine.settle();
     assert_eq!(cell.head(), Version(1));
     assert!(insert(&other, "y", 0, None).is_ok());
-    let mut guards: super::submit::Guards = cells.iter().map(|cell| cell.lock()).collect();
+    let mut guards: super::draft::Guards = cells.iter().map(|cell| cell.lock()).collect();
     assert!(ahead.rebase_locked(&cells, &guards, &mut drafts).unwrap());
     engine.apply(&me, &cells, &mut guards, &mut drafts).unwrap();
     assert_eq!(guards[0].topic.value().get::<Text>().unwrap(), "yabc!");

@@ -309,15 +309,15 @@ fn idle_topics_leave_memory_and_come_back_unharmed() {
     drop(int(&engine, "a"));
     add(&engine, &author, Some(1), &[("a", 5)]).unwrap();
     add(&engine, &author, Some(2), &[("m", 5)]).unwrap();
-    engine.let_go_of_idle();
-    assert_eq!(engine.let_go_of_idle(), 0, "it is not durable yet");
+    engine.evict_idle();
+    assert_eq!(engine.evict_idle(), 0, "it is not durable yet");
     engine.settle();
     let held = engine.get(&name("a")).unwrap();
-    engine.let_go_of_idle();
-    assert_eq!(engine.let_go_of_idle(), 0, "somebody has it");
+    engine.evict_idle();
+    assert_eq!(engine.evict_idle(), 0, "somebody has it");
     drop(held);
-    engine.let_go_of_idle();
-    assert_eq!((engine.let_go_of_idle(), engine.topics_in_memory().len()), (1, 1));
+    engine.evict_idle();
+    assert_eq!((engine.evict_idle(), engine.topics_in_memory().len()), (1, 1));
     assert_eq!(engine.topics_len(), 2);
     assert_eq!(
         add(&engine, &author, Some(1), &[("a", 5)]),
@@ -469,8 +469,8 @@ fn a_fork_goes_on_from_a_past_version() {
     assert!(engine.fork(&cell, Version(21), &name("other")).is_err());
     engine.settle();
     drop(fork);
-    engine.let_go_of_idle();
-    engine.let_go_of_idle();
+    engine.evict_idle();
+    engine.evict_idle();
     let fork = engine.get(&name("fork")).unwrap();
     assert_eq!((fork.head(), fork.lock().oldest), (Version(7), Version(7)));
 }

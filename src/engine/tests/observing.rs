@@ -107,8 +107,8 @@ fn every_event_and_decision_is_told_with_its_evidence() {
     engine.settle();
     drop(cell);
     engine.settle();
-    engine.let_go_of_idle();
-    engine.let_go_of_idle();
+    engine.evict_idle();
+    engine.evict_idle();
     engine.remove(&name("t"));
     engine.settle();
     assert_eq!(

@@ -61,8 +61,8 @@ fn a_resend_is_known_though_the_wall_clock_jumped() {
         assert_eq!((again, value(&a)), (Ok(vec![Version(1)]), 5), "{durability:?}");
         if durability == Durability::Commit {
             drop(a);
-            engine.let_go_of_idle();
-            engine.let_go_of_idle();
+            engine.evict_idle();
+            engine.evict_idle();
             assert_eq!(engine.topics_in_memory_len(), 0);
             let again = add(&engine, &author, Some(1), &[("a", 5)]);
             assert_eq!(again, Ok(vec![Version(1)]), "after it was loaded again");

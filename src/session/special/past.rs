@@ -4,7 +4,7 @@ use ecow::{EcoString, eco_format};
 
 use super::args::{Args, invalid, unreadable};
 use super::fields_value;
-use crate::engine::history::{CutError, Stood};
+use crate::engine::history::{CutError, TopicAt};
 use crate::engine::policy::Operation;
 use crate::engine::{OpenError, TopicCell};
 use crate::journal::JournalError;
@@ -70,7 +70,7 @@ impl Args {
             CutError::Journal(error) => failed(error),
             error => invalid(eco_format!("{error}")),
         })?;
-        let topic_entry = |Stood { name, kind, snapshot }: Stood| {
+        let topic_entry = |TopicAt { name, kind, snapshot }: TopicAt| {
             let entry = [
                 ("type", kind.name().into()),
                 ("version", Value::Int(snapshot.version.0 as i64)),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use ecow::EcoString;
 
-use crate::engine::history::Stood;
+use crate::engine::history::TopicAt;
 use crate::engine::{Engine, TopicCell};
 use crate::protocol::message::{ClientMessage, TopicChange};
 use crate::topic::{
@@ -424,13 +424,13 @@ impl Record {
         let commits: BTreeSet<CommitNumber> =
             entries.map(|entry| entry.commit).chain([CommitNumber(0), engine.commit()]).collect();
         for commit in commits.into_iter().step_by(stride as usize) {
-            for Stood { name, snapshot: at, .. } in cut(engine, commit) {
+            for TopicAt { name, snapshot: at, .. } in cut(engine, commit) {
                 let Some(topic) = self.topic(&name) else { continue };
                 topic.check_at_commit(commit, at.version, &at.value).breaks(Law::ThePastIsFinal)?;
             }
         }
         for (commit, noted) in &self.cuts {
-            for Stood { name, snapshot: at, .. } in cut(engine, *commit) {
+            for TopicAt { name, snapshot: at, .. } in cut(engine, *commit) {
                 let Some(topic) = self.topic(&name) else { continue };
                 let of_life = |(noted, epoch, ..): &&(TopicName, Epoch, _, _)| {
                     *noted == name && *epoch == topic.epoch
@@ -474,7 +474,7 @@ pub fn changes_of(message: &ClientMessage) -> &[TopicChange] {
 }
 
 /// All topics of clients at a commit.
-fn cut(engine: &Engine, commit: CommitNumber) -> Vec<Stood> {
+fn cut(engine: &Engine, commit: CommitNumber) -> Vec<TopicAt> {
     let cut = engine.cut(commit, |name| !name.is_special());
     cut.expect("a journal in memory can be read")
 }

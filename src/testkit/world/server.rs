@@ -273,8 +273,8 @@ impl Server {
     /// Topics that nobody uses leave memory.
     pub fn evict(&mut self) {
         // Once to see what is not used since, once to let go of it.
-        self.engine().let_go_of_idle();
-        self.engine().let_go_of_idle();
+        self.engine().evict_idle();
+        self.engine().evict_idle();
     }
 
     /// Notes what happened: which topics there are, and what was accepted.

@@ -122,7 +122,7 @@ export class CoreClient {
     checkName(name)
     const topic = this.#core.topics.get(name) ?? new kind(this.#core, declaration)
     if (topic.type !== type || !(topic instanceof kind)) {
-      throw new TypeError(`topic ${JSON.stringify(name)} is declared otherwise elsewhere`)
+      throw new TypeError(`topic ${JSON.stringify(name)} is declared otherwise`)
     }
     this.#core.topics.set(name, topic)
     return topic

@@ -181,7 +181,7 @@ export function keepConnected(
       if (opened !== socket) return
       reason ||= [`closed with ${code}`, said].filter(Boolean).join(": ")
       if (code === RESUMED_ELSEWHERE) {
-        hooks.warn(`the session was resumed elsewhere: this client of ${url} is closed`)
+        hooks.warn(`the session of ${url} was resumed elsewhere`)
         stop()
       } else lost()
     }

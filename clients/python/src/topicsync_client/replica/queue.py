@@ -82,7 +82,7 @@ class Queue(Outcomes):
         return len(bound) <= JOINED_CHANGES_MAX
 
     def _has_others_behind(self, order: Order, topic_name: str) -> bool:
-        """Whether an action of several, or anything on another logged topic, was made behind another."""
+        """Whether an action of several, or one on another logged topic, was made behind another."""
         # Mostly the answer is at the end of the queue, where this begins.
         return any(
             self._actions[behind].several or self._actions[behind].topics != [topic_name]
