@@ -6,6 +6,7 @@
 mod history;
 mod hunt;
 mod laws;
+mod scripts;
 mod simulation;
 mod testkit;
 mod undo;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use ecow::EcoString;
 
-use super::record::{Record, changes_of};
+use super::record::{Record, changes_of, is_servers};
 use crate::protocol::message::{Action, ClientMessage, ErrorMessage, Part, RejectUpdate, Update};
 use crate::protocol::{ErrorCode, RejectCode, ServerMessage};
 use crate::testkit::broken::{Breaks, Checked, Found, same};
@@ -62,7 +62,7 @@ impl Ledger {
     /// Notes a message that the server handled on this connection.
     pub fn handled(&mut self, message: &ClientMessage) {
         for change in changes_of(message) {
-            match &change.change.id {
+            match change.change.id.as_ref().filter(|id| !is_servers(id)) {
                 Some(id) => self.changes.entry(id.clone()).or_default().sent += 1,
                 None => self.unnamed += 1,
             }
@@ -165,8 +165,9 @@ impl Ledger {
     }
 
     fn rejected(&mut self, reject: &RejectUpdate, record: &Record) -> Checked {
-        let Some(id) = &reject.change.id else {
-            self.unnamed -= 1;
+        // What could not be made durable bears the name that the server gave it.
+        let Some(id) = reject.change.id.as_ref().filter(|id| record.knows(id)) else {
+            self.unnamed -= i64::from(reject.action_id.is_none());
             return Ok(());
         };
         // Of an action, one stands for all.

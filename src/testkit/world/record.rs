@@ -275,7 +275,7 @@ impl Record {
         if !self.sent.contains_key(&under) {
             let id = |it: &TopicChange| Some((it.topic_name.clone(), it.change.id.clone()?));
             let changes: Vec<_> = changes_of(message).iter().filter_map(id).collect();
-            for (_, id) in &changes {
+            for (_, id) in changes.iter().filter(|(_, id)| !is_servers(id)) {
                 self.sent_under.insert(id.clone(), under.clone());
             }
             self.sent.insert(under.clone(), changes);
@@ -388,8 +388,7 @@ impl Record {
     fn is_explained(&self, entry: &Entry) -> bool {
         let is_reversal = entry.action.as_ref().is_some_and(|it| it.reverses.is_some());
         // The server names what comes without an id, and makes changes of its own.
-        let named_by_server = entry.id.split_once('_').is_some_and(|(_, id)| id.starts_with('s'));
-        is_reversal || named_by_server || self.sent_under.contains_key(&entry.id)
+        is_reversal || is_servers(&entry.id) || self.sent_under.contains_key(&entry.id)
     }
 
     /// Whether a crash may take accepted changes of a topic with it.
@@ -458,6 +457,11 @@ fn count(counts: &mut Counts, entries: &[Entry]) {
         };
         *count += 1;
     }
+}
+
+/// Whether an id has the form that the server gives its own.
+pub fn is_servers(id: &ChangeId) -> bool {
+    id.split_once('_').is_some_and(|(_, id)| id.starts_with('s'))
 }
 
 /// The changes of a submission; none of any other message.
