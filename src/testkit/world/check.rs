@@ -213,8 +213,10 @@ impl World {
             let is_apart = self.setup.apart.iter().any(|topic| topic.name == *name);
             let is_interrupted = self.is_interrupted || is_apart || lives.len() > 1;
             for (number, client) in self.clients.iter().enumerate() {
-                let others =
-                    |entry: &&Entry| !client.ids.contains(&entry.author) || is_raw(&entry.id);
+                let others = |entry: &&Entry| {
+                    let is_own = client.ids.contains(&entry.author);
+                    !is_own || is_raw(&entry.id) || is_of_server(&entry.id)
+                };
                 let emitted = lives.iter().flat_map(|life| &life.entries).filter(others);
                 let emitted: Vec<_> = emitted.filter_map(|entry| entry.change.clone()).collect();
                 let heard = client.heard.get(name).map_or(&[][..], |it| &it[..]);
@@ -323,9 +325,14 @@ impl World {
     }
 }
 
-/// Whether an id was made for a message of no replica's making: the world gave it, or the server.
+/// Whether the world gave the id to a message of no replica's making.
 fn is_raw(id: &str) -> bool {
-    id.split_once('_').is_some_and(|(_, id)| id.starts_with(['r', 's']))
+    id.split_once('_').is_some_and(|(_, id)| id.starts_with('r'))
+}
+
+/// Whether the server gave the id to a change that came without one.
+fn is_of_server(id: &str) -> bool {
+    id.split_once('_').is_some_and(|(_, id)| id.starts_with('s'))
 }
 
 /// Whether `part` is `whole` with some left out.
