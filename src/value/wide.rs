@@ -53,10 +53,13 @@ pub(crate) fn narrowed_text(json: &str) -> Cow<'_, str> {
 fn has_long_run(json: &[u8]) -> bool {
     // A run so long covers one of these places.
     (DIGITS_MIN - 1..json.len()).step_by(DIGITS_MIN).any(|place| {
+        if !json[place].is_ascii_digit() {
+            return false;
+        }
         let is_digit = |byte: &&u8| byte.is_ascii_digit();
         let before = json[..place].iter().rev().take_while(is_digit).count();
         let from = json[place..].iter().take(DIGITS_MIN).take_while(is_digit).count();
-        from > 0 && before + from >= DIGITS_MIN
+        before + from >= DIGITS_MIN
     })
 }
 
