@@ -69,6 +69,9 @@ pub mod protocol;
 pub mod replay;
 #[cfg(feature = "server")]
 pub mod server;
+// What only the server's other vocabulary needs of it is unused by a simulator alone.
+#[cfg_attr(not(feature = "server"), allow(dead_code, unused_imports))]
+#[cfg(any(feature = "server", feature = "testkit"))]
 pub mod session;
 #[cfg(feature = "testkit")]
 pub mod testkit;
