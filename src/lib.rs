@@ -59,13 +59,12 @@
 //! | 1 | [`types`] | the trait of topic types, a file for each built-in one |
 //! | 0 | [`value`] | persistent values, their limits and encodings |
 
+#![warn(missing_docs, unreachable_pub)]
+
 pub mod client;
 pub mod engine;
-#[warn(missing_docs, unreachable_pub)]
 pub mod journal;
-#[warn(missing_docs, unreachable_pub)]
 pub mod protocol;
-#[warn(missing_docs, unreachable_pub)]
 pub mod replay;
 #[cfg(feature = "server")]
 pub mod server;
@@ -75,11 +74,8 @@ pub mod server;
 pub mod session;
 #[cfg(feature = "testkit")]
 pub mod testkit;
-#[warn(missing_docs, unreachable_pub)]
 pub mod topic;
-#[warn(missing_docs, unreachable_pub)]
 pub mod types;
-#[warn(missing_docs, unreachable_pub)]
 pub mod value;
 
 /// The README's program compiles.

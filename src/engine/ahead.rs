@@ -89,7 +89,7 @@ pub(super) fn rebase_locked(
 
 impl Ahead {
     /// As [`rebase_locked`], for whatever number of changes and topics.
-    pub fn rebase_locked(
+    pub(super) fn rebase_locked(
         &mut self,
         cells: &Cells,
         guards: &Guards<'_>,
@@ -129,7 +129,7 @@ impl Ahead {
     }
 
     /// Rebases over what there is by now, without holding a lock for long.
-    pub fn rebase(&mut self, cells: &Cells, drafts: &Drafts) -> Result<(), Failure> {
+    pub(super) fn rebase(&mut self, cells: &Cells, drafts: &Drafts) -> Result<(), Failure> {
         self.rounds += 1;
         for (slot, cell) in cells.iter().enumerate() {
             let Some((index, base)) = base_of(slot, drafts) else { continue };
@@ -167,7 +167,7 @@ impl Ahead {
     }
 
     /// The entry that made a version of a topic, if it was read.
-    pub fn older(&self, slot: usize, version: Version) -> Option<&Entry> {
+    pub(super) fn older(&self, slot: usize, version: Version) -> Option<&Entry> {
         let is_it = |(of, entry): &&(usize, Entry)| *of == slot && entry.version == version;
         self.older.iter().find(is_it).map(|(_, entry)| entry)
     }

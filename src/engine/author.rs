@@ -49,7 +49,9 @@ pub(super) struct Done {
 /// Which way to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
+    /// Take the newest action back.
     Undo,
+    /// Make again what was last taken back.
     Redo,
 }
 
@@ -79,6 +81,7 @@ impl Author {
         Author { life, ..Author::new(ClientId::SERVER, None) }
     }
 
+    /// The client id that changes are made under; [`ClientId::SERVER`] for the server.
     pub fn id(&self) -> ClientId {
         self.principal.id()
     }

@@ -83,6 +83,7 @@ pub(super) struct Unpublished {
 pub struct CatchUp {
     /// The version that the items lead to.
     pub version: Version,
+    /// The messages, in the order of their versions.
     pub items: Vec<Item>,
     /// The items go on from the version that was asked for; else they begin with a snapshot.
     pub continues: bool,
@@ -121,18 +122,22 @@ impl TopicCell {
         TopicCell { name, kind, options, epoch, recorded, durability, journal, used, state }
     }
 
+    /// The name.
     pub fn name(&self) -> &TopicName {
         &self.name
     }
 
+    /// The type.
     pub fn kind(&self) -> TypeRef {
         self.kind
     }
 
+    /// The options that the topic was made with.
     pub fn options(&self) -> &TopicOptions {
         &self.options
     }
 
+    /// Names this life of the topic.
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
     }
@@ -208,6 +213,7 @@ impl TopicCell {
         state.snapshot_at(state.settled())
     }
 
+    /// The newest version, durable or not.
     pub fn head(&self) -> Version {
         self.lock().topic.head()
     }
@@ -387,17 +393,17 @@ impl TopicCell {
 const CATCH_UP_CHANGES_MAX: u64 = 10_000;
 
 impl State {
-    pub fn is_removed(&self) -> bool {
+    pub(super) fn is_removed(&self) -> bool {
         self.removed
     }
 
-    pub fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let (value, commit) = (self.topic.value().clone(), self.topic.log().commit());
         Snapshot { version: self.topic.head(), commit, value }
     }
 
     /// Checks that a change can have this base.
-    pub fn check_base(&self, base: Version) -> Result<(), Rejection> {
+    pub(super) fn check_base(&self, base: Version) -> Result<(), Rejection> {
         let (head, oldest) = (self.topic.head(), self.oldest);
         match () {
             () if base > head => Err(Rejection::BasePastHead { base, head }),
@@ -429,12 +435,12 @@ impl State {
     }
 
     /// The version of the change with this id, if the topic still knows it.
-    pub fn version_of(&self, id: &ChangeId) -> Option<Version> {
+    pub(super) fn version_of(&self, id: &ChangeId) -> Option<Version> {
         self.topic.log().version_of(id)
     }
 
     /// Takes back what was accepted after `head`; `deferred` submissions of what is left still wait.
-    pub fn fall_back(&mut self, head: Version, deferred: usize) {
+    pub(super) fn fall_back(&mut self, head: Version, deferred: usize) {
         self.topic.fall_back(head);
         self.checkpointed = self.checkpointed.min(head);
         self.deferred = deferred;
@@ -451,29 +457,29 @@ impl State {
         self.subscribers.binary_search_by_key(&client, |subscriber| subscriber.client_id())
     }
 
-    pub fn subscribers(&self) -> &[Arc<dyn Subscriber>] {
+    pub(super) fn subscribers(&self) -> &[Arc<dyn Subscriber>] {
         &self.subscribers
     }
 
-    pub fn is_subscribed(&self, client: ClientId) -> bool {
+    pub(super) fn is_subscribed(&self, client: ClientId) -> bool {
         self.subscriber_index(client).is_ok()
     }
 
     /// The newest version that is as durable as the topic asks for.
-    pub fn settled(&self) -> Version {
+    pub(super) fn settled(&self) -> Version {
         let newest = self.unpublished.last().and_then(|newest| newest.item.parts.last());
         newest.map_or(self.published, |newest| newest.version)
     }
 
     /// Queues a message that is settled, to be published by whoever queued it. Tells whether it is the first
     /// that waits.
-    pub fn queue(&mut self, unpublished: Unpublished) -> bool {
+    pub(super) fn queue(&mut self, unpublished: Unpublished) -> bool {
         self.unpublished.push(unpublished);
         self.unpublished.len() == 1
     }
 
     /// Notes that what made versions up to `version` was given to all who are to have it.
-    pub fn mark_published(&mut self, version: Version) {
+    pub(super) fn mark_published(&mut self, version: Version) {
         debug_assert!(self.unpublished.is_empty(), "what was accepted before is published before");
         self.published = self.published.max(version);
     }
@@ -496,7 +502,7 @@ impl State {
     }
 
     /// Gives what is queued to all subscribers, as one publication, and to its authors.
-    pub fn publish(&mut self, topic: &Arc<TopicCell>) {
+    pub(super) fn publish(&mut self, topic: &Arc<TopicCell>) {
         if self.unpublished.is_empty() {
             return;
         }

@@ -43,7 +43,7 @@ pub(super) struct ChangeSource {
 }
 
 impl ChangeSource {
-    pub fn of(author: &Author) -> ChangeSource {
+    pub(super) fn of(author: &Author) -> ChangeSource {
         ChangeSource { id: author.id(), origin: author.origin.clone() }
     }
 }
@@ -52,6 +52,7 @@ impl ChangeSource {
 /// durable, which [`Engine::submit_then`](super::Engine::submit_then) tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
+    /// The place in the server-wide order.
     pub commit: CommitNumber,
     /// The version that each change made, in order.
     pub versions: SmallVec<[Version; 1]>,

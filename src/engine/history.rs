@@ -117,18 +117,32 @@ impl TopicCell {
 /// Why there is no cut.
 #[derive(Debug, Error)]
 pub enum CutError {
+    /// The commit is not there yet.
     #[error("commit {commit} is not there yet, the newest is {newest}")]
-    NotYet { commit: CommitNumber, newest: CommitNumber },
+    NotYet {
+        /// The commit that was asked for.
+        commit: CommitNumber,
+        /// The newest one given.
+        newest: CommitNumber,
+    },
+    /// The commit may still be undone, as the journal has not taken it.
     #[error("a change up to commit {commit} is not settled yet: ask again")]
-    Unsettled { commit: CommitNumber },
+    Unsettled {
+        /// The commit that was asked for.
+        commit: CommitNumber,
+    },
+    /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
 /// A topic as it stood at some commit.
 pub struct TopicAt {
+    /// The name of the topic.
     pub name: TopicName,
+    /// The type of the topic.
     pub kind: TypeRef,
+    /// The value, its version and its commit.
     pub snapshot: Snapshot,
 }
 

@@ -94,6 +94,7 @@ pub type Validator = Arc<dyn Fn(&Validated<'_>) -> Result<(), String> + Send + S
 pub struct Validated<'a> {
     /// On whose behalf the change is made.
     pub principal: &'a Principal,
+    /// The topic that is changed.
     pub topic: &'a TopicCell,
     /// The value after the change.
     pub value: &'a AnyValue,
@@ -104,7 +105,9 @@ pub struct Validated<'a> {
 /// What an engine is made with.
 #[derive(Clone)]
 pub struct EngineConfig {
+    /// The topic types that topics can be made of.
     pub registry: Registry,
+    /// Looks at changes before they are accepted, in this order.
     pub validators: Vec<Validator>,
     /// Who may do what.
     pub policy: Arc<dyn Policy>,
@@ -156,16 +159,27 @@ fn random_epoch() -> Epoch {
 /// Why a topic could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OpenError {
+    /// There is no topic of this name, and no type was given to make it with.
     #[error("there is no topic {0:?}, and no type to make it with")]
     UnknownTopic(TopicName),
+    /// No topic type of this name is registered; the name is cut to 64 characters.
     #[error("there is no topic type {0:?}")]
     UnknownType(String),
+    /// The topic is of another type than was asked for.
     #[error("the topic's type is {is}, not {asked}")]
-    WrongType { is: &'static str, asked: String },
+    WrongType {
+        /// The topic's type.
+        is: &'static str,
+        /// The type that was asked for, cut to 64 characters.
+        asked: String,
+    },
+    /// There is a topic of this name, where there must be none.
     #[error("there is a topic {0:?} already")]
     Exists(TopicName),
+    /// A presence topic cannot be forked: its entries belong to sessions.
     #[error("topic {0:?} holds entries of sessions, which a fork would keep for ever")]
     Presence(TopicName),
+    /// The options do not fit the type.
     #[error(transparent)]
     Options(#[from] OptionError),
     /// It cannot be read, or what is new cannot be made durable, for this reason.
@@ -178,6 +192,7 @@ pub enum OpenError {
 pub struct Group(SmallVec<[Arc<TopicCell>; 4]>);
 
 impl Group {
+    /// Whether there is nothing to publish.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -258,10 +273,12 @@ impl Engine {
         Ok((engine, sessions))
     }
 
+    /// The topic types that topics can be made of.
     pub fn registry(&self) -> &Registry {
         &self.config.registry
     }
 
+    /// Where logs are made durable.
     pub fn journal(&self) -> &Arc<dyn Journal> {
         &self.config.journal
     }

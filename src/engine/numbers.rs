@@ -52,7 +52,7 @@ impl Counter {
 impl NumberSource {
     /// Goes on behind all that `numbers` say was reserved; with what reserves the first block, which is to
     /// be durable before any number is given.
-    pub fn begin(numbers: Numbers) -> (NumberSource, Operation) {
+    pub(super) fn begin(numbers: Numbers) -> (NumberSource, Operation) {
         let source = NumberSource {
             life: numbers.life,
             commits: Counter::new(numbers.commit.0, COMMITS_A_BLOCK),
@@ -67,13 +67,13 @@ impl NumberSource {
     }
 
     /// Notes a commit number that somebody else gave: the next ones are greater.
-    pub fn seen(&self, commit: CommitNumber) {
+    pub(super) fn seen(&self, commit: CommitNumber) {
         self.commits.last.fetch_max(commit.0, Ordering::AcqRel);
         self.commits.asked.fetch_max(commit.0, Ordering::AcqRel);
     }
 
     /// What gives back, at the end, the numbers that were not given.
-    pub fn release(&self) -> Operation {
+    pub(super) fn release(&self) -> Operation {
         let numbers = |number: &dyn Fn(&Counter) -> u64| Numbers {
             life: self.life,
             commit: CommitNumber(number(&self.commits)),
@@ -84,16 +84,16 @@ impl NumberSource {
         Operation::Release { used: numbers(&used), reserved: numbers(&reserved) }
     }
 
-    pub fn life(&self) -> u64 {
+    pub(super) fn life(&self) -> u64 {
         self.life
     }
 
-    pub fn commit(&self) -> CommitNumber {
+    pub(super) fn commit(&self) -> CommitNumber {
         CommitNumber(self.commits.last.load(Ordering::Acquire))
     }
 
     /// The next commit number, and what is to be kept for those to come.
-    pub fn next_commit(&self) -> (CommitNumber, Option<Operation>) {
+    pub(super) fn next_commit(&self) -> (CommitNumber, Option<Operation>) {
         let (commit, more) = self.commits.next();
         let numbers = |more| Numbers { commit: CommitNumber(more), ..Numbers::default() };
         (CommitNumber(commit), more.map(|more| Operation::Reserve(numbers(more))))
@@ -101,7 +101,7 @@ impl NumberSource {
 
     /// The next client id, and what is to be kept for those to come. `None` if it is not reserved: the
     /// journal has not taken anything for long.
-    pub fn next_client(&self) -> (Option<ClientId>, Option<Operation>) {
+    pub(super) fn next_client(&self) -> (Option<ClientId>, Option<Operation>) {
         let (client, more) = self.clients.next();
         let numbers = |more| Numbers { client: ClientId(more), ..Numbers::default() };
         let is_reserved = client <= self.clients.reserved.load(Ordering::Acquire);
@@ -112,7 +112,7 @@ impl NumberSource {
     }
 
     /// Notes what is durable by now.
-    pub fn reserved(&self, operation: &Operation) {
+    pub(super) fn reserved(&self, operation: &Operation) {
         if let Operation::Reserve(numbers) = operation {
             self.commits.reserved.fetch_max(numbers.commit.0, Ordering::AcqRel);
             self.clients.reserved.fetch_max(numbers.client.0, Ordering::AcqRel);

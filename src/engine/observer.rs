@@ -45,8 +45,11 @@ pub trait Observer: Send + Sync {
 
 /// One decision: who wanted what, and what became of it.
 pub struct Decision<'a> {
+    /// Who asked.
     pub author: &'a Author,
+    /// What was asked for.
     pub asked: Asked<'a>,
+    /// What became of it.
     pub outcome: Outcome<'a>,
 }
 
@@ -65,9 +68,11 @@ pub enum Outcome<'a> {
     Accepted(&'a Item),
     /// Accepted before, under the same ids: it was sent again, and changed nothing.
     Known(&'a Receipt),
+    /// Sent back; nothing changed.
     Rejected {
         /// Which change of the submission failed.
         index: usize,
+        /// Why.
         rejection: &'a Rejection,
         /// The version that the change lost to; see [`Rejection::against`].
         against: Option<Version>,

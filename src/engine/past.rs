@@ -10,23 +10,36 @@ use crate::value::Invalid;
 /// A topic's value at some version. A pointer.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// The version.
     pub version: Version,
+    /// The commit that made the version.
     pub commit: CommitNumber,
+    /// The value at the version.
     pub value: AnyValue,
 }
 
 /// Why something of a topic's past cannot be had.
 #[derive(Debug, Error)]
 pub enum PastError {
+    /// The version is not there, or no longer kept.
     #[error("that version is not there, or no longer kept")]
     NotKept,
     /// The answer would not be final: something that belongs to it is accepted and not yet durable.
     #[error("a change before that moment is not settled yet: ask again")]
     Unsettled,
+    /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A change in the journal is damaged.
     #[error("version {version} of topic {topic:?} is damaged: {reason}")]
-    Change { topic: TopicName, version: Version, reason: Invalid },
+    Change {
+        /// The topic.
+        topic: TopicName,
+        /// The version that the change made.
+        version: Version,
+        /// What is wrong with the change.
+        reason: Invalid,
+    },
 }
 
 /// The entries after version `after` up to `to`, all of them.

@@ -39,6 +39,7 @@ impl Principal {
         self.client
     }
 
+    /// Whether this is the server, or the program around it.
     pub fn is_server(&self) -> bool {
         self.client == ClientId::SERVER
     }
@@ -50,35 +51,51 @@ impl Principal {
 pub enum Operation<'a> {
     /// To subscribe to a topic, or to read its newest value.
     Read {
+        /// The topic.
         topic: &'a TopicName,
     },
     /// To read a topic's earlier values or changes.
     ReadPast {
+        /// The topic.
         topic: &'a TopicName,
     },
+    /// To make a topic.
     Make {
+        /// The name that the topic is to have.
         topic: &'a TopicName,
+        /// The name of its type.
         type_name: &'a str,
+        /// The options that the topic is to have.
         options: &'a TopicOptions,
     },
     /// To make a change of a topic; `None` if it could not even be read, of which only those are told who
     /// may change the topic.
     Change {
+        /// The topic.
         topic: &'a TopicCell,
+        /// The change, before it is rebased.
         change: Option<&'a AnyChange>,
     },
+    /// To remove a topic.
     Remove {
+        /// The topic.
         topic: &'a TopicName,
     },
     /// To make a topic that goes on from another one's past, which is asked for by itself.
     Fork {
+        /// The topic whose past is gone on from.
         from: &'a TopicName,
+        /// The name that the new topic is to have.
         to: &'a TopicName,
     },
+    /// To provide a service.
     Register {
+        /// The name of the service.
         service: &'a str,
     },
+    /// To call a service.
     Call {
+        /// The name of the service.
         service: &'a str,
     },
 }
@@ -87,10 +104,12 @@ pub enum Operation<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Denied {
+    /// Why, as whoever wanted to is told.
     pub reason: EcoString,
 }
 
 impl Denied {
+    /// A denial for this reason.
     pub fn new(reason: impl Into<EcoString>) -> Denied {
         Denied { reason: reason.into() }
     }

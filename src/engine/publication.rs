@@ -14,6 +14,7 @@ use crate::value::Fields;
 
 /// Messages that were published together, shared by all who get them.
 pub struct Publication {
+    /// The messages, in the order of their topics.
     pub items: Vec<Item>,
     /// The forms that subscribers send, one for each encoding a server has. The first subscriber that
     /// needs a form makes it; all others share it. The engine does not look into them.
@@ -32,6 +33,7 @@ pub struct Encoded {
 }
 
 impl Publication {
+    /// A publication whose forms are not made yet.
     pub fn new(items: Vec<Item>) -> Arc<Publication> {
         Arc::new(Publication { items, encoded: Default::default() })
     }
@@ -40,11 +42,13 @@ impl Publication {
 /// One message: a change, an action (or the part of it that somebody subscribes to), or a snapshot.
 #[derive(Debug, Clone)]
 pub struct Item {
+    /// The place in the server-wide order; of a snapshot, that of its version.
     pub commit: CommitNumber,
     /// `None` for a snapshot that is nobody's change.
     pub author: Option<ClientId>,
     /// Set if the changes came as an action.
     pub action: Option<Arc<ActionMark>>,
+    /// The changes, in the order made; of a snapshot, just one.
     pub parts: SmallVec<[Part; 1]>,
     /// Set where several changes were composed into one.
     pub composed: Option<Box<Composed>>,
@@ -53,14 +57,20 @@ pub struct Item {
 /// A change of one topic.
 #[derive(Debug, Clone)]
 pub struct Part {
+    /// The topic, in the life that was changed.
     pub topic: Arc<TopicCell>,
+    /// The version that the change made.
     pub version: Version,
+    /// The id of the change; `None` for a snapshot.
     pub id: Option<ChangeId>,
+    /// The change, or the whole value.
     pub body: Body,
 }
 
+/// What one part of a message holds.
 #[derive(Debug, Clone)]
 pub enum Body {
+    /// A change; `None` where the rebase left nothing to do.
     Change(MaybeChange),
     /// The whole value at this version.
     Snapshot(AnyValue),
@@ -71,10 +81,12 @@ pub enum Body {
 pub struct Composed {
     /// The version before the first change.
     pub since: Version,
+    /// The ids of the changes, in the order accepted.
     pub ids: Vec<ChangeId>,
 }
 
 impl Part {
+    /// The part that tells of one entry of a log.
     pub fn of_entry(topic: &Arc<TopicCell>, entry: &Entry) -> Part {
         Part {
             topic: topic.clone(),
@@ -115,6 +127,7 @@ impl Item {
         Some(item)
     }
 
+    /// The message that tells of a whole value.
     pub fn snapshot(
         topic: &Arc<TopicCell>,
         commit: CommitNumber,
@@ -150,6 +163,7 @@ impl Item {
 /// Both functions are called under the topic's lock, so that all subscribers see one order: they must
 /// neither block nor call the engine.
 pub trait Subscriber: Send + Sync {
+    /// Whose subscription it is: a topic has one subscriber a client.
     fn client_id(&self) -> ClientId;
 
     /// Takes messages in the order of their topics.

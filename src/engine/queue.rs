@@ -39,12 +39,12 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    pub fn tell(self, result: Result<(), Rejection>) {
+    pub(super) fn tell(self, result: Result<(), Rejection>) {
         (self.then)(result.map(|()| self.receipt));
     }
 
     /// As somebody who waits for all that was accepted.
-    pub fn into_then(self) -> Then {
+    pub(super) fn into_then(self) -> Then {
         let lost = |_| Rejection::Unavailable("it could not be made durable".into());
         Box::new(move |settled| self.tell(settled.map_err(lost)))
     }
@@ -90,7 +90,7 @@ impl Waiting {
     }
 
     /// Whether it is done, however long that takes, even if the journal fails.
-    pub fn is_kept(&self) -> bool {
+    pub(super) fn is_kept(&self) -> bool {
         match self {
             Waiting::Accepted(accepted) => accepted.deferred.is_none(),
             Waiting::Operation(_) | Waiting::Removal(_) => true,
@@ -124,7 +124,7 @@ struct State {
 }
 
 impl CommitQueue {
-    pub fn push(&self, waiting: Waiting) {
+    pub(super) fn push(&self, waiting: Waiting) {
         self.push_to(self.state.lock(), waiting);
     }
 
@@ -143,7 +143,7 @@ impl CommitQueue {
 
     /// Adds a reader; gives it back if nothing is to be waited for: nothing is in hand, or the journal
     /// failed, which leaves only what readers do not see.
-    pub fn push_read(
+    pub(super) fn push_read(
         &self,
         read: Box<dyn FnOnce() + Send>,
     ) -> Result<(), Box<dyn FnOnce() + Send>> {
@@ -162,62 +162,62 @@ impl CommitQueue {
         self.full.store(state.waiting.len() >= WAITING_MAX, Ordering::Relaxed);
     }
 
-    pub fn is_down(&self) -> bool {
+    pub(super) fn is_down(&self) -> bool {
         self.down.load(Ordering::Acquire)
     }
 
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
 
     /// From here on nothing new is accepted on a topic whose lock is taken after this.
-    pub fn go_down(&self, reason: String) {
+    pub(super) fn go_down(&self, reason: String) {
         self.state.lock().reason = reason;
         self.down.store(true, Ordering::Release);
     }
 
-    pub fn come_up(&self) {
+    pub(super) fn come_up(&self) {
         self.down.store(false, Ordering::Release);
     }
 
     /// Has [`wait`](Self::wait) end once nothing is left.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.state.lock().stopping = true;
         self.changed.notify_all();
     }
 
     /// Waits until it is to stop, but for at most so long; tells whether it is.
-    pub fn wait_for_stop(&self, at_most: Duration) -> bool {
+    pub(super) fn wait_for_stop(&self, at_most: Duration) -> bool {
         let (mut state, deadline) = (self.state.lock(), Instant::now() + at_most);
         while !state.stopping && !self.changed.wait_until(&mut state, deadline).timed_out() {}
         state.stopping
     }
 
     /// Throws away what waits.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         let mut state = self.state.lock();
         state.waiting.clear();
         state.urgent = 0;
         self.note_len(&state);
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.state.lock().waiting.len()
     }
 
     /// Whether all that was ever pushed is dealt with.
-    pub fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         let state = self.state.lock();
         state.waiting.is_empty() && state.in_hand == 0
     }
 
     /// Why the journal takes nothing, if it does not.
-    pub fn down_reason(&self) -> Option<String> {
+    pub(super) fn down_reason(&self) -> Option<String> {
         self.is_down().then(|| self.state.lock().reason.clone())
     }
 
     /// Takes the next group; `None` if nothing waits.
-    pub fn take(&self) -> Option<Vec<Waiting>> {
+    pub(super) fn take(&self) -> Option<Vec<Waiting>> {
         let mut state = self.state.lock();
         self.take_from(&mut state)
     }
@@ -236,7 +236,7 @@ impl CommitQueue {
 
     /// Waits for the next group: for what somebody waits for, or for `relaxed` after the first of
     /// anything. `None` once it is to stop and nothing is left.
-    pub fn wait(&self, relaxed: Duration) -> Option<Vec<Waiting>> {
+    pub(super) fn wait(&self, relaxed: Duration) -> Option<Vec<Waiting>> {
         let mut state = self.state.lock();
         while state.waiting.is_empty() {
             if state.stopping {
@@ -254,13 +254,13 @@ impl CommitQueue {
     }
 
     /// Notes that a group that was taken is dealt with.
-    pub fn end_group(&self) {
+    pub(super) fn end_group(&self) {
         self.state.lock().in_hand -= 1;
         self.changed.notify_all();
     }
 
     /// Waits until only the caller's own group is in hand.
-    pub fn wait_for_others(&self) {
+    pub(super) fn wait_for_others(&self) {
         let mut state = self.state.lock();
         while state.in_hand > 1 {
             self.changed.wait(&mut state);
@@ -268,7 +268,7 @@ impl CommitQueue {
     }
 
     /// Takes out everything that waits and is not to be tried again.
-    pub fn take_failing(&self) -> Vec<Waiting> {
+    pub(super) fn take_failing(&self) -> Vec<Waiting> {
         let mut state = self.state.lock();
         let all = std::mem::take(&mut state.waiting);
         let (kept, failing): (Vec<_>, Vec<_>) = all.into_iter().partition(Waiting::is_kept);
@@ -279,7 +279,7 @@ impl CommitQueue {
     }
 
     /// Takes out everything that waits.
-    pub fn take_all(&self) -> Vec<Waiting> {
+    pub(super) fn take_all(&self) -> Vec<Waiting> {
         let mut state = self.state.lock();
         state.urgent = 0;
         let all = std::mem::take(&mut state.waiting).into();
@@ -288,12 +288,12 @@ impl CommitQueue {
     }
 
     /// Whether something that waits is about one of these topics.
-    pub fn has_any_of(&self, cells: &[Arc<TopicCell>]) -> bool {
+    pub(super) fn has_any_of(&self, cells: &[Arc<TopicCell>]) -> bool {
         let is_one = |cell: &Arc<TopicCell>| cells.iter().any(|it| Arc::ptr_eq(it, cell));
         self.state.lock().waiting.iter().any(|waiting| waiting.cells().iter().any(is_one))
     }
 
-    pub fn put_back(&self, kept: Vec<Waiting>) {
+    pub(super) fn put_back(&self, kept: Vec<Waiting>) {
         let mut state = self.state.lock();
         state.urgent += kept.iter().filter(|waiting| waiting.is_urgent()).count();
         for waiting in kept.into_iter().rev() {
@@ -304,13 +304,13 @@ impl CommitQueue {
         self.changed.notify_all();
     }
 
-    pub fn has_failing(&self) -> bool {
+    pub(super) fn has_failing(&self) -> bool {
         self.state.lock().waiting.iter().any(|waiting| !waiting.is_kept())
     }
 }
 
 impl Waiting {
-    pub fn cells(&self) -> &[Arc<TopicCell>] {
+    pub(super) fn cells(&self) -> &[Arc<TopicCell>] {
         match self {
             Waiting::Accepted(accepted) => &accepted.cells,
             _ => &[],

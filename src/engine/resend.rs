@@ -33,13 +33,13 @@ pub(super) struct ResendWindow {
 
 impl ResendWindow {
     /// The window of a process that begins now, `commit` being the newest of its predecessors.
-    pub fn new(away_ms: u64, now: Uptime, commit: CommitNumber) -> ResendWindow {
+    pub(super) fn new(away_ms: u64, now: Uptime, commit: CommitNumber) -> ResendWindow {
         let marks = Mutex::new(VecDeque::from([(now, commit)]));
         ResendWindow { away_ms, forgotten: AtomicU64::new(0), marks }
     }
 
     /// Notes that all commits up to `newest` were given by now.
-    pub fn note(&self, now: Uptime, newest: CommitNumber) {
+    pub(super) fn note(&self, now: Uptime, newest: CommitNumber) {
         let mut marks = self.marks.lock();
         let last = marks.back().map_or(Uptime(0), |(at, _)| *at);
         if marks.is_empty() || now.0.saturating_sub(last.0) >= self.away_ms / STEPS {
@@ -53,7 +53,7 @@ impl ResendWindow {
     }
 
     /// Nothing of a commit up to this one is sent again; 0 if all may be.
-    pub fn forgotten(&self) -> CommitNumber {
+    pub(super) fn forgotten(&self) -> CommitNumber {
         CommitNumber(self.forgotten.load(Ordering::Relaxed))
     }
 }

@@ -30,22 +30,29 @@ use crate::value::{Fields, Invalid};
 pub struct Submission {
     /// Set for an action.
     pub action_id: Option<ActionId>,
+    /// The changes, in the order made; each sees the effect of those before it.
     pub changes: SmallVec<[Submitted; 1]>,
 }
 
 /// One change, as its author made it.
 pub struct Submitted {
+    /// The name of the topic.
     pub topic: TopicName,
     /// The life of the topic that the author knew.
     pub epoch: Option<Epoch>,
+    /// The change.
     pub change: ChangeBody,
+    /// The id of the change; without one, the engine makes one.
     pub id: Option<ChangeId>,
+    /// The version that the author had seen; `None` for whatever is there.
     pub base: Option<Version>,
 }
 
 /// A change that is still to be read, or one that a program made.
 pub enum ChangeBody {
+    /// The fields of a change as they were sent.
     Fields(Fields),
+    /// A change of the topic's type.
     Typed(AnyChange),
     /// A program's change that breaks a limit.
     Malformed(Invalid),
@@ -61,8 +68,11 @@ impl Submitted {
 
 /// A submission that was sent back, whole, and which of its changes failed.
 pub struct Rejected {
+    /// What was submitted.
     pub submission: Submission,
+    /// Which of the changes failed.
     pub index: usize,
+    /// Why.
     pub rejection: Rejection,
     /// The version that the change lost to, if it lost to one; see [`Rejection::against`].
     pub against: Option<Version>,

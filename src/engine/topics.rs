@@ -188,6 +188,7 @@ impl Engine {
         self.topics.iter().map(|cell| cell.clone()).collect()
     }
 
+    /// How many topics are in memory.
     pub fn topics_in_memory_len(&self) -> usize {
         self.topics.len()
     }

@@ -34,6 +34,7 @@ pub struct Reversed {
     pub action_id: Option<ActionId>,
     /// What was done, by topic.
     pub done: Vec<(TopicName, Fields)>,
+    /// What could not be taken back, and why.
     pub skipped: Vec<Skipped>,
     /// Whether any of it has to be made durable.
     pub waits: bool,
@@ -42,9 +43,11 @@ pub struct Reversed {
 /// A change that could not be taken back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Skipped {
+    /// The topic of the change.
     pub topic: TopicName,
     /// What would have taken it back.
     pub change: Option<Fields>,
+    /// Why, in words for a person.
     pub reason: String,
 }
 

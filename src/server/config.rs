@@ -7,11 +7,13 @@ use std::time::Duration;
 /// the flag's description says so.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
+    /// Where the server listens; port 0 picks a free one.
     pub listen: SocketAddr,
     /// How long a session outlives its connection.
     pub session_timeout: Duration,
     /// How long a request waits for its provider, unless it says otherwise.
     pub request_timeout: Duration,
+    /// How often a connection is pinged.
     pub ping_interval: Duration,
     /// A peer that was silent for so long is gone.
     pub silence_max: Duration,
@@ -23,6 +25,7 @@ pub struct ServerConfig {
     pub subscriptions_max: usize,
     /// Sessions in all, those included that wait to be resumed.
     pub sessions_max: usize,
+    /// Topics in all.
     pub topics_max: usize,
     /// Services that one session provides.
     pub services_max: usize,

@@ -36,8 +36,10 @@ pub struct Host {
 /// Why a topic could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum HostError {
+    /// The name cannot be one.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The topic cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
@@ -177,6 +179,7 @@ impl<T: TopicType> fmt::Debug for TopicHandle<T> {
 }
 
 impl<T: TopicType> TopicHandle<T> {
+    /// The name of the topic.
     pub fn name(&self) -> &TopicName {
         self.cell.name()
     }
@@ -237,8 +240,11 @@ fn own<T: TopicType>(value: &AnyValue) -> &T::Value {
 
 /// A change that was made, by whomever.
 pub struct Changed<'a, T: TopicType> {
+    /// The version that the change made.
     pub version: Version,
+    /// The place of the change in the server-wide order.
     pub commit: CommitNumber,
+    /// Whose change it was.
     pub author: ClientId,
     /// `None` where rebasing left nothing to do, or where a `latest` topic changed as a whole.
     pub change: Option<&'a T::Change>,
@@ -396,24 +402,31 @@ mod built_in {
     }
 
     changes!(Generic {
+        /// Sets the whole value.
         set(value: impl Into<Value>) => SetTo(value.into());
     });
 
     changes!(Bool {
+        /// Sets the whole value.
         set(value: bool) => SetTo(value);
     });
 
     changes!(Int {
+        /// Sets the whole value.
         set(value: i64) => IntChange::Set(value);
+        /// Adds a number.
         add(value: i64) => IntChange::Add(value);
     });
 
     changes!(Float {
+        /// Sets the whole value.
         set(value: f64) => FloatChange::Set(value);
+        /// Adds a number.
         add(value: f64) => FloatChange::Add(value);
     });
 
     changes!(Text {
+        /// Sets the whole value.
         set(value: impl Into<TextValue>) => StringChange::Set(value.into());
         /// Puts text before the code point at `position`.
         insert(position: usize, text: &str) => StringChange::insert(position, text);
@@ -424,6 +437,7 @@ mod built_in {
     });
 
     changes!(List {
+        /// Sets the whole value.
         set(items: impl Into<ListValue<Value>>) => ListChange::Set(items.into());
         /// Puts `item` before the item at `position`.
         insert(position: usize, item: impl Into<Value>) =>
@@ -433,6 +447,7 @@ mod built_in {
             ListChange::Insert { position: Place::End, item: item.into() };
         /// Takes out the item at `position`.
         pop(position: usize) => ListChange::Pop { position: Place::At(position) };
+        /// Puts `item` in the place of the item at `position`.
         replace(position: usize, item: impl Into<Value>) =>
             ListChange::Replace { position: Place::At(position), item: item.into() };
         /// Takes out the item at `from` and puts it before the item that is at `to` by then.
@@ -441,11 +456,14 @@ mod built_in {
     });
 
     changes!(Set {
+        /// Puts `item` into the set, if it is not there.
         append(item: impl Into<Value>) => SetChange::Append(item.into());
+        /// Takes `item` out of the set, if it is there.
         remove(item: impl Into<Value>) => SetChange::Remove(item.into());
     });
 
     changes!(Dict {
+        /// Sets the whole value.
         set(entries: impl Into<DictValue>) => DictChange::Set(entries.into());
         /// Puts `value` under a key that is not there.
         add(key: impl Into<EcoString>, value: impl Into<Value>) =>
@@ -458,6 +476,7 @@ mod built_in {
     });
 
     changes!(Event {
+        /// Emits an event.
         emit(args: impl Into<DictValue>) => Emit(args.into());
     });
 }

@@ -53,8 +53,15 @@ const BACKLOG: i32 = 4096;
 /// Why a server cannot start.
 #[derive(Debug, Error)]
 pub enum BindError {
+    /// The address cannot be bound.
     #[error("cannot listen on {address}: {source}{}", hint(.source))]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }

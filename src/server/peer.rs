@@ -30,7 +30,7 @@ pub(super) enum AnyMessage {
 
 impl AnyPeer {
     /// A client that agreed on `subprotocol`, or on none.
-    pub fn new(subprotocol: Option<Encoding>, clients: &Arc<Clients>) -> AnyPeer {
+    pub(super) fn new(subprotocol: Option<Encoding>, clients: &Arc<Clients>) -> AnyPeer {
         match subprotocol {
             Some(_) => AnyPeer::Native(Native::new(subprotocol)),
             None => AnyPeer::Undecided(clients.clone()),

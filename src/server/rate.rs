@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Counts messages by the second.
-pub struct RateLimit {
+pub(super) struct RateLimit {
     /// Messages a second; 0 for any number.
     max: u32,
     window_start: Instant,
@@ -16,12 +16,12 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    pub fn new(max: u32) -> RateLimit {
+    pub(super) fn new(max: u32) -> RateLimit {
         RateLimit { max, window_start: Instant::now(), in_window: 0, over_since: None }
     }
 
     /// Notes that `count` messages came, and tells whether it has been too many for too long.
-    pub fn is_exceeded(&mut self, count: usize) -> bool {
+    pub(super) fn is_exceeded(&mut self, count: usize) -> bool {
         self.max > 0 && self.is_exceeded_at(count, Instant::now())
     }
 

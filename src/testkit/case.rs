@@ -75,7 +75,7 @@ impl Law {
 
 impl<T: TopicType> Case<T> {
     /// A case of this shape. Sometimes it has fewer changes.
-    pub fn made(cases: &Cases<T>, shape: Shape, source: &mut Source) -> Case<T> {
+    pub(super) fn made(cases: &Cases<T>, shape: Shape, source: &mut Source) -> Case<T> {
         let start = source.make(&cases.value);
         let mut side = |max: usize| {
             let count = if max > 2 { 1 + source.number() as usize % max } else { max };
@@ -100,7 +100,7 @@ impl<T: TopicType> Case<T> {
     }
 
     /// Whether the case is one of this shape: a shortened one need not be.
-    pub fn fits(&self, shape: Shape) -> bool {
+    pub(super) fn fits(&self, shape: Shape) -> bool {
         let side = |changes: &[T::Change], max: usize| {
             let mut value = self.start.clone();
             let each = |change| {
@@ -113,7 +113,7 @@ impl<T: TopicType> Case<T> {
     }
 
     /// What a law has to say of this case: `false` if nothing, and how it is broken.
-    pub fn check(&self, law: Law) -> Result<bool, String> {
+    pub(super) fn check(&self, law: Law) -> Result<bool, String> {
         let checked = quiet::quietly(|| catch_unwind(AssertUnwindSafe(|| self.say(law))));
         checked.unwrap_or_else(|panic| Err(format!("a panic: {}", quiet::text(&panic))))
     }
@@ -212,7 +212,7 @@ impl<T: TopicType> Case<T> {
     }
 
     /// The shortest case that breaks the law, found by shortening this one, which does.
-    pub fn shortest(self, law: Law) -> Case<T> {
+    pub(super) fn shortest(self, law: Law) -> Case<T> {
         let (mut case, shape) = (self, law.shape());
         let mut checks_left = CHECKS_MAX;
         loop {

@@ -108,7 +108,7 @@ impl<T: TopicType> Cases<T> {
 pub(super) struct Source(TestRunner);
 
 impl Source {
-    pub fn new(seed: u64) -> Source {
+    pub(super) fn new(seed: u64) -> Source {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -116,17 +116,17 @@ impl Source {
         Source(TestRunner::new_with_rng(config, rng))
     }
 
-    pub fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.0.rng().next_u64()
     }
 
-    pub fn make<S: Strategy>(&mut self, strategy: &S) -> S::Value {
+    pub(super) fn make<S: Strategy>(&mut self, strategy: &S) -> S::Value {
         let tree = strategy.new_tree(&mut self.0);
         tree.unwrap_or_else(|why| panic!("the strategy gives up: {why}")).current()
     }
 
     /// A change that applies to `value`; `None` if there seems to be none.
-    pub fn fitting<T: TopicType>(
+    pub(super) fn fitting<T: TopicType>(
         &mut self,
         cases: &Cases<T>,
         value: &T::Value,
@@ -139,7 +139,7 @@ impl Source {
     }
 
     /// A change that may fit no value at hand.
-    pub fn wild<T: TopicType>(&mut self, cases: &Cases<T>) -> T::Change {
+    pub(super) fn wild<T: TopicType>(&mut self, cases: &Cases<T>) -> T::Change {
         match &cases.wild {
             Some(wild) => self.make(wild),
             None => {

@@ -12,10 +12,10 @@ use crate::types::list::List;
 use crate::value::{Dict, Fields, Value};
 
 /// Why a command is not done, in the words of the Python server.
-pub type Reason = String;
+pub(super) type Reason = String;
 
 /// A command, of which the fields are read that all commands have.
-pub struct Command<'a> {
+pub(super) struct Command<'a> {
     fields: &'a Dict,
     pub topic_name: EcoString,
     pub topic_type: EcoString,
@@ -28,22 +28,22 @@ pub struct Command<'a> {
 /// The fields that every command may have.
 const COMMON_FIELDS: [&str; 4] = ["topic_name", "topic_type", "type", "id"];
 
-pub fn key_error(what: &str) -> Reason {
+pub(super) fn key_error(what: &str) -> Reason {
     format!("KeyError('{what}')")
 }
 
-pub fn type_error(what: &str) -> Reason {
+pub(super) fn type_error(what: &str) -> Reason {
     format!("TypeError('{what}')")
 }
 
-pub fn permission_error(why: impl std::fmt::Display) -> Reason {
+pub(super) fn permission_error(why: impl std::fmt::Display) -> Reason {
     format!("PermissionError('{why}')")
 }
 
 impl<'a> Command<'a> {
     /// # Errors
     /// A field that all commands have is missing, or the id is too long to be kept.
-    pub fn read(fields: &'a Dict) -> Result<Command<'a>, Reason> {
+    pub(super) fn read(fields: &'a Dict) -> Result<Command<'a>, Reason> {
         let text = |field: &str| {
             let value = fields.get(field).ok_or_else(|| key_error(field))?;
             value.as_text().map(EcoString::from).ok_or_else(|| type_error(field))
@@ -70,20 +70,20 @@ impl<'a> Command<'a> {
         }
     }
 
-    pub fn get(&self, field: &str) -> Option<&'a Value> {
+    pub(super) fn get(&self, field: &str) -> Option<&'a Value> {
         self.fields.get(field)
     }
 
-    pub fn value(&self, field: &str) -> Result<&'a Value, Reason> {
+    pub(super) fn value(&self, field: &str) -> Result<&'a Value, Reason> {
         self.get(field).ok_or_else(|| type_error(&format!("missing {field:?}")))
     }
 
-    pub fn text(&self, field: &str) -> Result<EcoString, Reason> {
+    pub(super) fn text(&self, field: &str) -> Result<EcoString, Reason> {
         let text = self.value(field)?.as_text().map(EcoString::from);
         text.ok_or_else(|| type_error(&format!("{field:?} must be a string")))
     }
 
-    pub fn int(&self, field: &str) -> Result<i64, Reason> {
+    pub(super) fn int(&self, field: &str) -> Result<i64, Reason> {
         match self.value(field)? {
             Value::Int(int) => Ok(*int),
             _ => Err(type_error(&format!("{field:?} must be a whole number"))),
@@ -91,7 +91,7 @@ impl<'a> Command<'a> {
     }
 
     /// The reason of a change that cannot be made.
-    pub fn invalid(&self, why: impl std::fmt::Display) -> Reason {
+    pub(super) fn invalid(&self, why: impl std::fmt::Display) -> Reason {
         let Command { topic_name, change, .. } = self;
         format!("InvalidChangeError(\"Invalid {change} for topic {topic_name}: {why}\")")
     }
@@ -100,7 +100,7 @@ impl<'a> Command<'a> {
     ///
     /// # Errors
     /// The command is malformed, or asks for what the type does not have.
-    pub fn fields(&self, kind: Kind, value: &AnyValue) -> Result<Fields, Reason> {
+    pub(super) fn fields(&self, kind: Kind, value: &AnyValue) -> Result<Fields, Reason> {
         let fields = Fields::of_type(self.change.as_str());
         match (kind, &*self.change) {
             (Kind::Event, "emit") => {
@@ -189,7 +189,7 @@ impl<'a> Command<'a> {
     ///
     /// # Errors
     /// The command is no edit, or malformed.
-    pub fn edit(&self) -> Result<TextEdit, Reason> {
+    pub(super) fn edit(&self) -> Result<TextEdit, Reason> {
         let (insert, text_field) = match &*self.change {
             "insert" => (true, "insertion"),
             "delete" => (false, "deletion"),
@@ -215,7 +215,7 @@ fn list_len(value: &AnyValue) -> i64 {
 }
 
 /// An edit of a text, as a client of 0.13 asks for it.
-pub struct TextEdit {
+pub(super) struct TextEdit {
     /// Whether `text` is to be inserted; else it is to be deleted.
     pub insert: bool,
     /// The name of the text that the author saw.

@@ -6,7 +6,7 @@ use crate::types::TypeRef;
 
 /// A type that clients of 0.13 know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     Generic,
     /// Shown to clients of 0.13 as a `generic`.
     Bool,
@@ -33,22 +33,22 @@ const ALL: [Kind; 9] = [
 
 impl Kind {
     /// What stands for a type of this server; `None` for a host's own types, which 0.13 does not have.
-    pub fn of(kind: TypeRef) -> Option<Kind> {
+    pub(super) fn of(kind: TypeRef) -> Option<Kind> {
         Kind::by_server_name(kind.name())
     }
 
     /// The type that this server calls `name`.
-    pub fn by_server_name(name: &str) -> Option<Kind> {
+    pub(super) fn by_server_name(name: &str) -> Option<Kind> {
         ALL.into_iter().find(|kind| kind.server_name() == name)
     }
 
     /// The type that clients of 0.13 call `name`.
-    pub fn by_client_name(name: &str) -> Option<Kind> {
+    pub(super) fn by_client_name(name: &str) -> Option<Kind> {
         ALL.into_iter().find(|kind| kind.client_name() == name)
     }
 
     /// The type's name in 0.13.
-    pub fn client_name(self) -> &'static str {
+    pub(super) fn client_name(self) -> &'static str {
         match self {
             Kind::Bool => "generic",
             other => other.server_name(),
@@ -56,7 +56,7 @@ impl Kind {
     }
 
     /// The type's name on this server.
-    pub fn server_name(self) -> &'static str {
+    pub(super) fn server_name(self) -> &'static str {
         match self {
             Kind::Generic => "generic",
             Kind::Bool => "bool",

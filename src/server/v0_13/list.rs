@@ -12,7 +12,7 @@ use crate::topic::{Delivery, Epoch, TopicOptions};
 use crate::value::{Dict, Value};
 
 /// The topic's name, in both vocabularies.
-pub const TOPIC_LIST: &str = "_topicsync/topic_list";
+pub(super) const TOPIC_LIST: &str = "_topicsync/topic_list";
 
 /// The entry of the list itself, which nobody can change.
 fn own_entry() -> Value {
@@ -27,20 +27,20 @@ fn own_entry() -> Value {
 }
 
 /// The life of the topic that an entry of this server's list is about.
-pub fn epoch_of(server_entry: &Value) -> Option<Epoch> {
+pub(super) fn epoch_of(server_entry: &Value) -> Option<Epoch> {
     let Value::Dict(entry) = server_entry else { return None };
     Epoch::new(EcoString::from(entry.get("epoch")?.as_text()?)).ok()
 }
 
 /// An entry of this server's list as clients of 0.13 have it; `None` if they do not have the topic's
 /// type.
-pub fn client_entry(names: &Names, server_entry: &Value) -> Option<Value> {
+pub(super) fn client_entry(names: &Names, server_entry: &Value) -> Option<Value> {
     let boundary = epoch_of(server_entry).map(|epoch| names.boundary(&epoch)).unwrap_or_default();
     client_entry_with(server_entry, boundary)
 }
 
 /// As [`client_entry`], with this initial value.
-pub fn client_entry_with(server_entry: &Value, boundary: Value) -> Option<Value> {
+pub(super) fn client_entry_with(server_entry: &Value, boundary: Value) -> Option<Value> {
     let Value::Dict(entry) = server_entry else { return None };
     let kind = Kind::by_server_name(&EcoString::from(entry.get("type")?.as_text()?))?;
     let options = entry.get("options").and_then(|options| TopicOptions::decode(options).ok());
@@ -57,7 +57,7 @@ pub fn client_entry_with(server_entry: &Value, boundary: Value) -> Option<Value>
 }
 
 /// This server's list as clients of 0.13 have it.
-pub fn client_list(names: &Names, server_list: &Dict) -> Value {
+pub(super) fn client_list(names: &Names, server_list: &Dict) -> Value {
     let entries = server_list
         .iter()
         .filter_map(|(key, entry)| Some((key.clone(), client_entry(names, entry)?)));
@@ -67,7 +67,7 @@ pub fn client_list(names: &Names, server_list: &Dict) -> Value {
 
 /// What a client wants a topic to be made with.
 #[derive(Debug, PartialEq)]
-pub struct TopicSpec {
+pub(super) struct TopicSpec {
     pub kind: Kind,
     pub options: TopicOptions,
     /// The initial value, if it is not the type's.
@@ -78,7 +78,7 @@ pub struct TopicSpec {
 ///
 /// # Errors
 /// A field is missing or wrong. A missing `order_strict` counts as true.
-pub fn topic_spec(entry: &Value) -> Result<TopicSpec, String> {
+pub(super) fn topic_spec(entry: &Value) -> Result<TopicSpec, String> {
     let Value::Dict(entry) = entry else { return Err("TypeError('an entry is an object')".into()) };
     let field = |field: &str| entry.get(field).ok_or_else(|| format!("KeyError('{field}')"));
     let name = field("type")?.as_text().map(EcoString::from).unwrap_or_default();

@@ -29,7 +29,7 @@ use crate::types::{AnyChange, AnyValue};
 use crate::value::{Fields, Value, limits};
 
 /// A topic as one client has it.
-pub struct Mirror {
+pub(super) struct Mirror {
     /// The topic, in the life that the client was told of.
     pub topic: Arc<TopicCell>,
     kind: Kind,
@@ -106,7 +106,7 @@ fn words_of(names: &Names, item: &Item, part: &Part) -> Option<ClientWords> {
 }
 
 /// The action that a published change is part of, as clients of 0.13 are told of it.
-pub struct ActionName {
+pub(super) struct ActionName {
     /// The author's name for the action, if that speaks 0.13.
     pub id: Value,
     /// The author, if that speaks 0.13 and awaits an answer under this id.
@@ -114,7 +114,7 @@ pub struct ActionName {
 }
 
 /// The name of the action that a published change is part of.
-pub fn action_name(names: &Names, item: &Item, part: &Part) -> ActionName {
+pub(super) fn action_name(names: &Names, item: &Item, part: &Part) -> ActionName {
     if item.composed.is_some() {
         return ActionName { id: "clock".into(), author: None };
     }
@@ -143,7 +143,7 @@ fn change_at(topic: &TopicCell, version: Version) -> Option<ChangeId> {
 
 impl Mirror {
     /// A topic whose value is to be told as a whole; `None` if 0.13 does not have its type.
-    pub fn new(names: &Names, topic: Arc<TopicCell>, catch_up: &CatchUp) -> Option<Mirror> {
+    pub(super) fn new(names: &Names, topic: Arc<TopicCell>, catch_up: &CatchUp) -> Option<Mirror> {
         let kind = Kind::of(topic.kind())?;
         let snapshot = catch_up.items.iter().flat_map(|item| &item.parts).next();
         let value = match snapshot.map(|part| &part.body) {
@@ -164,7 +164,7 @@ impl Mirror {
     }
 
     /// The life of a topic that the client has on its topic list, which this is the mirror of.
-    pub fn listed_life(&self, topic_name: &str) -> Option<Epoch> {
+    pub(super) fn listed_life(&self, topic_name: &str) -> Option<Epoch> {
         list::epoch_of(self.value.get::<Dict>()?.get(topic_name)?)
     }
 
@@ -178,7 +178,7 @@ impl Mirror {
     }
 
     /// The value for an `init`, and a text's version.
-    pub fn init(&self, names: &Names) -> (Value, Option<&str>) {
+    pub(super) fn init(&self, names: &Names) -> (Value, Option<&str>) {
         let text_name = (self.kind == Kind::String).then_some(&*self.text_name);
         (self.encode(names, &self.value), text_name)
     }
@@ -187,7 +187,7 @@ impl Mirror {
     /// it. `None` if the topic has no value.
     ///
     /// For a change, a client takes back all that it shows ahead of the server; for an `init` it does not.
-    pub fn reset(&mut self, names: &Names) -> Option<Fields> {
+    pub(super) fn reset(&mut self, names: &Names) -> Option<Fields> {
         let fresh = Mirror::new(names, self.topic.clone(), &self.topic.catch_up(None))?;
         let old = std::mem::replace(self, fresh);
         let id = match self.kind {
@@ -199,7 +199,7 @@ impl Mirror {
     }
 
     /// Whether a published change follows on what the client was told.
-    pub fn is_followed_by(&self, item: &Item, part: &Part) -> bool {
+    pub(super) fn is_followed_by(&self, item: &Item, part: &Part) -> bool {
         let since = match &item.composed {
             Some(composed) => composed.since,
             None => Version(part.version.0.saturating_sub(1)),
@@ -208,7 +208,7 @@ impl Mirror {
     }
 
     /// Goes on by one published change, and gives what the client is told of it.
-    pub fn advance(&mut self, names: &Names, item: &Item, part: &Part) -> Vec<Fields> {
+    pub(super) fn advance(&mut self, names: &Names, item: &Item, part: &Part) -> Vec<Fields> {
         let naming = self.naming(names, item, part);
         let changes = match &part.body {
             Body::Snapshot(value) => {
@@ -370,7 +370,7 @@ impl Mirror {
     }
 
     /// The topics that a published change of the topic list shows in a life that is new on it.
-    pub fn listed_by(part: &Part) -> Vec<EcoString> {
+    pub(super) fn listed_by(part: &Part) -> Vec<EcoString> {
         let Body::Change(Some(change)) = &part.body else { return Vec::new() };
         match change.get::<Dict>() {
             Some(DictChange::Add { key, .. } | DictChange::ChangeValue { key, .. }) => {

@@ -191,7 +191,7 @@ impl Peer for V0_13 {
 }
 
 impl V0_13 {
-    pub fn new(clients: Arc<Clients>) -> V0_13 {
+    pub(super) fn new(clients: Arc<Clients>) -> V0_13 {
         V0_13 {
             clients,
             mirrors: HashMap::default(),

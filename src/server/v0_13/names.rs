@@ -31,7 +31,7 @@ const SWEEP_LIVES_MIN: usize = 1024;
 
 /// What a client said of one of its changes.
 #[derive(Debug, Clone, Default)]
-pub struct ClientWords {
+pub(super) struct ClientWords {
     /// Who made the change. The server submits it where it is part of an action on the topic list.
     pub client: ClientId,
     /// The client's name of the action that the change is part of.
@@ -50,7 +50,7 @@ pub struct ClientWords {
 
 /// An edit of a text of which nothing is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EmptyEdit {
+pub(super) struct EmptyEdit {
     /// The edit was to insert; else it was to delete.
     pub insert: bool,
     /// Where, in UTF-16 units.
@@ -65,7 +65,7 @@ impl ClientWords {
 
     /// The id to tell the change under, if it made `version`: another one than the author's where the
     /// author has to replace what it shows.
-    pub fn id_at(&self, version: Version) -> Option<Value> {
+    pub(super) fn id_at(&self, version: Version) -> Option<Value> {
         if self.hold_at(version) {
             return self.id.clone();
         }
@@ -75,14 +75,14 @@ impl ClientWords {
 
     /// The author's name of the text at `version`, if the change made that and the text is the one that
     /// the author sees.
-    pub fn text_at(&self, version: Version) -> Option<&EcoString> {
+    pub(super) fn text_at(&self, version: Version) -> Option<&EcoString> {
         self.text_name.as_ref().filter(|_| self.hold_at(version))
     }
 }
 
 /// A text as one client saw it.
 #[derive(Debug, Clone)]
-pub struct SeenText {
+pub(super) struct SeenText {
     pub text: Text,
     /// What leads from `text` to the topic's value at version `at`.
     pub missing: Vec<AnyChange>,
@@ -91,7 +91,7 @@ pub struct SeenText {
 
 /// A text that a client gave a name.
 #[derive(Debug, Clone)]
-pub struct NamedText {
+pub(super) struct NamedText {
     pub seen: SeenText,
     /// The change that is to make version `seen.at`. Until that version is this change's, the name means
     /// nothing: the change is still to be decided, or lost its place to another one.
@@ -138,7 +138,7 @@ impl Life {
 
 /// The names of all topics that clients of 0.13 have to do with.
 #[derive(Default)]
-pub struct Names(Mutex<Lives>);
+pub(super) struct Names(Mutex<Lives>);
 
 #[derive(Default)]
 struct Lives {
@@ -165,26 +165,26 @@ impl Lives {
 
 impl Names {
     /// Notes what a client made a topic with.
-    pub fn begin(&self, topic: &Arc<TopicCell>, init: Version, boundary: Value) {
+    pub(super) fn begin(&self, topic: &Arc<TopicCell>, init: Version, boundary: Value) {
         let mut lives = self.0.lock();
         let life = lives.of(topic);
         (life.init, life.boundary) = (init, boundary);
     }
 
     /// Forgets a life that nobody was told of.
-    pub fn forget(&self, topic: &TopicCell) {
+    pub(super) fn forget(&self, topic: &TopicCell) {
         self.0.lock().by_epoch.remove(topic.epoch());
     }
 
     /// Whether [`sweep`](Self::sweep) is due: enough lives have come since the last one.
-    pub fn sweep_is_due(&self) -> bool {
+    pub(super) fn sweep_is_due(&self) -> bool {
         let lives = self.0.lock();
         lives.by_epoch.len() >= lives.sweep_at.max(SWEEP_LIVES_MIN)
     }
 
     /// Forgets the lives that are over and that no connection can be told of any more. `is_listed` says
     /// whether a life is on the topic list.
-    pub fn sweep(&self, is_listed: impl Fn(&TopicName, &Epoch) -> bool) {
+    pub(super) fn sweep(&self, is_listed: impl Fn(&TopicName, &Epoch) -> bool) {
         let mut lives = self.0.lock();
         lives.by_epoch.retain(|epoch, life| {
             if life.topic.strong_count() > 0 {
@@ -200,7 +200,7 @@ impl Names {
     /// Notes what a client says of a change that is about to be submitted, and the text that it leads to.
     /// A text's name keeps its first meaning: if another change has taken it meanwhile, the version gets
     /// a name of the server's.
-    pub fn note(
+    pub(super) fn note(
         &self,
         topic: &Arc<TopicCell>,
         change: &ChangeId,
@@ -227,7 +227,7 @@ impl Names {
     }
 
     /// Takes back what was noted of changes that were not accepted.
-    pub fn withdraw(&self, topic: &TopicCell, changes: &HashSet<&ChangeId>) {
+    pub(super) fn withdraw(&self, topic: &TopicCell, changes: &HashSet<&ChangeId>) {
         let mut lives = self.0.lock();
         let Some(life) = lives.by_epoch.get_mut(topic.epoch()) else { return };
         let (gone, kept): (VecDeque<_>, VecDeque<_>) =
@@ -238,7 +238,13 @@ impl Names {
 
     /// Notes that a change made another version than was expected, and what its author sees in place of
     /// the value there.
-    pub fn correct(&self, topic: &TopicCell, change: &ChangeId, name: &EcoString, seen: SeenText) {
+    pub(super) fn correct(
+        &self,
+        topic: &TopicCell,
+        change: &ChangeId,
+        name: &EcoString,
+        seen: SeenText,
+    ) {
         let mut lives = self.0.lock();
         let life = lives.by_epoch.get_mut(topic.epoch());
         let text = life.and_then(|life| life.texts.get_mut(name));
@@ -248,33 +254,33 @@ impl Names {
     }
 
     /// What a client said of a change; `None` if no client of 0.13 made it, or it is forgotten.
-    pub fn words(&self, topic: &TopicCell, change: &ChangeId) -> Option<ClientWords> {
+    pub(super) fn words(&self, topic: &TopicCell, change: &ChangeId) -> Option<ClientWords> {
         self.0.lock().get(topic)?.words.get(change).cloned()
     }
 
     /// The text that a client gave this name.
-    pub fn text(&self, topic: &TopicCell, name: &str) -> Option<NamedText> {
+    pub(super) fn text(&self, topic: &TopicCell, name: &str) -> Option<NamedText> {
         self.0.lock().get(topic)?.texts.get(name).cloned()
     }
 
     /// The version that `<topic>_init` names.
-    pub fn init(&self, topic: &TopicCell) -> Version {
+    pub(super) fn init(&self, topic: &TopicCell) -> Version {
         self.0.lock().get(topic).map_or(Version(0), |life| life.init)
     }
 
     /// The initial value of a topic's life, as a client gave it; null if none did.
-    pub fn boundary(&self, epoch: &Epoch) -> Value {
+    pub(super) fn boundary(&self, epoch: &Epoch) -> Value {
         let lives = self.0.lock();
         lives.by_epoch.get(epoch).map(|life| life.boundary.clone()).unwrap_or_default()
     }
 
     /// Puts another value in place of a topic's initial value, and gives the one before.
-    pub fn replace_boundary(&self, topic: &Arc<TopicCell>, boundary: Value) -> Value {
+    pub(super) fn replace_boundary(&self, topic: &Arc<TopicCell>, boundary: Value) -> Value {
         std::mem::replace(&mut self.0.lock().of(topic).boundary, boundary)
     }
 
     /// The version that a name stands for which the server gave; `None` if it did not give it.
-    pub fn version_named(&self, topic: &TopicCell, name: &str) -> Option<Version> {
+    pub(super) fn version_named(&self, topic: &TopicCell, name: &str) -> Option<Version> {
         if name.strip_suffix("_init").is_some_and(|rest| *rest == **topic.name()) {
             return Some(self.init(topic));
         }
@@ -283,7 +289,7 @@ impl Names {
     }
 
     /// The server's name of a version.
-    pub fn name_of(&self, topic: &TopicCell, version: Version) -> EcoString {
+    pub(super) fn name_of(&self, topic: &TopicCell, version: Version) -> EcoString {
         if version == self.init(topic) {
             eco_format!("{}_init", topic.name())
         } else {

@@ -12,18 +12,18 @@ use crate::types::{AnyChange, TypeRef};
 use crate::value::Text;
 
 /// How many UTF-16 units a text has.
-pub fn units(text: &str) -> usize {
+pub(super) fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }
 
 /// One insertion or deletion, its position in UTF-16 units.
-pub enum SingleEdit {
+pub(super) enum SingleEdit {
     Insert { position: usize, insertion: EcoString },
     Delete { position: usize, deletion: EcoString },
 }
 
 /// An edit of `text` as single insertions and deletions, each on the text that the one before leaves.
-pub fn single_edits(edit: &Edit, text: &Text) -> Vec<SingleEdit> {
+pub(super) fn single_edits(edit: &Edit, text: &Text) -> Vec<SingleEdit> {
     let mut singles = Vec::new();
     // `old` counts code points of the text before the edit, `new` counts UTF-16 units of the text that it
     // leads to.
@@ -50,7 +50,7 @@ pub fn single_edits(edit: &Edit, text: &Text) -> Vec<SingleEdit> {
 }
 
 /// Changes of a text as one, or none, so that an edit is rebased over them at once.
-pub fn composed(changes: &[AnyChange]) -> Vec<AnyChange> {
+pub(super) fn composed(changes: &[AnyChange]) -> Vec<AnyChange> {
     compose_all(TypeRef::of::<TextType>(), changes)
 }
 
@@ -59,7 +59,7 @@ pub fn composed(changes: &[AnyChange]) -> Vec<AnyChange> {
 ///
 /// In 0.13 an edit never conflicts: over a `set`, what was to be inserted comes first in the new text, and
 /// nothing is left of what was to be deleted.
-pub fn rebase(edit: &mut MaybeChange, accepted: AnyChange) -> MaybeChange {
+pub(super) fn rebase(edit: &mut MaybeChange, accepted: AnyChange) -> MaybeChange {
     if let Ok(rebased) = rebase_one(TypeRef::of::<TextType>(), edit, Some(accepted.clone())) {
         return rebased;
     }

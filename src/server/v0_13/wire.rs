@@ -18,11 +18,11 @@ const NESTING_MAX: usize = limits::NESTING_MAX + 8;
 
 /// How many bytes an id of an action or change, or a name of a text, has at most: the ids of many changes
 /// are kept.
-pub const ID_BYTES_MAX: usize = 512;
+pub(super) const ID_BYTES_MAX: usize = 512;
 
 /// A message of a client. Its ids are what the client makes of them: any value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Message {
+pub(crate) enum Message {
     Subscribe {
         topic_name: Key,
     },
@@ -49,10 +49,10 @@ pub enum Message {
 /// A frame that is no message of 0.13.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a message is a JSON object with \"type\" and \"args\"")]
-pub struct NoMessage;
+pub(super) struct NoMessage;
 
 /// Whether the first frame of a client that named no subprotocol is a message of 0.13.
-pub fn is_message(text: &str) -> bool {
+pub(super) fn is_message(text: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Shape {
         args: Option<IgnoredAny>,
@@ -67,7 +67,7 @@ pub fn is_message(text: &str) -> bool {
 ///
 /// # Errors
 /// It is not JSON, or no object with `type` and `args`.
-pub fn read(text: &str) -> Result<Message, NoMessage> {
+pub(super) fn read(text: &str) -> Result<Message, NoMessage> {
     let (message, problem) = match parse(text) {
         Some(parsed) => parsed,
         None => {
@@ -233,7 +233,7 @@ fn encode(kind: &'static str, args: impl Serialize) -> String {
 }
 
 /// The greeting of a client that named no subprotocol, in both vocabularies.
-pub fn hello(hello: &Hello) -> String {
+pub(super) fn hello(hello: &Hello) -> String {
     #[derive(Serialize)]
     struct Args {
         id: ClientId,
@@ -250,7 +250,7 @@ pub fn hello(hello: &Hello) -> String {
 }
 
 /// A topic's whole value; of a text, with its version.
-pub fn init(topic_name: &str, value: &Value, id: Option<&str>) -> String {
+pub(super) fn init(topic_name: &str, value: &Value, id: Option<&str>) -> String {
     #[derive(Serialize)]
     struct Args<'a> {
         topic_name: &'a str,
@@ -262,7 +262,7 @@ pub fn init(topic_name: &str, value: &Value, id: Option<&str>) -> String {
 }
 
 /// The changes of one action.
-pub fn update(changes: &[Fields], action_id: &Value) -> String {
+pub(super) fn update(changes: &[Fields], action_id: &Value) -> String {
     #[derive(Serialize)]
     struct Args<'a> {
         changes: &'a [Fields],
@@ -272,7 +272,7 @@ pub fn update(changes: &[Fields], action_id: &Value) -> String {
 }
 
 /// Tells an author that an action of its was not done. 0.13 does not say which.
-pub fn reject(reason: &str) -> String {
+pub(super) fn reject(reason: &str) -> String {
     #[derive(Serialize)]
     struct Args<'a> {
         reason: &'a str,
@@ -281,7 +281,7 @@ pub fn reject(reason: &str) -> String {
 }
 
 /// What a service answered.
-pub fn response(response: &Value, request_id: &Value) -> String {
+pub(super) fn response(response: &Value, request_id: &Value) -> String {
     #[derive(Serialize)]
     struct Args<'a> {
         response: &'a Value,

@@ -12,12 +12,12 @@ use crate::session::hub::Hub;
 use crate::topic::{CommitNumber, Moment, Timestamp, TopicName, Version};
 use crate::value::Value;
 
-pub fn invalid(reason: impl Into<EcoString>) -> ServiceError {
+pub(super) fn invalid(reason: impl Into<EcoString>) -> ServiceError {
     ServiceError::new(Code::Invalid, reason)
 }
 
 /// Why something of the past cannot be had.
-pub fn unreadable(error: PastError) -> ServiceError {
+pub(super) fn unreadable(error: PastError) -> ServiceError {
     let code = match error {
         PastError::NotKept => Code::Invalid,
         PastError::Unsettled | PastError::Journal(_) | PastError::Change { .. } => Code::Failed,
@@ -26,25 +26,25 @@ pub fn unreadable(error: PastError) -> ServiceError {
 }
 
 /// The arguments of one request, and who makes it.
-pub struct Args {
+pub(super) struct Args {
     pub hub: Arc<Hub>,
     pub principal: Principal,
     pub args: Value,
 }
 
 impl Args {
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
         match &self.args {
             Value::Dict(dict) => dict.get(name).filter(|value| **value != Value::Null),
             _ => None,
         }
     }
 
-    pub fn number(&self, name: &str) -> Result<Option<u64>, ServiceError> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, ServiceError> {
         self.get(name).map(|value| whole(name, value)).transpose()
     }
 
-    pub fn text(&self, name: &str) -> Result<Option<EcoString>, ServiceError> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<EcoString>, ServiceError> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.into())),
@@ -53,19 +53,19 @@ impl Args {
     }
 
     /// A name that may be that of a topic.
-    pub fn name_of(&self, arg: &str) -> Result<TopicName, ServiceError> {
+    pub(super) fn name_of(&self, arg: &str) -> Result<TopicName, ServiceError> {
         let name = self.text(arg)?.ok_or_else(|| invalid(eco_format!("{arg:?} is missing")))?;
         TopicName::new(name).map_err(|error| invalid(eco_format!("{error}")))
     }
 
     /// Asks whether the client may do that.
-    pub fn authorize(&self, operation: &Operation<'_>) -> Result<(), ServiceError> {
+    pub(super) fn authorize(&self, operation: &Operation<'_>) -> Result<(), ServiceError> {
         let denied = self.hub.engine().authorize(&self.principal, operation);
         denied.map_err(|denied| ServiceError::new(Code::Forbidden, denied.reason))
     }
 
     /// The topic whose past the client wants, and may read.
-    pub fn topic(&self) -> Result<Arc<TopicCell>, ServiceError> {
+    pub(super) fn topic(&self) -> Result<Arc<TopicCell>, ServiceError> {
         let name = self.name_of("topic_name")?;
         self.authorize(&Operation::ReadPast { topic: &name })?;
         match self.hub.engine().find(&name) {
@@ -79,17 +79,17 @@ impl Args {
     }
 
     /// The moment that the arguments themselves name.
-    pub fn moment(&self) -> Result<Moment, ServiceError> {
+    pub(super) fn moment(&self) -> Result<Moment, ServiceError> {
         self.optional_moment()?.ok_or_else(no_moment)
     }
 
     /// As [`moment`](Self::moment), if they name one.
-    pub fn optional_moment(&self) -> Result<Option<Moment>, ServiceError> {
+    pub(super) fn optional_moment(&self) -> Result<Option<Moment>, ServiceError> {
         moment_in(|name| self.get(name))
     }
 
     /// A moment as one argument: a version, or a dict that names one.
-    pub fn moment_of(&self, arg: &str) -> Result<Option<Moment>, ServiceError> {
+    pub(super) fn moment_of(&self, arg: &str) -> Result<Option<Moment>, ServiceError> {
         match self.get(arg) {
             None => Ok(None),
             Some(Value::Dict(dict)) => moment_in(|name| dict.get(name)),
@@ -97,7 +97,7 @@ impl Args {
         }
     }
 
-    pub fn topic_names(&self) -> Result<Option<Vec<EcoString>>, ServiceError> {
+    pub(super) fn topic_names(&self) -> Result<Option<Vec<EcoString>>, ServiceError> {
         let name = |name: &Value| name.as_text().map(EcoString::from);
         match self.get("topic_names") {
             None => Ok(None),

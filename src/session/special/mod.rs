@@ -26,14 +26,14 @@ use crate::value::{Dict, Fields, Value};
 use args::Args;
 
 /// The special topics that are always there.
-pub struct Topics {
+pub(crate) struct Topics {
     pub server_status: Arc<TopicCell>,
     pub topic_list: Arc<TopicCell>,
     pub clients: Arc<TopicCell>,
 }
 
 impl Topics {
-    pub fn make(engine: &Engine) -> Topics {
+    pub(crate) fn make(engine: &Engine) -> Topics {
         let make = |name: &str, kind| {
             let name = TopicName::new(name).expect("our own names are names");
             let options = TopicOptions { no_history: true, ..TopicOptions::default() };
@@ -52,7 +52,7 @@ impl Topics {
 }
 
 /// What the topic list says of a topic.
-pub fn topic_entry(type_name: &str, options: &TopicOptions, epoch: &Epoch) -> Value {
+pub(crate) fn topic_entry(type_name: &str, options: &TopicOptions, epoch: &Epoch) -> Value {
     Value::Dict(
         [
             ("type", type_name.into()),
@@ -64,7 +64,7 @@ pub fn topic_entry(type_name: &str, options: &TopicOptions, epoch: &Epoch) -> Va
 }
 
 /// Whether an entry of the topic list is of the topic's life with this epoch.
-pub fn lists_epoch(entry: &Value, epoch: &Epoch) -> bool {
+pub(crate) fn lists_epoch(entry: &Value, epoch: &Epoch) -> bool {
     let listed = match entry {
         Value::Dict(entry) => entry.get("epoch").and_then(Value::as_text).map(EcoString::from),
         _ => None,
@@ -73,7 +73,7 @@ pub fn lists_epoch(entry: &Value, epoch: &Epoch) -> bool {
 }
 
 /// What a request for a special service comes to.
-pub enum Served {
+pub(crate) enum Served {
     /// The outcome stands.
     Now(Outcome),
     /// It stands once what was accepted by now is durable.
@@ -86,7 +86,7 @@ pub enum Served {
 }
 
 /// Answers a request for a special service; `None` if there is none of this name.
-pub fn serve(
+pub(crate) fn serve(
     hub: &Arc<Hub>,
     session: &Session,
     service: &str,

@@ -20,7 +20,7 @@ const HISTORY_LIMIT_MAX: u64 = 10_000;
 const BLAME_PIECE: usize = 1_024;
 
 impl Args {
-    pub fn value_at(&self) -> Outcome {
+    pub(super) fn value_at(&self) -> Outcome {
         let topic = self.topic()?;
         let snapshot =
             self.hub.engine().settled_value_at(&topic, self.moment()?).map_err(unreadable)?;
@@ -35,7 +35,7 @@ impl Args {
         ))
     }
 
-    pub fn history(&self) -> Outcome {
+    pub(super) fn history(&self) -> Outcome {
         let topic = self.topic()?;
         let from = Version(self.number("from")?.unwrap_or(1));
         let to = self.number("to")?.map(Version);
@@ -49,7 +49,7 @@ impl Args {
         Ok(Value::Dict([("entries", Value::List(entries)), ("next", next)].into()))
     }
 
-    pub fn cut(&self) -> Outcome {
+    pub(super) fn cut(&self) -> Outcome {
         let engine = &self.hub.engine();
         let failed = |error: JournalError| ServiceError::new(Code::Failed, eco_format!("{error}"));
         let prefix = self.text("prefix")?;
@@ -85,7 +85,7 @@ impl Args {
     }
 
     /// What is different between two moments of a topic.
-    pub fn diff(&self) -> Outcome {
+    pub(super) fn diff(&self) -> Outcome {
         let topic = self.topic()?;
         let from = self.moment_of("from")?.ok_or_else(|| invalid("\"from\" is missing"))?;
         let from = self.hub.engine().settled_value_at(&topic, from).map_err(unreadable)?;
@@ -107,7 +107,7 @@ impl Args {
     }
 
     /// Who last wrote each part of a topic's value, as far as the log tells.
-    pub fn blame(&self) -> Outcome {
+    pub(super) fn blame(&self) -> Outcome {
         let topic = self.topic()?;
         let to = match self.optional_moment()? {
             Some(moment) => {
@@ -134,7 +134,7 @@ impl Args {
     }
 
     /// Makes a topic that goes on from a past version of another.
-    pub fn fork(&self) -> Outcome {
+    pub(super) fn fork(&self) -> Outcome {
         let topic = self.topic()?;
         let name = self.name_of("new_name")?;
         self.authorize(&Operation::Fork { from: topic.name(), to: &name })?;

@@ -42,7 +42,7 @@ use crate::value::{Dict, Fields, Value};
 const TRIES_MAX: usize = 100;
 
 /// An action, and who wants it.
-pub struct Action<'a> {
+pub(super) struct Action<'a> {
     pub session: &'a Session,
     pub commands: &'a [Dict],
     /// The author's name for the action.
@@ -52,7 +52,7 @@ pub struct Action<'a> {
 }
 
 /// Why an action was not done.
-pub struct RejectedAction {
+pub(super) struct RejectedAction {
     pub reason: Reason,
     /// Texts of which the author no longer knows the version.
     pub texts: Vec<Arc<TopicCell>>,
@@ -62,7 +62,7 @@ pub struct RejectedAction {
 ///
 /// # Errors
 /// Why the action was not done.
-pub fn act(
+pub(super) fn act(
     hub: &Arc<Hub>,
     names: &Names,
     action: &Action<'_>,
