@@ -1,5 +1,7 @@
 //! Subscriptions: how topics are made, what follows `subscribed`, and how they end.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use topicsync::server::ServerConfig;
 
@@ -180,10 +182,14 @@ async fn since_before_what_is_kept_is_answered_by_a_snapshot() {
     let options = json!({"keep": {"versions": 1}});
     let content = json!({"topic_name": "a", "type": "int", "options": options});
     let (subscribed, _) = client.subscribe_with(content).await;
-    for _ in 0..600 {
-        client.change("a", json!({"type": "add", "value": 1})).await;
+    for version in [300, 600] {
+        for _ in 0..300 {
+            client.change("a", json!({"type": "add", "value": 1})).await;
+        }
+        client.skip_to(json!({"content": {"version": version}})).await;
+        // The server looks at the time with each tick.
+        tokio::time::sleep(Duration::from_millis(150)).await;
     }
-    client.skip_to(json!({"content": {"version": 600}})).await;
     let since = json!({"epoch": subscribed["epoch"], "version": 0});
     let (again, value) = client.subscribe_with(json!({"topic_name": "a", "since": since})).await;
     assert!(matches(&json!({"version": 600, "since": null}), &again));
