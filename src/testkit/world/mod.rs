@@ -15,14 +15,14 @@
 //! | module | holds |
 //! |---|---|
 //! | here | [`World`]: what each step does |
-//! | [`check`] | the laws, once all is quiet and once everybody is gone |
+//! | `check` | the laws, once all is quiet and once everybody is gone |
 //! | [`server`] | a hub over an engine, and all that it takes from outside |
 //! | [`link`] | one simulated socket |
 //! | [`ledger`] | what one connection owes its client |
 //! | [`client`] | a replica, and a program that believes what it is told |
 //! | [`record`] | what the server did, noted as it happened |
 //! | [`past`] | questions about the past, and their answers |
-//! | [`plan`] | what may come next, by choice |
+//! | `plan` | what may come next, by choice |
 
 mod check;
 pub mod client;
