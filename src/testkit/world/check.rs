@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ecow::EcoString;
 
-use super::record::TopicRecord;
+use super::record::{TopicRecord, is_servers};
 use super::{End, Question, World, server, who};
 use crate::engine::{Author, ChangeBody, Submission, Submitted};
 use crate::testkit::broken::{Breaks, Checked, Found, same};
@@ -209,10 +209,14 @@ impl World {
         let mut by_name: BTreeMap<&TopicName, Vec<&TopicRecord>> = BTreeMap::new();
         events.for_each(|life| by_name.entry(&life.name).or_default().push(life));
         for (name, lives) in by_name {
-            let is_interrupted = self.is_interrupted || lives.len() > 1;
+            let from_the_beginning = self.setup.topics.iter().any(|topic| topic.name == *name);
+            let is_interrupted = self.is_interrupted || lives.len() > 1 || !from_the_beginning;
             for (number, client) in self.clients.iter().enumerate() {
-                let others =
-                    |entry: &&Entry| !client.ids.contains(&entry.author) || is_raw(&entry.id);
+                let others = |entry: &&Entry| {
+                    !client.ids.contains(&entry.author)
+                        || is_raw(&entry.id)
+                        || is_servers(&entry.id)
+                };
                 let emitted = lives.iter().flat_map(|life| &life.entries).filter(others);
                 let emitted: Vec<_> = emitted.filter_map(|entry| entry.change.clone()).collect();
                 let heard = client.heard.get(name).map_or(&[][..], |it| &it[..]);
