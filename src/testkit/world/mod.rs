@@ -77,7 +77,7 @@ pub struct World {
     pub made: u64,
     /// Some subscription was interrupted: its client may have missed events.
     is_interrupted: bool,
-    /// The server turned something away that may come again, behind what was made after it.
+    /// The server turned something away, or a crash took it, that may come again, behind what was made after it.
     may_overtake: bool,
     /// How long nothing was made sure to arrive, in milliseconds.
     silent_ms: u64,
@@ -150,8 +150,10 @@ impl World {
     /// # Errors
     /// A law that turned out not to hold.
     pub fn play(&mut self, step: &Step) -> Checked {
-        self.may_overtake |=
-            matches!(step, Step::Busy | Step::Refuse | Step::Panic | Step::Fail(_));
+        self.may_overtake |= matches!(
+            step,
+            Step::Busy | Step::Refuse | Step::Panic | Step::Fail(_) | Step::Crash | Step::Stop
+        );
         match step {
             Step::Client(client, step) => match client.checked_sub(1) {
                 Some(number) if number < self.clients.len() => {

@@ -424,7 +424,16 @@ impl Record {
         let commits: BTreeSet<CommitNumber> =
             entries.map(|entry| entry.commit).chain([CommitNumber(0), engine.commit()]).collect();
         for commit in commits.into_iter().step_by(stride as usize) {
-            for TopicAt { name, snapshot: at, .. } in cut(engine, commit) {
+            let stood = cut(engine, commit);
+            for topic in self.topics().filter(|topic| commit > topic.made_after) {
+                let version = topic.version_at(commit);
+                let is_kept = version > Version(0) && version >= topic.kept_from()?;
+                if is_kept && !stood.iter().any(|stood| stood.name == topic.name) {
+                    let what = format!("the cut at {commit} lacks {:?} at {version}", topic.name);
+                    return Err(what).breaks(Law::ThePastIsFinal);
+                }
+            }
+            for TopicAt { name, snapshot: at, .. } in stood {
                 let Some(topic) = self.topic(&name) else { continue };
                 topic.check_at_commit(commit, at.version, &at.value).breaks(Law::ThePastIsFinal)?;
             }
