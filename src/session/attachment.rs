@@ -24,7 +24,7 @@ use crate::engine::policy::{Denied, Operation};
 use crate::engine::{CatchUp, Group, Item, Publication, Subscriber, TopicCell};
 use crate::protocol::message::ErrorMessage;
 use crate::protocol::{Encoding, ErrorCode, ServerMessage};
-use crate::topic::{TopicName, Version};
+use crate::topic::{Delivery, TopicName, Version};
 
 /// One connection's hold on a session.
 pub struct Attachment {
@@ -143,8 +143,14 @@ impl Attachment {
         self.asked.insert(topic.name().clone(), topic.clone());
         // What the client did before is published before.
         self.publish();
-        let outbox = self.outbox.clone();
-        let begin = move |_| outbox.push(Entry::Begin { topic, since: None });
+        let (hub, outbox) = (self.hub.clone(), self.outbox.clone());
+        let begin = move |_| {
+            if topic.options().delivery == Delivery::Latest {
+                // What waits for the tick is part of the value that the client is told first.
+                hub.engine().tick();
+            }
+            outbox.push(Entry::Begin { topic, since: None });
+        };
         match self.hub.engine().unavailable() {
             None => self.hub.engine().after_commit(Box::new(begin)),
             // What is there can be read all the same.
